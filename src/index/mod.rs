@@ -1,0 +1,43 @@
+//! Terms and vectors, in memory and on disk, without policy.
+//!
+//! Comes in: chunks with ids. Goes out: ids with scores, for those chunks that the caller accepts.
+//! Always holds: both legs ask the same [`Visibility`], so they cannot disagree on what exists at an epoch.
+//! Not here: what is durable (see [`crate::store`]); both indexes can be made again from there.
+
+mod visibility;
+
+use std::fmt;
+
+pub use visibility::{Lifetime, Visibility};
+
+/// Number of a chunk in its knowledge base, from 1, never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChunkId(pub u64);
+
+impl fmt::Display for ChunkId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "chunk-{:08x}", self.0)
+    }
+}
+
+/// Number of a commit. 0 is the empty knowledge base before the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Epoch(pub u64);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A chunk and its score in one leg.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scored {
+    /// The chunk.
+    pub chunk_id: ChunkId,
+    /// Its score: BM25 or cosine similarity.
+    pub score: f32,
+}
+
+/// Says which chunks may be found: those visible at the reader's epoch that pass its filter.
+pub type Accept<'a> = dyn Fn(ChunkId) -> bool + Sync + 'a;

@@ -1,0 +1,51 @@
+//! Groundwork: a retrieval-augmented knowledge base in one process.
+//!
+//! Bytes become a [`document`], a document becomes [`chunk`]s, chunks become embeddings ([`embed`]) and terms, and one
+//! commit to the [`store`] makes them searchable in both legs of the [`index`] at one epoch ([`ingest`]). A question
+//! becomes a query, the query becomes hits ([`retrieve`]), hits become a prompt, and a language model's tokens become a
+//! cited answer ([`generate`]). [`knowledge_base`] is the border that everything outside goes through: the gRPC
+//! [`service`] and the command line ([`cli`]) are two of its callers.
+#![doc = include_str!("../ARCHITECTURE.md")]
+
+// Each line stands alone so that the order is the order of the flow; the number is the module's rank.
+/// 0. Cancellation and the gate before the cores.
+pub mod worker;
+
+/// 0. Bytes to [`document::Document`].
+pub mod document;
+
+/// 1. Document to [`chunk::Chunk`]s.
+pub mod chunk;
+
+/// 1. Text to [`embed::Embedding`].
+pub mod embed;
+
+/// 1. The catalog of models and their files.
+pub mod models;
+
+/// 2. Terms and vectors.
+pub mod index;
+
+/// 3. What is durable, and which epoch is current.
+pub mod store;
+
+/// 4. Documents to a committed epoch.
+pub mod ingest;
+
+/// 4. Query to hits.
+pub mod retrieve;
+
+/// 5. Hits to an answer.
+pub mod generate;
+
+/// 6. The border: what callers can ask for.
+pub mod knowledge_base;
+
+/// 7. gRPC.
+pub mod service;
+
+/// 8. Configuration.
+pub mod config;
+
+/// 9. The command line.
+pub mod cli;

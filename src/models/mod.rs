@@ -1,0 +1,74 @@
+//! The catalog of models, and their files.
+//!
+//! Comes in: a catalog (built in, and the user's own) and a cache directory. Goes out: verified files.
+//! Always holds: a file that is used has the hash that the catalog pins.
+//! Not here: running models.
+
+use std::path::PathBuf;
+
+/// What a model is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Modality {
+    /// Makes embeddings.
+    Embedding,
+    /// Makes text.
+    Text,
+}
+
+/// How token vectors become one vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// The mean over all tokens.
+    Mean,
+    /// The first token's.
+    Cls,
+}
+
+/// A model whose files are here and verified.
+#[derive(Debug, Clone)]
+pub enum InstalledModel {
+    /// An encoder as an ONNX graph.
+    Encoder(InstalledEncoder),
+    /// A language model as GGUF.
+    LanguageModel(InstalledLanguageModel),
+}
+
+/// Files and facts of an encoder.
+#[derive(Debug, Clone)]
+pub struct InstalledEncoder {
+    /// Id in the catalog.
+    pub model_id: String,
+    /// SHA-256 of the weights it was made from, in lowercase hexadecimal.
+    pub weights_sha256: String,
+    /// The ONNX graph.
+    pub onnx: PathBuf,
+    /// The tokenizer.
+    pub tokenizer: PathBuf,
+    /// ONNX Runtime's shared library.
+    pub runtime_library: PathBuf,
+    /// How token vectors become one; nothing when the graph does it itself.
+    pub pooling: Option<Pooling>,
+    /// Dimension of its vectors.
+    pub dimensions: usize,
+    /// Tokens that it reads at most, special tokens included.
+    pub max_tokens: usize,
+    /// Put before each passage.
+    pub passage_prefix: String,
+    /// Put before each query.
+    pub query_prefix: String,
+}
+
+/// Files and facts of a language model.
+#[derive(Debug, Clone)]
+pub struct InstalledLanguageModel {
+    /// Id in the catalog.
+    pub model_id: String,
+    /// SHA-256 of the GGUF file as fetched, in lowercase hexadecimal.
+    pub sha256: String,
+    /// The GGUF file as fetched: tokenizer and chat template are read from it.
+    pub gguf: PathBuf,
+    /// Where derived files (requantized weights) may be kept.
+    pub directory: PathBuf,
+    /// Tokens of context, if the catalog bounds them below the file's own value.
+    pub context_tokens: Option<usize>,
+}

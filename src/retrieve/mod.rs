@@ -1,0 +1,11 @@
+//! Query to ranked [`Hit`]s.
+//!
+//! Comes in: a [`Query`] that is valid once built, and a snapshot of one epoch. Goes out: hits with a score per leg.
+//! Always holds: a hit was visible at the epoch and passed the filter in both legs.
+//! Not here: storage, prompts.
+
+mod hit;
+pub mod query;
+
+pub use hit::{Hit, LegScore};
+pub use query::{Filter, InvalidQuery, Query, SearchType};

@@ -1,0 +1,77 @@
+//! Cancellation and the compute gate.
+//!
+//! Comes in: a caller's wish to stop, or a deadline. Goes out: a check that long loops make once per step.
+//! Always holds: heavy compute (an embedding batch, a decoding step) runs one at a time, because the kernels of both
+//! use every core by themselves and collapse when they share them.
+//! Not here: threads; each is owned where it is used.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use parking_lot::{FairMutex, FairMutexGuard};
+
+/// Why work was stopped before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Stopped {
+    /// The caller went away or asked to stop.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// The caller's deadline passed.
+    #[error("the deadline passed")]
+    DeadlineExceeded,
+}
+
+/// A shared wish to stop. Clones share the wish; each step of a long loop calls [`Cancel::check`].
+#[derive(Debug, Clone, Default)]
+pub struct Cancel {
+    requested: Arc<AtomicBool>,
+    deadline: Option<Instant>,
+}
+
+impl Cancel {
+    /// Returns a handle that nobody has stopped, without a deadline.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns a handle that also stops at `deadline`.
+    pub fn with_deadline(deadline: Option<Instant>) -> Self {
+        Self {
+            requested: Arc::default(),
+            deadline,
+        }
+    }
+
+    /// Asks everyone who shares this handle to stop.
+    pub fn cancel(&self) {
+        self.requested.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the deadline, if there is one.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Fails once the caller wants no more.
+    pub fn check(&self) -> Result<(), Stopped> {
+        if self.requested.load(Ordering::Relaxed) {
+            return Err(Stopped::Cancelled);
+        }
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(Stopped::DeadlineExceeded),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The one gate before the cores: whoever computes heavily holds it for one step. First come, first served.
+#[derive(Debug, Default)]
+pub struct ComputeGate(FairMutex<()>);
+
+impl ComputeGate {
+    /// Waits for the cores; they are free again when the guard is dropped.
+    pub fn enter(&self) -> FairMutexGuard<'_, ()> {
+        self.0.lock()
+    }
+}
