@@ -1,3 +1,7 @@
 //! The `groundwork` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    groundwork::cli::run(std::env::args_os())
+}

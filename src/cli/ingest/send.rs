@@ -1,0 +1,94 @@
+//! Files to the messages of an ingestion stream. Runs on a thread of its own, because reading files blocks.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::Sender;
+
+use super::walk::{File, reason};
+use crate::service::pb;
+use crate::service::pb::ingest_documents_request::Payload;
+use crate::worker::Cancel;
+
+/// Content up to this size travels in one message; longer content in parts of this size. Both stay well below the
+/// 4 MiB that servers take in a message by default.
+const PART_BYTES: usize = 1 << 20;
+
+/// What is sent, and where.
+pub(super) struct Sending {
+    pub(super) knowledge_base: String,
+    pub(super) files: Arc<[File]>,
+    pub(super) metadata: HashMap<String, pb::MetadataValue>,
+    pub(super) max_document_bytes: usize,
+    pub(super) requests: Sender<pb::IngestDocumentsRequest>,
+    /// Files that could not be sent: position in `files`, and why.
+    pub(super) unread: Sender<(usize, String)>,
+    pub(super) cancel: Cancel,
+}
+
+/// The other end wants no more messages; why, it says itself.
+struct Closed;
+
+impl Sending {
+    /// Sends the files until all are sent, the user wants no more, or the server has gone.
+    pub(super) fn run(self) {
+        // Whoever closed the stream tells the reason at its own end.
+        let _: Result<(), Closed> = self.send_all();
+    }
+
+    fn send_all(&self) -> Result<(), Closed> {
+        let knowledge_base_id = self.knowledge_base.clone();
+        self.send(Payload::Start(pb::IngestStart { knowledge_base_id }))?;
+        for (position, file) in self.files.iter().enumerate() {
+            if self.cancel.check().is_err() {
+                break;
+            }
+            match read(&file.path, self.max_document_bytes) {
+                Ok(content) => self.send_file(file, content)?,
+                Err(reason) => self.unread.blocking_send((position, reason)).map_err(|_| Closed)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn send_file(&self, file: &File, content: Vec<u8>) -> Result<(), Closed> {
+        let header = pb::DocumentHeader {
+            document_id: file.id.clone(),
+            source_name: file.name.clone(),
+            metadata: self.metadata.clone(),
+            ..pb::DocumentHeader::default()
+        };
+        if content.len() <= PART_BYTES {
+            return self.send(Payload::Document(pb::InlineDocument {
+                header: Some(header),
+                content: Some(pb::inline_document::Content::Data(content)),
+            }));
+        }
+        self.send(Payload::DocumentStart(header))?;
+        for part in content.chunks(PART_BYTES) {
+            self.send(Payload::DocumentPart(part.to_vec()))?;
+        }
+        self.send(Payload::DocumentEnd(pb::DocumentEnd {}))
+    }
+
+    fn send(&self, payload: Payload) -> Result<(), Closed> {
+        let message = pb::IngestDocumentsRequest { payload: Some(payload) };
+        self.requests.blocking_send(message).map_err(|_| Closed)
+    }
+}
+
+/// Reads a file whole before any of it is sent: a document that was begun cannot be taken back.
+fn read(path: &Path, limit: usize) -> Result<Vec<u8>, String> {
+    let file = fs::File::open(path).map_err(|error| reason(&error))?;
+    let mut content = Vec::new();
+    // One byte more than the limit tells a file that is too large, even if it grows while it is read.
+    let mut bounded = file.take(limit as u64 + 1);
+    bounded.read_to_end(&mut content).map_err(|error| reason(&error))?;
+    if content.len() > limit {
+        return Err(format!("larger than the {limit} bytes that max_document_bytes allows"));
+    }
+    Ok(content)
+}

@@ -1,0 +1,165 @@
+//! `groundwork models`: lists, fetches and verifies model files. Works on the directory itself, without a server.
+
+use clap::{Args, Subcommand};
+use indicatif::HumanBytes;
+use serde_json::json;
+
+use super::exit::Exit;
+use super::install::{self, Pulled};
+use super::output::{Output, note};
+use super::progress;
+use super::signal::Interrupt;
+use super::text::{Side, Table};
+use crate::config::Config;
+use crate::knowledge_base::{Availability, ModelInfo};
+use crate::models::Modality;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List the models of the catalog, and which are here
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  groundwork models list\n  \
+        groundwork --json models list | jq -r 'select(.availability == \"installed\").model_id'"
+    )]
+    List,
+    /// Fetch model files; what is here is not fetched again
+    #[command(
+        after_help = "Examples:\n  groundwork models pull\n  groundwork models pull all-minilm-l6-v2\n  \
+        groundwork --models-dir /srv/models models pull"
+    )]
+    Pull(Named),
+    /// Check that the files of models have the hashes that the catalog pins
+    #[command(after_help = "Examples:\n  groundwork models verify\n  groundwork models verify all-minilm-l6-v2")]
+    Verify(Named),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    /// Ids of models [default: the two that answers need]
+    #[arg(value_name = "MODEL")]
+    models: Vec<String>,
+}
+
+impl Named {
+    fn ids(self, config: &Config) -> Vec<String> {
+        if self.models.is_empty() {
+            install::default_models(config).into()
+        } else {
+            self.models
+        }
+    }
+}
+
+pub(super) async fn run(
+    command: Command,
+    config: &Config,
+    output: &mut Output,
+    interrupt: &Interrupt,
+) -> anyhow::Result<Exit> {
+    match command {
+        Command::List => list(config, output),
+        Command::Pull(named) => pull(named.ids(config), config, output, interrupt).await,
+        Command::Verify(named) => verify(&named.ids(config), config, output),
+    }
+}
+
+fn list(config: &Config, output: &mut Output) -> anyhow::Result<Exit> {
+    let models = install::open_store(config)?.list()?;
+    if output.is_json() {
+        models
+            .iter()
+            .try_for_each(|model| output.object(&object(model, config)))?;
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new(&[
+        ("MODEL", Side::Left),
+        ("MAKES", Side::Left),
+        ("STATE", Side::Left),
+        ("SIZE", Side::Right),
+        ("LICENCE", Side::Left),
+        ("PROVIDER", Side::Left),
+    ]);
+    for model in &models {
+        let default = if is_default(model, config) { " (default)" } else { "" };
+        table.row([
+            format!("{}{default}", model.id),
+            makes(model.modality).to_owned(),
+            state(model.availability).to_owned(),
+            HumanBytes(model.files.iter().map(|(_, _, bytes)| bytes).sum()).to_string(),
+            model.license.clone(),
+            model.provider.clone(),
+        ]);
+    }
+    table.write(output)?;
+    note(format!("model files are in {}", config.models_dir.display()));
+    Ok(Exit::Done)
+}
+
+fn object(model: &ModelInfo, config: &Config) -> serde_json::Value {
+    let files = model
+        .files
+        .iter()
+        .map(|(name, sha256, size_bytes)| json!({ "name": name, "sha256": sha256, "size_bytes": size_bytes }));
+    json!({
+        "model_id": model.id,
+        "model_name": model.name,
+        "provider_name": model.provider,
+        "license": model.license,
+        "output_modality": makes(model.modality),
+        "dimensions": model.dimensions,
+        "max_input_tokens": model.max_input_tokens,
+        "availability": state(model.availability),
+        "files": files.collect::<Vec<_>>(),
+        "is_default": is_default(model, config),
+    })
+}
+
+fn is_default(model: &ModelInfo, config: &Config) -> bool {
+    install::default_models(config).contains(&model.id)
+}
+
+fn makes(modality: Modality) -> &'static str {
+    match modality {
+        Modality::Embedding => "embedding",
+        Modality::Text => "text",
+    }
+}
+
+fn state(availability: Availability) -> &'static str {
+    match availability {
+        Availability::NotInstalled => "not installed",
+        Availability::Installed | Availability::Loaded => "installed",
+    }
+}
+
+async fn pull(ids: Vec<String>, config: &Config, output: &mut Output, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+    if install::pull(config, ids.clone(), interrupt).await? == Pulled::Interrupted {
+        note("interrupted: the same command goes on");
+        return Ok(Exit::Interrupted);
+    }
+    for id in ids {
+        write_state(&id, "installed", output)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn verify(ids: &[String], config: &Config, output: &mut Output) -> anyhow::Result<Exit> {
+    let store = install::open_store(config)?;
+    for id in ids {
+        let reading = progress::spinner(&format!("reading the files of {id}"));
+        let verified = store.verify(id);
+        reading.finish_and_clear();
+        verified?;
+        write_state(id, "verified", output)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn write_state(id: &str, state: &str, output: &mut Output) -> std::io::Result<()> {
+    if output.is_json() {
+        output.object(&json!({ "model_id": id, "state": state }))
+    } else {
+        output.line(format!("{id}: {state}"))
+    }
+}
