@@ -4,10 +4,18 @@
 //! Always holds: both legs ask the same [`Visibility`], so they cannot disagree on what exists at an epoch.
 //! Not here: what is durable (see [`crate::store`]); both indexes can be made again from there.
 
+mod analyzer;
+mod error;
+mod terms;
+mod vectors;
 mod visibility;
 
 use std::fmt;
 
+pub use analyzer::{Language, UnknownLanguage};
+pub use error::Error;
+pub use terms::{TermRow, Terms, TermsSnapshot};
+pub use vectors::Vectors;
 pub use visibility::{Lifetime, Visibility};
 
 /// Number of a chunk in its knowledge base, from 1, never used again.

@@ -6,6 +6,8 @@
 
 mod hit;
 pub mod query;
+mod search;
 
 pub use hit::{Hit, LegScore};
 pub use query::{Filter, InvalidQuery, Query, SearchType};
+pub use search::{Candidate, Legs, search};
