@@ -5,6 +5,7 @@
 //! Not here: what is durable (see [`crate::store`]); both indexes can be made again from there.
 
 mod analyzer;
+mod best;
 mod error;
 mod terms;
 mod vectors;
@@ -12,7 +13,7 @@ mod visibility;
 
 use std::fmt;
 
-pub use analyzer::{Language, UnknownLanguage};
+pub use analyzer::{Language, MAX_QUERY_TERMS, UnknownLanguage};
 pub use error::Error;
 pub use terms::{TermRow, Terms, TermsSnapshot};
 pub use vectors::Vectors;
