@@ -142,7 +142,10 @@ impl Embedder for FastEmbedder {
                 embeddings[position] = Some(Embedding::normalized(values)?);
             }
         }
-        embeddings.into_iter().collect::<Option<Vec<_>>>().ok_or(Error::NotAVector)
+        embeddings
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .ok_or(Error::NotAVector)
     }
 }
 
