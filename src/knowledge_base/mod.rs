@@ -70,10 +70,10 @@ impl Groundwork {
         let catalog = Catalog::open(layout.clone())?;
         let gate = Arc::new(ComputeGate::default());
         let models = ModelHost::open(&settings, provided, gate.clone())?;
-        let pdf = settings
-            .pdf_reader
-            .as_ref()
-            .map_or_else(PdfReader::in_process, PdfReader::with_program);
+        let pdf = PdfReader {
+            program: settings.pdf_reader.clone(),
+            ..PdfReader::default()
+        };
         Ok(Self {
             answers: Admission::new(ANSWER_SLOTS, settings.max_queued_answers),
             bases: OpenBases::new(layout),
