@@ -7,6 +7,7 @@
 mod analyzer;
 mod best;
 mod error;
+mod simd;
 mod terms;
 mod vectors;
 mod visibility;
