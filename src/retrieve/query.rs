@@ -83,3 +83,41 @@ pub struct Query {
     /// Weight of the dense leg, 0 to 1.
     pub dense_weight: f64,
 }
+
+impl Query {
+    /// Returns a query for these words, with the default of everything else.
+    pub fn new(text: String) -> Self {
+        Self {
+            text,
+            limit: DEFAULT_RESULTS,
+            search_type: SearchType::default(),
+            filter: None,
+            score_threshold: None,
+            dense_weight: DEFAULT_DENSE_WEIGHT,
+        }
+    }
+
+    /// Fails when a part is out of its bounds.
+    pub fn check(&self) -> Result<(), InvalidQuery> {
+        let characters = self.text.chars().count();
+        if self.text.trim().is_empty() || characters > MAX_QUERY_CHARS {
+            return Err(InvalidQuery {
+                field: "retrieval_query.text",
+                reason: format!("must have 1 to {MAX_QUERY_CHARS} characters, has {characters}"),
+            });
+        }
+        if !(1..=MAX_RESULTS).contains(&self.limit) {
+            return Err(InvalidQuery {
+                field: "number_of_results",
+                reason: format!("must be 1 to {MAX_RESULTS}, is {}", self.limit),
+            });
+        }
+        if !(0.0..=1.0).contains(&self.dense_weight) {
+            return Err(InvalidQuery {
+                field: "dense_weight",
+                reason: format!("must be 0 to 1, is {}", self.dense_weight),
+            });
+        }
+        Ok(())
+    }
+}
