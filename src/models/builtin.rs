@@ -46,7 +46,8 @@ pub(super) fn describe(model: &mut CatalogModel, name: &str) -> Result<(), Strin
         Some(fastembed::Pooling::Cls) | None => Pooling::Cls,
     };
     if model.provider.is_empty() {
-        model.provider = info.model_code.split('/').next().unwrap_or_default().to_owned();
+        let owner = info.model_code.split('/').next().unwrap_or_default();
+        owner.clone_into(&mut model.provider);
     }
     Ok(())
 }

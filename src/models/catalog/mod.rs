@@ -128,7 +128,7 @@ impl Catalog {
         Self::with_user_text(&text, &path.display().to_string())
     }
 
-    fn with_user_text(text: &str, file: &str) -> Result<Self, Error> {
+    pub(super) fn with_user_text(text: &str, file: &str) -> Result<Self, Error> {
         let mut record = CatalogRecord::parse(BUILT_IN).map_err(refused(BUILT_IN_NAME))?;
         record.overlay(CatalogRecord::parse(text).map_err(refused(file))?);
         Self::from_record(record, file)

@@ -14,7 +14,7 @@ use super::{Failure, Fetcher, PullEvent, REPORT_EVERY};
 
 impl Fetcher<'_> {
     /// Returns where the file is after it was downloaded, or in the cache that the user has of the hub.
-    pub(super) fn from_hub(
+    pub(super) fn hub_file(
         &mut self,
         repository: &str,
         path: &str,

@@ -133,7 +133,7 @@ impl<'a> Fetcher<'a> {
         }
         for source in local.iter().chain(&file.sources) {
             self.cancel.check()?;
-            match self.from_source(source, file, target) {
+            match self.try_source(source, file, target) {
                 Ok(sha256) => {
                     (self.events)(PullEvent::Done {
                         file: file.name.clone(),
@@ -159,7 +159,7 @@ impl<'a> Fetcher<'a> {
         })
     }
 
-    fn from_source(&mut self, source: &Source, file: &CatalogFile, target: &Path) -> Result<String, Failure> {
+    fn try_source(&mut self, source: &Source, file: &CatalogFile, target: &Path) -> Result<String, Failure> {
         match source {
             Source::Path(path) => self.install_path(path, source, file, target),
             Source::Hub {
@@ -167,7 +167,7 @@ impl<'a> Fetcher<'a> {
                 file: path,
                 revision,
             } => {
-                let path = self.from_hub(repository, path, revision, file)?;
+                let path = self.hub_file(repository, path, revision, file)?;
                 self.install_path(&path, source, file, target)
             }
             Source::Wheel {

@@ -124,7 +124,7 @@ impl BertWriter<'_> {
         let weight = stacked.transposed();
         let name = format!("{at}.attended");
         let bias = self.graph.floats(&format!("{name}.bias"), &[3 * width], &bias);
-        let heads = [Attribute::Int("num_heads", self.config.heads as i64)];
+        let heads = [Attribute::Int("num_heads", self.config.heads.cast_signed() as i64)];
         match self.precision {
             Precision::F32 => {
                 let weight = self.matrix(&format!("{name}.weight"), &weight);

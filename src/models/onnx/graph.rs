@@ -118,7 +118,7 @@ impl GraphWriter {
 
     fn tensor(&mut self, name: &str, element: ElementType, shape: &[usize], bytes: Vec<u8>) -> String {
         self.graph.initializer.push(TensorProto {
-            dims: shape.iter().map(|&size| size as i64).collect(),
+            dims: shape.iter().map(|size| size.cast_signed() as i64).collect(),
             data_type: Some(element as i32),
             name: Some(name.to_owned()),
             raw_data: Some(bytes),
@@ -149,7 +149,7 @@ fn value_info(name: &str, element: ElementType, shape: &[Dimension]) -> ValueInf
         .iter()
         .map(|dimension| match *dimension {
             Dimension::Fixed(size) => DimensionProto {
-                dim_value: Some(size as i64),
+                dim_value: Some(size.cast_signed() as i64),
                 dim_param: None,
             },
             Dimension::Open(name) => DimensionProto {
