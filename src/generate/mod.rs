@@ -4,11 +4,19 @@
 //! Always holds: a citation names a passage that was offered, and its source span is found in that passage.
 //! Not here: searching, storage, the wire.
 
+mod candle;
+mod chat_template;
+mod decode;
+mod sampler;
+mod stop;
+mod text;
+
 use std::time::Duration;
 
 use crate::document::ByteSpan;
 use crate::retrieve::Hit;
 use crate::worker::{Cancel, Stopped};
+pub use candle::{CandleModel, SUPPORTED_ARCHITECTURES};
 
 /// How tokens are drawn. Valid once built.
 #[derive(Debug, Clone, PartialEq)]
