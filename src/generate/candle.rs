@@ -45,8 +45,8 @@ impl CandleModel {
             tracing::debug!(pool, threads, "the language model computes on candle's own pool");
         }
         let mut source = open_source(&installed.gguf)?;
-        let content =
-            gguf_file::Content::read(&mut source).map_err(|e| refused(&installed.gguf, format!("not a GGUF file: {e}")))?;
+        let content = gguf_file::Content::read(&mut source)
+            .map_err(|e| refused(&installed.gguf, format!("not a GGUF file: {e}")))?;
         check_architecture(&installed.gguf, &content)?;
         let vocabulary = Vocabulary::read(&content).map_err(|e| refused(&installed.gguf, e.to_string()))?;
         let chat_template = ChatTemplate::parse(
@@ -56,7 +56,11 @@ impl CandleModel {
         )
         .map_err(|e| refused(&installed.gguf, format!("its chat template cannot be read: {e}")))?;
         let trained = number_of(&content, "llama.context_length").unwrap_or(MAX_SEQ_LEN);
-        let context_tokens = installed.context_tokens.unwrap_or(trained).min(trained).min(MAX_SEQ_LEN);
+        let context_tokens = installed
+            .context_tokens
+            .unwrap_or(trained)
+            .min(trained)
+            .min(MAX_SEQ_LEN);
         let weights = requantize::load(installed, content, &mut source)
             .map_err(|e| refused(&installed.gguf, format!("its weights cannot be read: {e}")))?;
         Ok(Self {
@@ -84,7 +88,9 @@ impl LanguageModel for CandleModel {
     }
 
     fn render(&self, messages: &[Message]) -> Result<String, Error> {
-        self.chat_template.render(messages).map_err(|e| Error::Inference(e.into()))
+        self.chat_template
+            .render(messages)
+            .map_err(|e| Error::Inference(e.into()))
     }
 
     fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {

@@ -85,10 +85,14 @@ mod tests {
     fn messages_render_in_the_models_format() {
         check(
             None,
-            Ok("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n  Why? {{ 1 }} <|im_end|>\n<|im_start|>assistant\n"),
+            Ok(
+                "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n  Why? {{ 1 }} <|im_end|>\n<|im_start|>assistant\n",
+            ),
         );
         check(
-            Some("{{ bos_token }}{% for m in messages %}{{ m['role'].upper() + ':' + m.content.strip() }}\n{% endfor %}"),
+            Some(
+                "{{ bos_token }}{% for m in messages %}{{ m['role'].upper() + ':' + m.content.strip() }}\n{% endfor %}",
+            ),
             Ok("<s>SYSTEM:Be brief.\nUSER:Why? {{ 1 }}\n"),
         );
         check(

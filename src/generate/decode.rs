@@ -5,6 +5,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use super::grounding::Grounding;
 use super::sampler::Sampler;
 use super::stop::goes_in_circles;
 use super::{Error, Inference, LanguageModel, Sequence, StopReason};
@@ -27,6 +28,7 @@ pub(super) struct Decoded {
 pub(super) fn decode(
     model: &dyn LanguageModel,
     prompt: &[u32],
+    grounding: &Grounding,
     inference: &Inference,
     gate: &ComputeGate,
     cancel: &Cancel,
@@ -42,10 +44,15 @@ pub(super) fn decode(
     let prefill = started.elapsed();
     let mut sampler = Sampler::new(inference);
     let mut tokens = Vec::new();
+    let mut is_after_sentence = false;
     let mut time_to_first_token = None;
     let stop_reason = loop {
         if tokens.len() >= inference.max_tokens {
             break StopReason::MaxTokens;
+        }
+        // Whether to go on after a sentence is for the model alone.
+        if !is_after_sentence {
+            grounding.apply(tokens.last().copied(), &mut logits);
         }
         let Some(token) = sampler.sample(&logits) else {
             return Err(Error::Inference("the model's logits are not numbers".into()));
@@ -55,6 +62,7 @@ pub(super) fn decode(
             break StopReason::EndTurn;
         }
         tokens.push(token);
+        is_after_sentence = ends_sentence(&model.token_bytes(token));
         if let ControlFlow::Break(reason) = on_token(token)? {
             break reason;
         }
@@ -79,15 +87,14 @@ pub(super) fn decode(
     })
 }
 
-fn step(
-    sequence: &mut dyn Sequence,
-    tokens: &[u32],
-    gate: &ComputeGate,
-    cancel: &Cancel,
-) -> Result<Vec<f32>, Error> {
+fn step(sequence: &mut dyn Sequence, tokens: &[u32], gate: &ComputeGate, cancel: &Cancel) -> Result<Vec<f32>, Error> {
     cancel.check()?;
     let _turn = gate.enter();
     // The wait for the gate may have been long.
     cancel.check()?;
     sequence.feed(tokens)
+}
+
+fn ends_sentence(token: &[u8]) -> bool {
+    matches!(token.last(), Some(b'.' | b'!' | b'?' | b'\n'))
 }

@@ -44,7 +44,11 @@ impl Sampler {
 
     /// Returns the likeliest tokens that together reach `top_p`, likeliest first, with weights not scaled to one.
     fn candidates(&self, logits: &[f32]) -> Vec<(u32, f64)> {
-        let highest = logits.iter().copied().filter(|logit| !logit.is_nan()).fold(f32::NEG_INFINITY, f32::max);
+        let highest = logits
+            .iter()
+            .copied()
+            .filter(|logit| !logit.is_nan())
+            .fold(f32::NEG_INFINITY, f32::max);
         if highest == f32::NEG_INFINITY {
             return Vec::new();
         }
@@ -116,13 +120,20 @@ mod tests {
         assert_eq!(draw(1.0, 1.0, 7, &logits), draw(1.0, 1.0, 7, &logits));
         assert_ne!(draw(1.0, 1.0, 7, &logits), draw(1.0, 1.0, 8, &logits));
         // A fixed stream: a change of the generator would change answers that callers were promised.
-        assert_eq!(draw(1.0, 1.0, 7, &logits)[..6], [Some(1), Some(1), Some(0), Some(0), Some(3), Some(1)]);
+        assert_eq!(
+            draw(1.0, 1.0, 7, &logits)[..6],
+            [Some(1), Some(1), Some(0), Some(0), Some(3), Some(1)]
+        );
     }
 
     #[test]
     fn top_p_leaves_out_the_unlikely() {
         let logits = [2.0, 1.9, -3.0, -4.0];
-        assert!(draw(1.0, 0.9, 3, &logits).iter().all(|token| matches!(token, Some(0 | 1))));
+        assert!(
+            draw(1.0, 0.9, 3, &logits)
+                .iter()
+                .all(|token| matches!(token, Some(0 | 1)))
+        );
         assert!(draw(1.0, 0.01, 3, &logits).iter().all(|token| *token == Some(0)));
         assert!(draw(2.0, 1.0, 3, &logits).contains(&Some(2)));
     }

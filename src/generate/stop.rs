@@ -26,7 +26,11 @@ impl StopSequences {
     /// Takes more text. Returns what surely belongs to the answer, and whether a stop sequence followed it.
     pub(super) fn push(&mut self, text: &str) -> (String, bool) {
         self.held.push_str(text);
-        let found = self.sequences.iter().filter_map(|sequence| self.held.find(sequence.as_str())).min();
+        let found = self
+            .sequences
+            .iter()
+            .filter_map(|sequence| self.held.find(sequence.as_str()))
+            .min();
         if let Some(at) = found {
             self.held.truncate(at);
             return (std::mem::take(&mut self.held), true);
@@ -80,14 +84,22 @@ mod tests {
             released.push(text);
             has_stopped |= found;
         }
-        assert_eq!((released, has_stopped), (expected.iter().map(ToString::to_string).collect(), stopped));
+        assert_eq!(
+            (released, has_stopped),
+            (expected.iter().map(ToString::to_string).collect(), stopped)
+        );
     }
 
     #[test]
     fn stop_sequence_is_found_across_pieces() {
         check(&["END"], &["a E", "N", "D b"], &["a ", "", ""], true);
         check(&["END"], &["a E", "x"], &["a ", "Ex"], false);
-        check(&["\n\n", "##"], &["a\n", "#", "b\n", "\nc"], &["a", "\n", "#b", ""], true);
+        check(
+            &["\n\n", "##"],
+            &["a\n", "#", "b\n", "\nc"],
+            &["a", "\n", "#b", ""],
+            true,
+        );
         check(&["b", "ab"], &["xab"], &["x"], true);
         check(&[], &["a"], &["a"], false);
         check(&["é"], &["caf", "é!"], &["caf", ""], true);

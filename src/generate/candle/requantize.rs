@@ -47,7 +47,12 @@ pub(super) fn load<R: Read + Seek>(
     source: &mut R,
 ) -> Result<ModelWeights> {
     let widening = Widening::of(&content);
-    if widening.is_none() && content.tensor_infos.values().all(|info| !is_slow(info.ggml_dtype, info.shape.dims())) {
+    if widening.is_none()
+        && content
+            .tensor_infos
+            .values()
+            .all(|info| !is_slow(info.ggml_dtype, info.shape.dims()))
+    {
         return ModelWeights::from_gguf(content, source, &Device::Cpu);
     }
     let path = kept_path(installed);
@@ -261,7 +266,9 @@ enum Role {
 }
 
 fn role_of(name: &str) -> Option<Role> {
-    let part = name.strip_prefix("blk.").map_or(Some(name), |rest| rest.split_once('.').map(|(_, part)| part))?;
+    let part = name
+        .strip_prefix("blk.")
+        .map_or(Some(name), |rest| rest.split_once('.').map(|(_, part)| part))?;
     match part {
         "output_norm.weight" | "attn_norm.weight" | "ffn_norm.weight" => Some(Role::Norm),
         "token_embd.weight" | "output.weight" => Some(Role::Embedding),

@@ -138,11 +138,7 @@ fn strings(content: &Content, key: &str) -> candle_core::Result<Vec<String>> {
     let Some(value) = content.metadata.get(key) else {
         candle_core::bail!("{key} is missing");
     };
-    value
-        .to_vec()?
-        .iter()
-        .map(|token| token.to_string().cloned())
-        .collect()
+    value.to_vec()?.iter().map(|token| token.to_string().cloned()).collect()
 }
 
 fn integers(content: &Content, key: &str) -> Vec<i64> {
