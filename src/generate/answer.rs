@@ -15,6 +15,7 @@ use crate::retrieve::Hit;
 use crate::worker::{Cancel, ComputeGate, Stopped};
 
 /// Answers `question` from `hits`, or says why there is no answer. All pieces of text joined are the answer.
+#[expect(clippy::needless_pass_by_value, reason = "callers have no more use for the hits")]
 pub fn answer(
     model: &dyn LanguageModel,
     question: &str,
@@ -28,7 +29,7 @@ pub fn answer(
     if let Err(reason) = relevance(question, &hits) {
         return Ok(answer_nothing(reason, sink)?);
     }
-    let prompt = Prompt::build(model, question, hits, inference)?;
+    let prompt = Prompt::build(model, question, &hits, inference)?;
     let sources = Sources::new(question, &prompt.references);
     let input_tokens = prompt.tokens.len() as u64;
     sink(AnswerEvent::References(prompt.references))?;

@@ -37,7 +37,7 @@ struct Candidate {
 /// question, in order.
 pub(super) fn choose(
     question: &str,
-    hits: Vec<Hit>,
+    hits: &[Hit],
     budget: usize,
     count_tokens: &dyn Fn(&str) -> Result<usize, Error>,
 ) -> Result<Vec<Excerpt>, Error> {
@@ -53,7 +53,7 @@ pub(super) fn choose(
             });
         }
     }
-    weigh(question, &hits, &mut candidates);
+    weigh(question, hits, &mut candidates);
     let total: usize = candidates.iter().map(|candidate| candidate.tokens).sum();
     let is_whole = total + hits.len() * EXCERPT_TOKENS <= budget;
     let chosen = if is_whole {
@@ -110,7 +110,7 @@ fn nearest(candidates: &[Candidate], budget: usize) -> BTreeSet<usize> {
     chosen
 }
 
-fn excerpts(hits: Vec<Hit>, candidates: &[Candidate], chosen: &BTreeSet<usize>) -> Vec<Excerpt> {
+fn excerpts(hits: &[Hit], candidates: &[Candidate], chosen: &BTreeSet<usize>) -> Vec<Excerpt> {
     let mut texts: BTreeMap<usize, String> = BTreeMap::new();
     let mut last = None;
     for at in chosen {
@@ -124,13 +124,13 @@ fn excerpts(hits: Vec<Hit>, candidates: &[Candidate], chosen: &BTreeSet<usize>) 
         last = Some(*at);
     }
     let mut numbers = 1..;
-    hits.into_iter()
+    hits.iter()
         .enumerate()
         .filter_map(|(at, hit)| {
             let text = texts.remove(&at)?;
             let reference = Reference {
                 number: numbers.next()?,
-                hit,
+                hit: hit.clone(),
             };
             Some(Excerpt { reference, text })
         })

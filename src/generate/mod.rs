@@ -31,7 +31,7 @@ use crate::retrieve::Hit;
 use crate::worker::Stopped;
 pub use answer::{answer, answer_nothing};
 pub use candle::{CandleModel, SUPPORTED_ARCHITECTURES};
-pub use relevance::{MIN_COSINE, MIN_COVERAGE, no_answer_text, relevance};
+pub use relevance::{MIN_COSINE, MIN_COVERAGE, MIN_COVERAGE_ALONE, no_answer_text, relevance};
 pub use scripted::ScriptedModel;
 
 /// How tokens are drawn. Valid once built.

@@ -29,7 +29,7 @@ impl Prompt {
     pub(super) fn build(
         model: &dyn LanguageModel,
         question: &str,
-        hits: Vec<Hit>,
+        hits: &[Hit],
         inference: &Inference,
     ) -> Result<Self, Error> {
         // A caller may allow more tokens than the window has; half of it is left to read.
@@ -48,7 +48,7 @@ impl Prompt {
         let mut budget = MAX_CONTEXT_TOKENS.min(room - question_tokens + MIN_CONTEXT_TOKENS);
         loop {
             let count = |text: &str| Ok(model.encode(&defused(text))?.len());
-            let excerpts = choose(question, hits.clone(), budget, &count)?;
+            let excerpts = choose(question, hits, budget, &count)?;
             let tokens = model.encode(&render(model, question, &excerpts)?)?;
             // Tokens of parts do not add up exactly, so that the whole is what counts.
             if tokens.len() <= window || budget == 0 {

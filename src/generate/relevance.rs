@@ -4,10 +4,15 @@ use super::NoAnswerReason;
 use super::words::content_words;
 use crate::retrieve::Hit;
 
-/// Best cosine similarity from which hits are taken for relevant, whatever their words.
+/// Best cosine similarity from which hits are taken for relevant, whatever their words. For the default embedder.
 pub const MIN_COSINE: f64 = 0.30;
-/// Share of the question's content words that one hit must hold to be taken for relevant by its words.
-pub const MIN_COVERAGE: f64 = 0.5;
+/// Share of the question's content words from which a hit that is not close as a vector is relevant by its words.
+///
+/// Over development questions, 79 of 100 right paragraphs reach it, and for 14 of 100 questions some paragraph of
+/// another article does.
+pub const MIN_COVERAGE: f64 = 0.6;
+/// The same where the dense leg took no part: 87 and 41 of 100, because nothing else speaks for the hit.
+pub const MIN_COVERAGE_ALONE: f64 = 0.5;
 
 /// Says why no model should be asked: there are no hits, or they have nothing to do with the question.
 ///
@@ -22,7 +27,12 @@ pub fn relevance(question: &str, hits: &[Hit]) -> Result<(), NoAnswerReason> {
         .filter_map(|hit| hit.cosine.map(|leg| leg.raw))
         .reduce(f64::max);
     let is_close = cosine.is_some_and(|cosine| cosine >= MIN_COSINE);
-    let is_covered = coverage(question, hits).map_or(cosine.is_none(), |coverage| coverage >= MIN_COVERAGE);
+    let wanted = if cosine.is_some() {
+        MIN_COVERAGE
+    } else {
+        MIN_COVERAGE_ALONE
+    };
+    let is_covered = coverage(question, hits).map_or(cosine.is_none(), |coverage| coverage >= wanted);
     if is_close || is_covered {
         Ok(())
     } else {

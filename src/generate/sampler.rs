@@ -52,12 +52,16 @@ impl Sampler {
         if highest == f32::NEG_INFINITY {
             return Vec::new();
         }
-        let weigh = |logit: f32| ((f64::from(logit) - f64::from(highest)) / self.temperature).exp();
+        // An infinite logit minus itself is no number, and as likely as can be.
+        let weigh = |logit: f32| {
+            let weight = ((f64::from(logit) - f64::from(highest)) / self.temperature).exp();
+            if weight.is_nan() { 1.0 } else { weight }
+        };
         let mut candidates: Vec<(u32, f64)> = logits
             .iter()
             .enumerate()
             .filter(|(_, logit)| !logit.is_nan())
-            .map(|(token, logit)| (token as u32, if *logit == highest { 1.0 } else { weigh(*logit) }))
+            .map(|(token, logit)| (token as u32, weigh(*logit)))
             .filter(|(_, weight)| *weight > 0.0)
             .collect();
         candidates.sort_by(|(a, left), (b, right)| by_weight(*left, *right).then(a.cmp(b)));

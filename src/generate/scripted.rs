@@ -61,7 +61,7 @@ impl ScriptedModel {
             replies: Arc::new(replies),
             next: AtomicUsize::new(0),
             context_tokens: CONTEXT_TOKENS,
-            hash: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+            hash: hexadecimal(&hash.finalize()),
         }
     }
 
@@ -94,7 +94,7 @@ impl LanguageModel for ScriptedModel {
                 Role::User => "user",
                 Role::Assistant => "assistant",
             };
-            text.push_str(&format!("<{role}> {}\n", message.content));
+            text.extend(["<", role, "> ", message.content.as_str(), "\n"]);
         }
         Ok(text + BEGIN_TEXT)
     }
@@ -126,6 +126,14 @@ impl LanguageModel for ScriptedModel {
             vocabulary: FIRST_PIECE as usize + self.pieces.len(),
         }))
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 struct ScriptedSequence {

@@ -143,7 +143,9 @@ fn unsupported_text_is_no_answer() {
 #[test]
 fn full_window_ends_the_answer() {
     let mut text = String::new();
-    let reply: String = (0..400).map(|number| format!("item{number} ")).collect();
+    let reply: String = (0..400)
+        .flat_map(|number| ["item".to_owned(), number.to_string(), " ".to_owned()])
+        .collect();
     let summary = answer(
         &ScriptedModel::new([reply]).with_context_tokens(200),
         QUESTION,

@@ -11,7 +11,7 @@ fn build(model: &ScriptedModel, question: &str, max_tokens: usize) -> Result<Pro
         max_tokens,
         ..Inference::default()
     };
-    Prompt::build(model, question, hits, &inference)
+    Prompt::build(model, question, &hits, &inference)
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn messages_are_rendered_from_the_templates() {
     let model = ScriptedModel::new(["x"]);
     let excerpts = choose(
         "Who?",
-        vec![hit("a", 0, "One {{ x }}."), hit("b", 0, "Two.")],
+        &[hit("a", 0, "One {{ x }}."), hit("b", 0, "Two.")],
         100,
         &|_| Ok(1),
     )
