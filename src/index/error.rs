@@ -55,9 +55,9 @@ pub enum Error {
         /// Whose vector it is.
         chunk_id: super::ChunkId,
     },
-    /// There are as many vectors as can be numbered.
-    #[error("a vector index holds at most {} vectors", u32::MAX - 1)]
-    Full,
+    /// The dense leg was asked without a vector.
+    #[error("searching by vector needs the embedding of the query")]
+    NoEmbedding,
 }
 
 impl Error {

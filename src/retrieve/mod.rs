@@ -4,7 +4,10 @@
 //! Always holds: a hit was visible at the epoch and passed the filter in both legs.
 //! Not here: storage, prompts.
 
+mod dense;
+mod fusion;
 mod hit;
+mod keyword;
 pub mod query;
 mod search;
 
