@@ -4,6 +4,14 @@
 //! Always holds: every character of the text that is not white space lies in at least one chunk.
 //! Not here: I/O, clocks, embedding.
 
+mod boundary;
+mod budget;
+mod embedded;
+mod split;
+
+pub use embedded::embedded_text;
+pub use split::split;
+
 use crate::document::ByteSpan;
 
 /// Default of [`ChunkConfig::max_tokens`].
@@ -48,3 +56,6 @@ pub struct Chunk {
     /// Its size in tokens of the embedder, context line not counted.
     pub token_count: u32,
 }
+
+#[cfg(test)]
+mod tests;

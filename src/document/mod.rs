@@ -4,12 +4,25 @@
 //! Always holds: every block's span lies in the text, blocks are in order and do not overlap.
 //! Not here: splitting (see [`crate::chunk`]), storage.
 
+mod encoding;
+mod error;
+mod format;
+mod hash;
+mod html;
+mod markdown;
 pub mod metadata;
+mod pdf;
+mod plain;
 mod span;
 
 use std::fmt;
 
+pub use error::ReadError;
+pub use hash::{content_hash, hex};
+pub use pdf::{CHILD_COMMAND, DEFAULT_MAX_MEMORY_BYTES, DEFAULT_TIMEOUT, PdfError, PdfReader, run_child};
 pub use span::ByteSpan;
+
+use crate::worker::Cancel;
 
 /// Longest document id in bytes.
 pub const MAX_DOCUMENT_ID_BYTES: usize = 2_048;
@@ -131,3 +144,47 @@ pub struct Document {
     /// Its blocks, in order, not overlapping.
     pub blocks: Vec<Block>,
 }
+
+/// What the caller knows of a document's bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Media type, with or without a charset; `None` to recognise the format.
+    pub media_type: Option<String>,
+    /// File name or address that the bytes came from; empty when there is none.
+    pub source_name: String,
+}
+
+/// Reads a document: recognises its format and encoding, and extracts its text and structure.
+///
+/// Looks at `cancel` before it starts and, for PDFs, all the time.
+pub fn read(bytes: &[u8], hints: &Hints, pdf: &PdfReader, cancel: &Cancel) -> Result<Document, ReadError> {
+    cancel.check()?;
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(ReadError::Empty { bytes: bytes.len() });
+    }
+    let recognised = format::recognise(bytes, hints)?;
+    if recognised.format == Format::Pdf {
+        return pdf.read(bytes, cancel);
+    }
+    let is_html = recognised.format == Format::Html;
+    let text = encoding::decode(bytes, recognised.charset, is_html)?;
+    if text.chars().all(char::is_whitespace) {
+        return Err(ReadError::Empty { bytes: bytes.len() });
+    }
+    let format = match recognised.sniff_text {
+        true => format::of_text(&text),
+        false => recognised.format,
+    };
+    let document = match format {
+        Format::Html => html::read(&text),
+        Format::Markdown => markdown::read(text),
+        Format::PlainText | Format::Pdf => plain::read(text),
+    };
+    if document.blocks.is_empty() {
+        return Err(ReadError::Empty { bytes: bytes.len() });
+    }
+    Ok(document)
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,18 @@
 //! Always holds: an embedding is finite and of unit length.
 //! Not here: fetching models (see [`crate::models`]).
 
+mod batch;
+mod fastembed;
+mod hashing;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
 use crate::worker::{Cancel, Stopped};
+
+pub use fastembed::FastEmbedder;
+pub use hashing::HashingEmbedder;
 
 /// A unit vector.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +45,38 @@ impl Embedding {
     }
 }
 
+/// How token vectors become one vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// The mean over all tokens.
+    Mean,
+    /// The first token's.
+    Cls,
+}
+
+/// Files and facts of an encoder, all of them verified by whoever hands them over.
+#[derive(Debug, Clone)]
+pub struct EncoderFiles {
+    /// Id of the model.
+    pub model_id: String,
+    /// The ONNX graph: `input_ids`, `attention_mask` and, if it wants them, `token_type_ids`, all 64-bit.
+    pub onnx: PathBuf,
+    /// The tokenizer, as `tokenizer.json`.
+    pub tokenizer: PathBuf,
+    /// ONNX Runtime's shared library.
+    pub runtime_library: PathBuf,
+    /// How token vectors become one; nothing when the graph does it itself.
+    pub pooling: Option<Pooling>,
+    /// Dimension of its vectors.
+    pub dimensions: usize,
+    /// Tokens that it reads at most, special tokens included.
+    pub max_tokens: usize,
+    /// Put before each passage.
+    pub passage_prefix: String,
+    /// Put before each query.
+    pub query_prefix: String,
+}
+
 /// What a text is embedded as; some models put a prefix before each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
@@ -52,6 +95,14 @@ pub enum Error {
     /// The model gave a vector that is not finite, or zero.
     #[error("the embedding model returned no usable vector")]
     NotAVector,
+    /// The model's vectors are not of the dimension that its entry states.
+    #[error("the embedding model's vectors have {found} dimensions, its catalog entry says {expected}")]
+    Dimensions {
+        /// What the entry says.
+        expected: usize,
+        /// What came.
+        found: usize,
+    },
     /// ONNX Runtime's library cannot be loaded.
     #[error("cannot load ONNX Runtime from {library}: {reason}")]
     Runtime {

@@ -4,11 +4,35 @@
 //! Always holds: a citation names a passage that was offered, and its source span is found in that passage.
 //! Not here: searching, storage, the wire.
 
+mod answer;
+mod attribution;
+mod candle;
+mod chat_template;
+mod citation;
+mod context;
+mod decline;
+mod decode;
+#[cfg(test)]
+mod fixture;
+mod grounding;
+mod prompt;
+mod relevance;
+mod sampler;
+mod scripted;
+mod sentence;
+mod stop;
+mod text;
+mod words;
+
 use std::time::Duration;
 
 use crate::document::ByteSpan;
 use crate::retrieve::Hit;
-use crate::worker::{Cancel, Stopped};
+use crate::worker::Stopped;
+pub use answer::{answer, answer_nothing};
+pub use candle::{CandleModel, SUPPORTED_ARCHITECTURES};
+pub use relevance::{MIN_COSINE, MIN_COVERAGE, MIN_COVERAGE_ALONE, no_answer_text, relevance};
+pub use scripted::ScriptedModel;
 
 /// How tokens are drawn. Valid once built.
 #[derive(Debug, Clone, PartialEq)]
@@ -209,16 +233,3 @@ pub enum AnswerEvent {
 
 /// Where events go. Returning an error ends the generation.
 pub type Sink<'a> = dyn FnMut(AnswerEvent) -> Result<(), Stopped> + 'a;
-
-/// Answers `question` from `hits`, or says why there is no answer.
-pub fn answer(
-    _model: &dyn LanguageModel,
-    _question: &str,
-    _hits: Vec<Hit>,
-    _inference: &Inference,
-    _gate: &crate::worker::ComputeGate,
-    _cancel: &Cancel,
-    _sink: &mut Sink<'_>,
-) -> Result<GenerationSummary, Error> {
-    todo!()
-}

@@ -4,11 +4,21 @@
 //! Always holds: both legs ask the same [`Visibility`], so they cannot disagree on what exists at an epoch.
 //! Not here: what is durable (see [`crate::store`]); both indexes can be made again from there.
 
+mod analyzer;
+mod best;
+mod error;
+mod simd;
+mod terms;
+mod vectors;
 mod visibility;
 
 use std::fmt;
 
-pub use visibility::{Lifetime, Visibility};
+pub use analyzer::{Language, MAX_QUERY_TERMS, UnknownLanguage};
+pub use error::Error;
+pub use terms::{TermRow, Terms, TermsSnapshot};
+pub use vectors::Vectors;
+pub use visibility::{Lifetime, Visibility, VisibleAt};
 
 /// Number of a chunk in its knowledge base, from 1, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

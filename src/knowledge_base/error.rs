@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::store;
+
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -127,6 +129,54 @@ impl Error {
         self
     }
 
+    /// Turns an error about something that the request named into one about the field that named it, where the caller
+    /// can mend it there.
+    #[must_use]
+    pub(super) fn in_field(mut self, field: &str) -> Self {
+        if self.kind == ErrorKind::InvalidRequest && self.violations.is_empty() {
+            self.violations.push(FieldViolation {
+                field: field.to_owned(),
+                description: self.message.clone(),
+            });
+        }
+        self
+    }
+
+    /// Gives a field the name that it has in the caller's request.
+    #[must_use]
+    pub(super) fn renamed(mut self, from: &str, to: &str) -> Self {
+        for violation in &mut self.violations {
+            if violation.field == from {
+                to.clone_into(&mut violation.field);
+                self.message = self.message.replace(from, to);
+            }
+        }
+        self
+    }
+
+    /// Returns the message with those of all causes, for a log or a status.
+    pub fn with_causes(&self) -> String {
+        let mut text = self.message.clone();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+
+    /// Adds the causes of the error that this one stands for; its own text is this one's already.
+    fn because_of(mut self, error: store::Error) -> Self {
+        self.source = match error {
+            store::Error::File { source, .. } => Some(Box::new(source)),
+            store::Error::Database { source, .. } => Some(Box::new(source)),
+            store::Error::Index(source) => Some(Box::new(source)),
+            _ => None,
+        };
+        self
+    }
+
     /// Adds its cause.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -156,6 +206,70 @@ impl From<crate::worker::Stopped> for Error {
             crate::worker::Stopped::DeadlineExceeded => {
                 Self::new(ErrorKind::DeadlineExceeded, "DEADLINE_EXCEEDED", stopped.to_string())
             }
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        let (kind, reason) = match &error {
+            store::Error::Locked { .. } => (ErrorKind::FailedPrecondition, "DATA_DIRECTORY_LOCKED"),
+            store::Error::NewerFormat { .. } => (ErrorKind::FailedPrecondition, "NEWER_FORMAT"),
+            store::Error::Damaged { .. } => (ErrorKind::Corrupted, "STORE_DAMAGED"),
+            store::Error::Poisoned { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),
+            store::Error::Removed => (ErrorKind::NotFound, "NOT_FOUND"),
+            store::Error::Database { source, .. } => match source.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DiskFull) => (ErrorKind::Overloaded, "STORAGE_FULL"),
+                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                    (ErrorKind::Corrupted, "STORE_DAMAGED")
+                }
+                _ => (ErrorKind::Internal, "STORE_FAILED"),
+            },
+            store::Error::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                (ErrorKind::Overloaded, "STORAGE_FULL")
+            }
+            store::Error::File { .. } | store::Error::Index(_) => (ErrorKind::Internal, "STORE_FAILED"),
+        };
+        Self::new(kind, reason, error.to_string()).because_of(error)
+    }
+}
+
+impl From<crate::ingest::Error> for Error {
+    fn from(error: crate::ingest::Error) -> Self {
+        match error {
+            crate::ingest::Error::Stopped(stopped) => stopped.into(),
+            crate::ingest::Error::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<crate::index::Error> for Error {
+    fn from(error: crate::index::Error) -> Self {
+        Self::internal("INDEX_FAILED", error.to_string(), error)
+    }
+}
+
+impl From<crate::retrieve::InvalidQuery> for Error {
+    fn from(error: crate::retrieve::InvalidQuery) -> Self {
+        Self::invalid(error.field, error.reason)
+    }
+}
+
+impl From<crate::embed::Error> for Error {
+    fn from(error: crate::embed::Error) -> Self {
+        match error {
+            crate::embed::Error::Stopped(stopped) => stopped.into(),
+            error => Self::internal("EMBEDDING_FAILED", error.to_string(), error),
+        }
+    }
+}
+
+impl From<crate::generate::Error> for Error {
+    fn from(error: crate::generate::Error) -> Self {
+        match error {
+            crate::generate::Error::Stopped(stopped) => stopped.into(),
+            error @ crate::generate::Error::QuestionTooLong { .. } => Self::invalid("input.text", error.to_string()),
+            error => Self::internal("GENERATION_FAILED", error.to_string(), error),
         }
     }
 }

@@ -6,139 +6,102 @@
 //!
 //! All calls block; callers on an async runtime put them on blocking threads.
 
+mod admission;
+mod answer;
+mod base;
+mod check;
+mod documents;
 mod error;
+mod host;
+mod knowledge_bases;
 mod request;
+#[cfg(test)]
+mod tests;
 
-use crate::document::DocumentId;
-use crate::generate::Sink;
-use crate::index::Epoch;
-use crate::models::Modality;
-use crate::retrieve::Query;
-use crate::worker::Cancel;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::document::PdfReader;
+use crate::store::{Catalog, DirectoryLock, Layout};
+use crate::worker::ComputeGate;
+use admission::Admission;
+use base::OpenBases;
+use host::ModelHost;
 
 pub use error::{Error, ErrorKind, FieldViolation, Resource};
+pub use host::ProvidedModels;
 pub use request::*;
+
+/// Answers that are made at once. They take turns at the cores, token by token, so that a short one is not held up by a
+/// long one.
+const ANSWER_SLOTS: usize = 4;
 
 /// A data directory that is open: its knowledge bases and the models that serve them.
 #[derive(Debug)]
-pub struct Groundwork {}
+pub struct Groundwork {
+    settings: Settings,
+    catalog: Catalog,
+    /// Held while a knowledge base is created, renamed or removed.
+    catalog_change: Mutex<()>,
+    bases: OpenBases,
+    models: ModelHost,
+    pdf: PdfReader,
+    answers: Admission,
+    gate: Arc<ComputeGate>,
+    // Last: the directory stays ours until all else is closed.
+    _lock: DirectoryLock,
+}
 
 impl Groundwork {
     /// Opens the data directory, or makes it. Only one process can hold it.
-    pub fn open(_settings: Settings) -> Result<Self, Error> {
-        todo!()
+    pub fn open(settings: Settings) -> Result<Self, Error> {
+        Self::open_with(settings, ProvidedModels::default())
+    }
+
+    /// Opens the data directory with models that are in memory already, beside those of the catalog.
+    pub fn open_with(settings: Settings, provided: ProvidedModels) -> Result<Self, Error> {
+        let layout = Layout::new(&settings.data_dir);
+        std::fs::create_dir_all(layout.root()).map_err(|source| {
+            let path = layout.root().to_owned();
+            Error::from(crate::store::Error::File { path, source })
+        })?;
+        let lock = DirectoryLock::acquire(&layout.lock())?;
+        let catalog = Catalog::open(layout.clone())?;
+        let gate = Arc::new(ComputeGate::default());
+        let models = ModelHost::open(&settings, provided, gate.clone())?;
+        let pdf = PdfReader {
+            program: settings.pdf_reader.clone(),
+            ..PdfReader::default()
+        };
+        Ok(Self {
+            answers: Admission::new(ANSWER_SLOTS, settings.max_queued_answers),
+            bases: OpenBases::new(layout),
+            catalog_change: Mutex::default(),
+            settings,
+            catalog,
+            models,
+            pdf,
+            gate,
+            _lock: lock,
+        })
     }
 
     /// Returns the settings.
     pub fn settings(&self) -> &Settings {
-        todo!()
-    }
-
-    /// Creates a knowledge base.
-    pub fn create_knowledge_base(&self, _request: NewKnowledgeBase) -> Result<KnowledgeBaseInfo, Error> {
-        todo!()
-    }
-
-    /// Describes a knowledge base, by id or name.
-    pub fn knowledge_base(&self, _id_or_name: &str) -> Result<KnowledgeBaseInfo, Error> {
-        todo!()
-    }
-
-    /// Lists knowledge bases, oldest first.
-    pub fn knowledge_bases(&self, _page: &PageRequest) -> Result<Page<KnowledgeBaseInfo>, Error> {
-        todo!()
-    }
-
-    /// Changes a knowledge base.
-    pub fn update_knowledge_base(
-        &self,
-        _id_or_name: &str,
-        _change: KnowledgeBaseChange,
-    ) -> Result<KnowledgeBaseInfo, Error> {
-        todo!()
-    }
-
-    /// Removes a knowledge base and returns its id.
-    pub fn delete_knowledge_base(&self, _id_or_name: &str) -> Result<String, Error> {
-        todo!()
-    }
-
-    /// Takes documents in until `next` ends or `cancel` stops; `on_outcome` is told of each as soon as it is decided.
-    /// `next` waits at most the time that it is given. What was told stays, however the call ends.
-    pub fn ingest(
-        &self,
-        _knowledge_base: &str,
-        _next: &mut dyn FnMut(std::time::Duration) -> Next,
-        _cancel: &Cancel,
-        _on_outcome: &mut dyn FnMut(DocumentOutcome),
-    ) -> Result<IngestSummary, Error> {
-        todo!()
-    }
-
-    /// Describes a document; its text too, if wanted.
-    pub fn document(
-        &self,
-        _knowledge_base: &str,
-        _id: &DocumentId,
-        _with_text: bool,
-    ) -> Result<(DocumentInfo, Option<String>, Epoch), Error> {
-        todo!()
-    }
-
-    /// Lists documents, ordered by id.
-    pub fn documents(
-        &self,
-        _knowledge_base: &str,
-        _status: Option<DocumentStatus>,
-        _page: &PageRequest,
-    ) -> Result<(Page<DocumentInfo>, Epoch), Error> {
-        todo!()
-    }
-
-    /// Deletes documents in one commit.
-    pub fn delete_documents(&self, _knowledge_base: &str, _ids: &[DocumentId]) -> Result<Deletion, Error> {
-        todo!()
-    }
-
-    /// Finds the chunks that fit a query best.
-    pub fn retrieve(
-        &self,
-        _knowledge_base: &str,
-        _query: &Query,
-        _at: ReadAt,
-        _cancel: &Cancel,
-    ) -> Result<Retrieval, Error> {
-        todo!()
-    }
-
-    /// Answers a question; events go to `sink` as they come.
-    pub fn answer(
-        &self,
-        _knowledge_base: &str,
-        _question: &Question,
-        _cancel: &Cancel,
-        _sink: &mut Sink<'_>,
-    ) -> Result<AnswerSummary, Error> {
-        todo!()
-    }
-
-    /// Lists models, ordered by id.
-    pub fn models(
-        &self,
-        _modality: Option<Modality>,
-        _provider: &str,
-        _page: &PageRequest,
-    ) -> Result<Page<ModelInfo>, Error> {
-        todo!()
-    }
-
-    /// Describes a model.
-    pub fn model(&self, _id: &str) -> Result<ModelInfo, Error> {
-        todo!()
+        &self.settings
     }
 
     /// Loads the default models, so that the first question does not wait for them.
     pub fn warm_up(&self) -> Result<(), Error> {
-        todo!()
+        self.models.embedder(&self.settings.embedding_model_id)?;
+        self.models.language_model(&self.settings.language_model_id)?;
+        Ok(())
+    }
+}
+
+impl Drop for Groundwork {
+    fn drop(&mut self) {
+        self.bases.close();
     }
 }

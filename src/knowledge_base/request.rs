@@ -6,11 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use crate::chunk::ChunkConfig;
 use crate::document::DocumentId;
-use crate::document::metadata::Metadata;
 use crate::generate::{GenerationSummary, Inference};
 use crate::index::Epoch;
 use crate::models::Modality;
 use crate::retrieve::{Hit, Query};
+
+pub use crate::ingest::{DocumentOutcome, IngestSummary, NewDocument, Next};
+pub use crate::store::{DocumentInfo, DocumentStatus};
 
 /// Longest name of a knowledge base in bytes.
 pub const MAX_NAME_BYTES: usize = 100;
@@ -143,136 +145,6 @@ pub struct KnowledgeBaseInfo {
     /// When it was created.
     pub created_at: SystemTime,
     /// When its description last changed.
-    pub updated_at: SystemTime,
-}
-
-/// A document on its way in.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewDocument {
-    /// The caller's id.
-    pub id: DocumentId,
-    /// Media type, if the caller says.
-    pub media_type: Option<String>,
-    /// Title, if the caller says.
-    pub title: Option<String>,
-    /// File name or address; empty when the caller gives none.
-    pub source_name: String,
-    /// Attributes, within their limits.
-    pub metadata: Metadata,
-    /// The content.
-    pub bytes: Vec<u8>,
-}
-
-/// What a source of documents says when it is asked for the next.
-#[derive(Debug)]
-pub enum Next {
-    /// A document, with its position in the stream.
-    Document {
-        /// Position, from 0.
-        sequence: u64,
-        /// The document.
-        document: Box<NewDocument>,
-    },
-    /// Something that is not a document: it fails by itself, in its turn.
-    Refused {
-        /// Position, from 0.
-        sequence: u64,
-        /// Its id as far as known.
-        document_id: String,
-        /// Why.
-        reason: String,
-    },
-    /// None came within the time.
-    Idle,
-    /// There are no more.
-    End,
-}
-
-/// How far a document is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DocumentStatus {
-    /// Waiting.
-    Pending,
-    /// Being worked on.
-    InProgress,
-    /// Searchable.
-    Indexed,
-    /// Refused or unreadable.
-    Failed,
-    /// Unchanged.
-    Ignored,
-    /// Being deleted.
-    Deleting,
-    /// Deleted by this call.
-    Deleted,
-    /// Never seen.
-    NotFound,
-}
-
-/// What became of one document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DocumentOutcome {
-    /// Position in the stream.
-    pub sequence: u64,
-    /// The caller's id, as far as known.
-    pub document_id: String,
-    /// Indexed, ignored or failed.
-    pub status: DocumentStatus,
-    /// Why it failed; else empty.
-    pub reason: String,
-    /// Epoch that sees it; 0 when it failed.
-    pub epoch: Epoch,
-    /// Its chunks.
-    pub chunk_count: u32,
-}
-
-/// Totals of an ingestion.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct IngestSummary {
-    /// Received.
-    pub scanned: u64,
-    /// New.
-    pub new: u64,
-    /// Replaced.
-    pub modified: u64,
-    /// Failed.
-    pub failed: u64,
-    /// Unchanged.
-    pub skipped: u64,
-    /// The published epoch at the end.
-    pub epoch: Epoch,
-}
-
-/// A document, described.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DocumentInfo {
-    /// The caller's id.
-    pub id: DocumentId,
-    /// State of the last attempt.
-    pub status: DocumentStatus,
-    /// Why it failed.
-    pub reason: String,
-    /// Title.
-    pub title: Option<String>,
-    /// Media type that it was read as; empty when never indexed.
-    pub media_type: String,
-    /// Where it came from.
-    pub source_name: String,
-    /// Attributes.
-    pub metadata: Metadata,
-    /// SHA-256 of the content, in lowercase hexadecimal.
-    pub content_hash: String,
-    /// Size of the content.
-    pub byte_size: u64,
-    /// Size of the extracted text.
-    pub text_bytes: u64,
-    /// Chunks of the indexed revision.
-    pub chunk_count: u32,
-    /// Epoch of the indexed revision; 0 when there is none.
-    pub epoch: Epoch,
-    /// When first seen.
-    pub created_at: SystemTime,
-    /// When its status last changed.
     pub updated_at: SystemTime,
 }
 

@@ -4,7 +4,24 @@
 //! Always holds: a file that is used has the hash that the catalog pins.
 //! Not here: running models.
 
+mod builtin;
+mod catalog;
+mod error;
+mod fetch;
+mod onnx;
+mod stamp;
+mod store;
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
+
+pub use catalog::{Catalog, CatalogFile, CatalogModel, CatalogRuntime, Source};
+pub use error::{Attempt, Error};
+pub use fetch::PullEvent;
+pub use onnx::{InvalidEncoder, Precision};
+pub use stamp::FileState;
+pub use store::{Availability, FileReport, ModelStore};
 
 /// What a model is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,13 @@
 //! Always holds: a hit was visible at the epoch and passed the filter in both legs.
 //! Not here: storage, prompts.
 
+mod dense;
+mod fusion;
 mod hit;
+mod keyword;
 pub mod query;
+mod search;
 
 pub use hit::{Hit, LegScore};
 pub use query::{Filter, InvalidQuery, Query, SearchType};
+pub use search::{Candidate, Legs, search};

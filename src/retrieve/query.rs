@@ -1,6 +1,6 @@
 //! A query that is valid once built.
 
-use crate::document::metadata::{Metadata, MetadataValue};
+use crate::document::metadata::{MAX_KEY_BYTES, MAX_LIST_MEMBERS, MAX_STRING_BYTES, Metadata, MetadataValue};
 
 /// Most hits of a query.
 pub const MAX_RESULTS: usize = 1_000;
@@ -83,3 +83,104 @@ pub struct Query {
     /// Weight of the dense leg, 0 to 1.
     pub dense_weight: f64,
 }
+
+const TEXT: &str = "retrieval_query.text";
+const NUMBER_OF_RESULTS: &str = "retrieval_configuration.vector_search_configuration.number_of_results";
+const FILTER: &str = "retrieval_configuration.vector_search_configuration.filter";
+const SCORE_THRESHOLD: &str = "retrieval_configuration.vector_search_configuration.score_threshold";
+const DENSE_WEIGHT: &str = "retrieval_configuration.vector_search_configuration.dense_weight";
+
+impl Query {
+    /// Returns a query for these words with the default of everything else.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            limit: DEFAULT_RESULTS,
+            search_type: SearchType::default(),
+            filter: None,
+            score_threshold: None,
+            dense_weight: DEFAULT_DENSE_WEIGHT,
+        }
+    }
+
+    /// Returns the query if it is within all limits.
+    pub fn check(self) -> Result<Self, InvalidQuery> {
+        let refuse = |field, reason| Err(InvalidQuery { field, reason });
+        if self.text.trim().is_empty() {
+            return refuse(TEXT, "the query has no words: give it some".to_owned());
+        }
+        let chars = self.text.chars().count();
+        if chars > MAX_QUERY_CHARS {
+            let reason = format!("a query has at most {MAX_QUERY_CHARS} characters, this one has {chars}");
+            return refuse(TEXT, reason);
+        }
+        if !(1..=MAX_RESULTS).contains(&self.limit) {
+            let reason = format!("1 to {MAX_RESULTS} results can be asked for, not {}", self.limit);
+            return refuse(NUMBER_OF_RESULTS, reason);
+        }
+        if !(0.0..=1.0).contains(&self.dense_weight) {
+            let reason = format!("the weight of the dense leg is 0 to 1, not {}", self.dense_weight);
+            return refuse(DENSE_WEIGHT, reason);
+        }
+        if let Some(threshold) = self.score_threshold
+            && !threshold.is_finite()
+        {
+            let reason = format!("the score threshold is a finite number, not {threshold}");
+            return refuse(SCORE_THRESHOLD, reason);
+        }
+        if let Some(filter) = &self.filter {
+            check_filter(filter, 1).map_err(|reason| InvalidQuery { field: FILTER, reason })?;
+        }
+        Ok(self)
+    }
+}
+
+fn check_filter(filter: &Filter, depth: usize) -> Result<(), String> {
+    // Asked first, so that a deep filter is not walked to its end.
+    if depth > MAX_FILTER_DEPTH {
+        return Err(format!("a filter is nested at most {MAX_FILTER_DEPTH} deep"));
+    }
+    match filter {
+        Filter::Equals(key, value) | Filter::NotEquals(key, value) => check_attribute(key, value),
+        Filter::AndAll(filters) | Filter::OrAll(filters) if filters.len() < 2 => Err(format!(
+            "and_all and or_all join at least two conditions, this one has {}",
+            filters.len()
+        )),
+        Filter::AndAll(filters) | Filter::OrAll(filters) => {
+            filters.iter().try_for_each(|filter| check_filter(filter, depth + 1))
+        }
+    }
+}
+
+fn check_attribute(key: &str, value: &MetadataValue) -> Result<(), String> {
+    if key.is_empty() || key.len() > MAX_KEY_BYTES {
+        return Err(format!(
+            "a metadata key has 1 to {MAX_KEY_BYTES} bytes, `{key}` has {}",
+            key.len()
+        ));
+    }
+    let strings = match value {
+        MetadataValue::String(string) => std::slice::from_ref(string),
+        MetadataValue::StringList(list) if list.len() > MAX_LIST_MEMBERS => {
+            return Err(format!(
+                "a list of `{key}` has at most {MAX_LIST_MEMBERS} members, not {}",
+                list.len()
+            ));
+        }
+        MetadataValue::StringList(list) => list,
+        MetadataValue::Number(number) if !number.is_finite() => {
+            return Err(format!("`{key}` is compared with {number}, which no document has"));
+        }
+        MetadataValue::Number(_) | MetadataValue::Boolean(_) => &[],
+    };
+    match strings.iter().find(|string| string.len() > MAX_STRING_BYTES) {
+        Some(long) => Err(format!(
+            "a string of `{key}` has at most {MAX_STRING_BYTES} bytes, not {}",
+            long.len()
+        )),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,88 @@
-//! To be built.
+//! What is durable, and which epoch is current.
+//!
+//! Comes in: prepared commits. Goes out: epochs, snapshots of one epoch, records by id.
+//! Always holds: the records (`SQLite`) are the truth and are synced before a commit is answered; both indexes are
+//! derived, checked against the records when opened, and brought up by replay; readers see one published epoch, whole.
+//! Not here: reading, splitting and embedding documents (see [`crate::ingest`]); ranking (see [`crate::retrieve`]).
+
+mod catalog;
+mod commit;
+mod epoch_store;
+mod error;
+mod layout;
+mod lock;
+mod records;
+mod recover;
+mod snapshot;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+use std::time::SystemTime;
+
+use crate::document::DocumentId;
+use crate::document::metadata::Metadata;
+use crate::index::Epoch;
+
+pub use catalog::{BaseRecord, Catalog};
+pub use commit::{Change, Committed, NewChunk, NewRevision};
+pub use epoch_store::{EpochStore, OpenOptions};
+pub use error::Error;
+pub use layout::Layout;
+pub use lock::DirectoryLock;
+pub use records::{ChunkRecord, IndexedContent};
+pub use snapshot::{ChunkSet, Snapshot};
+
+/// How far a document is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DocumentStatus {
+    /// Waiting.
+    Pending,
+    /// Being worked on.
+    InProgress,
+    /// Searchable.
+    Indexed,
+    /// Refused or unreadable.
+    Failed,
+    /// Unchanged.
+    Ignored,
+    /// Being deleted.
+    Deleting,
+    /// Deleted by this call.
+    Deleted,
+    /// Never seen.
+    NotFound,
+}
+
+/// A document, described.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DocumentInfo {
+    /// The caller's id.
+    pub id: DocumentId,
+    /// State of the last attempt.
+    pub status: DocumentStatus,
+    /// Why it failed.
+    pub reason: String,
+    /// Title.
+    pub title: Option<String>,
+    /// Media type that it was read as; empty when never indexed.
+    pub media_type: String,
+    /// Where it came from.
+    pub source_name: String,
+    /// Attributes.
+    pub metadata: Metadata,
+    /// SHA-256 of the content, in lowercase hexadecimal; empty when never indexed.
+    pub content_hash: String,
+    /// Size of the content.
+    pub byte_size: u64,
+    /// Size of the extracted text.
+    pub text_bytes: u64,
+    /// Chunks of the indexed revision.
+    pub chunk_count: u32,
+    /// Epoch of the indexed revision; 0 when there is none.
+    pub epoch: Epoch,
+    /// When first seen.
+    pub created_at: SystemTime,
+    /// When its status last changed.
+    pub updated_at: SystemTime,
+}

@@ -1,3 +1,62 @@
-//! Benchmarks.
+//! Benchmarks: each prints our side and, where there is one in the process, the other side of the same run.
+//!
+//! `cargo bench -- [embed] [ingest] [retrieve] [generate] [golden] [quality DIR]`; without names all but `quality` run.
+//! `quality` takes the directory of a collection in BEIR's form (`corpus.jsonl`, `queries.jsonl`, `qrels.tsv`).
+//! Figures hold for the machine they were taken on; only sides of one run compare.
 
-fn main() {}
+mod embed;
+mod generate;
+mod golden;
+mod handbook;
+mod ingest;
+mod quality;
+mod retrieve;
+
+use std::time::Duration;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let wants = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
+    println!(
+        "groundwork {} on {} threads",
+        env!("CARGO_PKG_VERSION"),
+        std::thread::available_parallelism().map_or(1, usize::from)
+    );
+    if wants("embed") {
+        embed::run();
+    }
+    if wants("ingest") {
+        ingest::run();
+    }
+    if wants("retrieve") {
+        retrieve::run();
+    }
+    if wants("generate") {
+        generate::run();
+    }
+    if wants("golden") {
+        golden::run();
+    }
+    if let Some(at) = arguments.iter().position(|argument| argument == "quality") {
+        let directory = arguments.get(at + 1).expect("quality takes the directory of a collection");
+        quality::run(directory.as_ref());
+    }
+}
+
+/// Prints one figure.
+fn report(name: &str, figure: f64, unit: &str) {
+    println!("{name:<58} {figure:>12.2} {unit}");
+}
+
+/// The `share` quantile of times, in milliseconds.
+fn quantile_ms(times: &mut [Duration], share: f64) -> f64 {
+    times.sort_unstable();
+    let at = ((times.len() - 1) as f64 * share).round() as usize;
+    times[at].as_secs_f64() * 1e3
+}
+
+/// The middle one of an odd number of figures.
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}

@@ -1,0 +1,221 @@
+//! Embeddings on ONNX Runtime, through fastembed. The only place that names fastembed and ort.
+//!
+//! Comes in: the files of an encoder. Goes out: an [`Embedder`].
+//! Always holds: the compute gate is held for one batch at a time; one library of ONNX Runtime serves the process.
+//! Not here: how the graph came to be.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fastembed::{InitOptionsUserDefined, TextEmbedding, TokenizerFiles, UserDefinedEmbeddingModel};
+use ort::environment::Environment;
+use parking_lot::Mutex;
+use tokenizers::Tokenizer;
+
+use super::{Embedder, Embedding, EncoderFiles, Error, Pooling, Purpose, batch};
+use crate::worker::{Cancel, ComputeGate};
+
+/// Tokens of a batch at most, padding included: large enough for full speed, small enough that a query which waits
+/// for the gate waits a fraction of a second.
+const MAX_BATCH_TOKENS: usize = 4_096;
+
+/// The one library of ONNX Runtime that this process has loaded.
+static RUNTIME: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
+
+/// An encoder in memory.
+pub struct FastEmbedder {
+    files: EncoderFiles,
+    session: Mutex<TextEmbedding>,
+    /// Counts: the session's own tokenizer truncates.
+    tokenizer: Tokenizer,
+    gate: Arc<ComputeGate>,
+}
+
+impl std::fmt::Debug for FastEmbedder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FastEmbedder")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
+    }
+}
+
+impl FastEmbedder {
+    /// Loads an encoder that computes on `threads` threads, one batch at a time behind `gate`.
+    /// 0 threads takes one for each core.
+    pub fn open(files: EncoderFiles, threads: usize, gate: Arc<ComputeGate>) -> Result<Self, Error> {
+        let environment = runtime(&files.runtime_library)?;
+        let tokenizer_json = read(&files.tokenizer)?;
+        let mut tokenizer =
+            Tokenizer::from_bytes(&tokenizer_json).map_err(|source| unusable(&files.tokenizer, source))?;
+        tokenizer.with_padding(None);
+        tokenizer
+            .with_truncation(None)
+            .map_err(|source| unusable(&files.tokenizer, source))?;
+        let mut model = UserDefinedEmbeddingModel::new(
+            read(&files.onnx)?,
+            tokenizer_files(&tokenizer, tokenizer_json, files.max_tokens),
+        );
+        if let Some(pooling) = files.pooling {
+            model = model.with_pooling(match pooling {
+                Pooling::Mean => fastembed::Pooling::Mean,
+                Pooling::Cls => fastembed::Pooling::Cls,
+            });
+        }
+        let session = TextEmbedding::try_new_from_user_defined(model, options(environment, threads, files.max_tokens))
+            .map_err(|source| unusable(&files.onnx, source))?;
+        Ok(Self {
+            files,
+            session: Mutex::new(session),
+            tokenizer,
+            gate,
+        })
+    }
+
+    fn prefix(&self, purpose: Purpose) -> &str {
+        match purpose {
+            Purpose::Passage => &self.files.passage_prefix,
+            Purpose::Query => &self.files.query_prefix,
+        }
+    }
+
+    /// Returns how long a text is for the model, special tokens included.
+    fn length(&self, text: &str) -> Result<usize, Error> {
+        let encoding = self.tokenizer.encode_fast(text, true).map_err(Error::Inference)?;
+        Ok(encoding.len().clamp(1, self.files.max_tokens))
+    }
+
+    fn embed_batch(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> {
+        let _cores = self.gate.enter();
+        self.session
+            .lock()
+            .embed(texts, Some(texts.len()))
+            .map_err(|source| Error::Inference(source.into()))
+    }
+}
+
+impl Embedder for FastEmbedder {
+    fn model_id(&self) -> &str {
+        &self.files.model_id
+    }
+
+    fn dimensions(&self) -> usize {
+        self.files.dimensions
+    }
+
+    fn max_tokens(&self) -> usize {
+        self.files.max_tokens
+    }
+
+    fn count_tokens(&self, text: &str) -> usize {
+        // A tokenizer that fails on a text fails again when the text is embedded, and that call can say so.
+        self.tokenizer
+            .encode_fast(text, false)
+            .map_or(0, |encoding| encoding.len())
+    }
+
+    fn embed(&self, texts: &[&str], purpose: Purpose, cancel: &Cancel) -> Result<Vec<Embedding>, Error> {
+        cancel.check()?;
+        let prefix = self.prefix(purpose);
+        let prefixed: Vec<String>;
+        let texts: Vec<&str> = if prefix.is_empty() {
+            texts.to_vec()
+        } else {
+            prefixed = texts.iter().map(|text| format!("{prefix}{text}")).collect();
+            prefixed.iter().map(String::as_str).collect()
+        };
+        let lengths = texts
+            .iter()
+            .map(|text| self.length(text))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut embeddings: Vec<Option<Embedding>> = vec![None; texts.len()];
+        for positions in batch::plan(&lengths, MAX_BATCH_TOKENS) {
+            cancel.check()?;
+            let batch: Vec<&str> = positions.iter().map(|&position| texts[position]).collect();
+            let vectors = self.embed_batch(&batch)?;
+            for (position, values) in positions.into_iter().zip(vectors) {
+                if values.len() != self.files.dimensions {
+                    return Err(Error::Dimensions {
+                        expected: self.files.dimensions,
+                        found: values.len(),
+                    });
+                }
+                embeddings[position] = Some(Embedding::normalized(values)?);
+            }
+        }
+        embeddings
+            .into_iter()
+            .collect::<Option<Vec<_>>>()
+            .ok_or(Error::NotAVector)
+    }
+}
+
+/// Loads ONNX Runtime, or returns what is loaded already if it is the same library.
+fn runtime(library: &Path) -> Result<Environment, Error> {
+    let failed = |reason: String| Error::Runtime {
+        library: library.display().to_string(),
+        reason,
+    };
+    let path = library.canonicalize().map_err(|source| failed(source.to_string()))?;
+    let mut loaded = RUNTIME.lock();
+    if let Some((first, environment)) = loaded.as_ref() {
+        if *first == path {
+            return Ok(environment.clone());
+        }
+        return Err(failed(format!(
+            "this process has loaded {} already and can hold only one",
+            first.display()
+        )));
+    }
+    let environment = ort::init_from(&path)
+        .map_err(|source| failed(source.to_string()))?
+        .with_name("groundwork")
+        .with_telemetry(false)
+        .build()
+        .map_err(|source| failed(source.to_string()))?;
+    *loaded = Some((path, environment.clone()));
+    Ok(environment)
+}
+
+fn options(environment: Environment, threads: usize, max_tokens: usize) -> InitOptionsUserDefined {
+    let options = InitOptionsUserDefined::new()
+        .with_environment(environment)
+        .with_max_length(max_tokens)
+        // The arena would keep the memory of the largest batch for ever.
+        .with_execution_providers(vec![ort::ep::CPU::default().with_arena_allocator(false).build()])
+        // Threads that spin between operations would take the cores from the language model.
+        .with_session_config("session.intra_op.allow_spinning", "0")
+        // Without VNNI instructions, products of int8 weights saturate unless this asks for the exact kernels.
+        .with_session_config("session.x64quantprecision", "1");
+    if threads == 0 {
+        options
+    } else {
+        options.with_intra_threads(threads)
+    }
+}
+
+/// Makes up the files beside `tokenizer.json` that fastembed asks for; all they say is in there as well.
+fn tokenizer_files(tokenizer: &Tokenizer, tokenizer_json: Vec<u8>, max_tokens: usize) -> TokenizerFiles {
+    let pad_token = ["[PAD]", "<pad>"]
+        .into_iter()
+        .find(|token| tokenizer.token_to_id(token).is_some())
+        .unwrap_or("[PAD]");
+    let pad_id = tokenizer.token_to_id(pad_token).unwrap_or(0);
+    let bytes = |value: serde_json::Value| value.to_string().into_bytes();
+    TokenizerFiles {
+        tokenizer_file: tokenizer_json,
+        config_file: bytes(serde_json::json!({ "pad_token_id": pad_id })),
+        special_tokens_map_file: bytes(serde_json::json!({})),
+        tokenizer_config_file: bytes(serde_json::json!({ "model_max_length": max_tokens, "pad_token": pad_token })),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| unusable(path, source))
+}
+
+fn unusable(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::File {
+        file: path.display().to_string(),
+        source: source.into(),
+    }
+}

@@ -1,0 +1,100 @@
+//! Prompt to tokens: the loop around the model.
+//!
+//! Always holds: the gate is held for one step and no longer; the wish to stop is looked at before each step.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use super::grounding::Grounding;
+use super::sampler::Sampler;
+use super::stop::goes_in_circles;
+use super::{Error, Inference, LanguageModel, Sequence, StopReason};
+use crate::worker::{Cancel, ComputeGate};
+
+/// Tokens of the prompt that are read in one step: what a cancelled call waits for at most.
+pub(super) const STEP_TOKENS: usize = 128;
+
+/// What decoding took.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Decoded {
+    pub(super) stop_reason: StopReason,
+    pub(super) output_tokens: u64,
+    pub(super) prefill: Duration,
+    pub(super) decode: Duration,
+    pub(super) time_to_first_token: Option<Duration>,
+}
+
+/// Reads `prompt` and hands each token that follows to `on_token`, until that breaks, the model ends, or a limit.
+pub(super) fn decode(
+    model: &dyn LanguageModel,
+    prompt: &[u32],
+    grounding: &Grounding,
+    inference: &Inference,
+    gate: &ComputeGate,
+    cancel: &Cancel,
+    on_token: &mut dyn FnMut(u32) -> Result<ControlFlow<StopReason>, Error>,
+) -> Result<Decoded, Error> {
+    let started = Instant::now();
+    cancel.check()?;
+    let mut sequence = model.start()?;
+    let mut logits = Vec::new();
+    for chunk in prompt.chunks(STEP_TOKENS) {
+        logits = step(sequence.as_mut(), chunk, gate, cancel)?;
+    }
+    let prefill = started.elapsed();
+    let mut sampler = Sampler::new(inference);
+    let mut tokens = Vec::new();
+    let mut is_after_sentence = false;
+    let mut time_to_first_token = None;
+    let stop_reason = loop {
+        if tokens.len() >= inference.max_tokens {
+            break StopReason::MaxTokens;
+        }
+        // Whether to go on after a sentence is for the model alone.
+        if !is_after_sentence {
+            grounding.apply(tokens.last().copied(), &mut logits);
+        }
+        let Some(token) = sampler.sample(&logits) else {
+            return Err(Error::Inference("the model's logits are not numbers".into()));
+        };
+        time_to_first_token.get_or_insert_with(|| started.elapsed());
+        if model.is_end(token) {
+            break StopReason::EndTurn;
+        }
+        tokens.push(token);
+        is_after_sentence = ends_sentence(&model.token_bytes(token));
+        if let ControlFlow::Break(reason) = on_token(token)? {
+            break reason;
+        }
+        if goes_in_circles(&tokens) {
+            break StopReason::EndTurn;
+        }
+        if tokens.len() >= inference.max_tokens {
+            break StopReason::MaxTokens;
+        }
+        if prompt.len() + tokens.len() > model.context_tokens() {
+            break StopReason::ContextWindowExceeded;
+        }
+        logits = step(sequence.as_mut(), &[token], gate, cancel)?;
+    };
+    let first = time_to_first_token.unwrap_or(prefill);
+    Ok(Decoded {
+        stop_reason,
+        output_tokens: tokens.len() as u64,
+        prefill,
+        decode: started.elapsed().saturating_sub(first),
+        time_to_first_token,
+    })
+}
+
+fn step(sequence: &mut dyn Sequence, tokens: &[u32], gate: &ComputeGate, cancel: &Cancel) -> Result<Vec<f32>, Error> {
+    cancel.check()?;
+    let _turn = gate.enter();
+    // The wait for the gate may have been long.
+    cancel.check()?;
+    sequence.feed(tokens)
+}
+
+fn ends_sentence(token: &[u8]) -> bool {
+    matches!(token.last(), Some(b'.' | b'!' | b'?' | b'\n'))
+}

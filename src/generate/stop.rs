@@ -1,0 +1,136 @@
+//! What ends an answer before its limit: a stop sequence, or a model that goes round in circles.
+
+/// Longest cycle of tokens that is looked for.
+const MAX_CYCLE: usize = 24;
+/// A cycle counts once it came round this often.
+const ROUNDS: usize = 4;
+/// A cycle counts only over this many tokens, so that "ha ha ha ha" may be said.
+const MIN_CYCLING_TOKENS: usize = 24;
+
+/// Finds stop sequences in text that comes in pieces, and holds back what may become one.
+#[derive(Debug)]
+pub(super) struct StopSequences {
+    sequences: Vec<String>,
+    held: String,
+}
+
+impl StopSequences {
+    /// Returns a finder of these sequences; empty ones are left out.
+    pub(super) fn new(sequences: &[String]) -> Self {
+        Self {
+            sequences: sequences.iter().filter(|text| !text.is_empty()).cloned().collect(),
+            held: String::new(),
+        }
+    }
+
+    /// Takes more text. Returns what surely belongs to the answer, and whether a stop sequence followed it.
+    pub(super) fn push(&mut self, text: &str) -> (String, bool) {
+        self.held.push_str(text);
+        let found = self
+            .sequences
+            .iter()
+            .filter_map(|sequence| self.held.find(sequence.as_str()))
+            .min();
+        if let Some(at) = found {
+            self.held.truncate(at);
+            return (std::mem::take(&mut self.held), true);
+        }
+        let kept = self.held.len() - self.possible_start();
+        let rest = self.held.split_off(kept);
+        (std::mem::replace(&mut self.held, rest), false)
+    }
+
+    /// Ends the text and returns what was held back.
+    pub(super) fn finish(self) -> String {
+        self.held
+    }
+
+    /// Returns the length of the longest end of the held text that begins a stop sequence.
+    fn possible_start(&self) -> usize {
+        let longest = |sequence: &String| {
+            let most = self.held.len().min(sequence.len() - 1);
+            (1..=most)
+                .rev()
+                .find(|length| sequence.as_bytes()[..*length] == self.held.as_bytes()[self.held.len() - length..])
+        };
+        self.sequences.iter().filter_map(longest).max().unwrap_or(0)
+    }
+}
+
+/// Returns whether the last tokens are one cycle that came round again and again.
+pub(super) fn goes_in_circles(tokens: &[u32]) -> bool {
+    (1..=MAX_CYCLE).any(|cycle| {
+        let length = (cycle * ROUNDS).max(MIN_CYCLING_TOKENS);
+        tokens.len() >= length && {
+            let tail = &tokens[tokens.len() - length..];
+            tail[cycle..] == tail[..length - cycle]
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(sequences: &[&str], pieces: &[&str], expected: &[&str], stopped: bool) {
+        let sequences: Vec<String> = sequences.iter().map(ToString::to_string).collect();
+        let mut stop = StopSequences::new(&sequences);
+        let mut released = Vec::new();
+        let mut has_stopped = false;
+        for piece in pieces {
+            let (text, found) = stop.push(piece);
+            released.push(text);
+            has_stopped |= found;
+        }
+        assert_eq!(
+            (released, has_stopped),
+            (expected.iter().map(ToString::to_string).collect(), stopped)
+        );
+    }
+
+    #[test]
+    fn stop_sequence_is_found_across_pieces() {
+        check(&["END"], &["a E", "N", "D b"], &["a ", "", ""], true);
+        check(&["END"], &["a E", "x"], &["a ", "Ex"], false);
+        check(
+            &["\n\n", "##"],
+            &["a\n", "#", "b\n", "\nc"],
+            &["a", "\n", "#b", ""],
+            true,
+        );
+        check(&["b", "ab"], &["xab"], &["x"], true);
+        check(&[], &["a"], &["a"], false);
+        check(&["é"], &["caf", "é!"], &["caf", ""], true);
+        check(&["aab"], &["aaa", "b"], &["a", ""], true);
+    }
+
+    #[test]
+    fn circles_are_seen_only_after_rounds() {
+        let cycle = |period: u32, length: u32| (0..length).map(|at| at % period).collect::<Vec<_>>();
+        assert!(goes_in_circles(&cycle(1, 24)));
+        assert!(!goes_in_circles(&cycle(1, 23)));
+        assert!(goes_in_circles(&cycle(10, 45)));
+        assert!(!goes_in_circles(&cycle(10, 39)));
+        assert!(!goes_in_circles(&cycle(200, 190)));
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_answer(text in "[ab]{0,30}", stop in "[ab]{1,4}", size in 1usize..5) {
+            let mut finder = StopSequences::new(std::slice::from_ref(&stop));
+            let mut answer = String::new();
+            let mut stopped = false;
+            for piece in text.as_bytes().chunks(size) {
+                let (more, found) = finder.push(&String::from_utf8_lossy(piece));
+                answer.push_str(&more);
+                if found { stopped = true; break; }
+            }
+            if !stopped { answer.push_str(&finder.finish()); }
+            let expected = text.find(&stop).map_or(text.as_str(), |at| &text[..at]);
+            prop_assert_eq!(answer, expected);
+            prop_assert_eq!(stopped, text.contains(&stop));
+        }
+    }
+}

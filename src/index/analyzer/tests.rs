@@ -1,0 +1,108 @@
+use super::*;
+
+fn asked(language: &str, text: &str) -> Vec<String> {
+    let language = Language::parse(language).expect("a known language");
+    let terms = Analyzer::new(language).query_terms(text);
+    terms.into_iter().map(|(term, _)| term).collect()
+}
+
+fn indexed(language: &str, text: &str) -> Vec<String> {
+    let language = Language::parse(language).expect("a known language");
+    let mut chain = Analyzer::new(language).indexing();
+    let mut stream = chain.token_stream(text);
+    let mut terms = Vec::new();
+    while stream.advance() {
+        terms.push(stream.token().text.clone());
+    }
+    terms
+}
+
+#[track_caller]
+fn check(language: &str, text: &str, terms: &[&str]) {
+    assert_eq!(asked(language, text), terms, "{language}: {text}");
+}
+
+#[test]
+fn words_become_stems_without_accents() {
+    check("en", "Running RUNS runner's", &["run", "runner"]);
+    check("en", "naïve café cafe\u{301}", &["naiv", "cafe"]);
+    check(
+        "en",
+        "The patient\u{2019}s cells don't divide",
+        &["patient", "cell", "don't", "divid"],
+    );
+    check("simple", "Running shoes", &["running", "shoes"]);
+    check("en", "COVID-19, IL-6 and p53", &["covid", "19", "il", "6", "p53"]);
+    check("fr", "l'avion des élèves", &["avion", "elev"]);
+    check("de", "Häuser und Straßen", &["haus", "strass"]);
+    check("ru", "книги", &["книг"]);
+    check("tr", "ILIK", &["ilik"]);
+}
+
+#[test]
+fn full_width_letters_equal_plain_ones() {
+    check("en", "ＡＢＣ１２３ ﬁne", &["abc123", "fine"]);
+}
+
+#[test]
+fn stop_words_go_unless_alone() {
+    check("en", "what is the speed of light", &["speed", "light"]);
+    check("en", "to be or not to be", &["to", "be", "or", "not"]);
+    check("de", "der und die", &["der", "und", "die"]);
+    assert!(indexed("en", "to be or not").contains(&"to".to_owned()));
+}
+
+#[test]
+fn unspaced_scripts_become_pairs() {
+    check("en", "東京都", &["東京", "京都"]);
+    check("en", "猫", &["猫"]);
+    check("en", "iPhoneを買う", &["iphon", "を買", "買う"]);
+    check("en", "한국어 문서", &["한국", "국어", "문서"]);
+    check("en", "データ・ベース", &["デー", "ータ", "ベー", "ース"]);
+    assert_eq!(indexed("en", "東京都"), ["東", "東京", "京", "京都", "都"]);
+}
+
+#[test]
+fn text_without_words_has_no_terms() {
+    for text in ["", "  \n", "?!… (* ) \"", "\u{301}\u{301}", "👍🏽"] {
+        check("en", text, &[]);
+    }
+}
+
+#[test]
+fn long_terms_are_left_out() {
+    let hash = "a1".repeat(32);
+    let blob = "x".repeat(MAX_TERM_BYTES + 1);
+    check("simple", &format!("{hash} {blob} end"), &[hash.as_str(), "end"]);
+}
+
+#[test]
+fn repeated_terms_are_counted_and_bounded() {
+    let query = (0..3_000).map(|i| format!("w{i} w0 ")).collect::<String>();
+    let terms = Analyzer::new(Language::default()).query_terms(&query);
+    assert_eq!(terms.len(), MAX_QUERY_TERMS);
+    assert_eq!(terms[0], ("w0".to_owned(), 3_001));
+}
+
+#[test]
+fn languages_are_known_by_their_codes() {
+    for (code, _) in LANGUAGES {
+        assert_eq!(Language::parse(code).map(Language::code), Ok(code));
+    }
+    let refused = Language::parse("xx").expect_err("xx is no language").to_string();
+    assert!(
+        refused.starts_with("there is no language `xx`: choose one of en, ar,"),
+        "{refused}"
+    );
+    assert!(refused.ends_with(", simple"), "{refused}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn every_query_term_is_indexed(text in "\\PC{0,60}") {
+        let indexed = indexed("en", &text);
+        for term in asked("en", &text) {
+            proptest::prop_assert!(indexed.contains(&term), "{term} of {text}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The keyword index: writing it, and which commit of it is current.
+//!
+//! Comes in: chunks with their headings. Goes out: a [`TermsSnapshot`] to search in.
+//! Always holds: the payload of each commit names its epoch, the language and the version of what is written, so that
+//! an index is either current or asks to be made again; readers see whole commits only.
+//! Not here: positions and texts; tantivy keeps terms, their frequencies and chunk ids, nothing else.
+
+mod schema;
+mod snapshot;
+
+use std::fmt;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use tantivy::directory::MmapDirectory;
+use tantivy::directory::error::OpenReadError;
+use tantivy::indexer::IndexWriterOptions;
+use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyError, Term};
+
+use super::analyzer::{ANALYZER_VERSION, Analyzer};
+use super::{ChunkId, Epoch, Error, Language};
+use schema::Fields;
+pub use snapshot::TermsSnapshot;
+
+/// Bytes of new rows that the writer gathers before it writes a segment.
+const WRITER_MEMORY_BYTES: usize = 64 << 20;
+
+/// What is indexed of a chunk.
+#[derive(Debug, Clone, Copy)]
+pub struct TermRow<'a> {
+    /// The chunk.
+    pub chunk_id: ChunkId,
+    /// Its document's title; empty when there is none.
+    pub title: &'a str,
+    /// Headings above it.
+    pub headings: &'a [String],
+    /// Its text.
+    pub text: &'a str,
+}
+
+/// What each commit says about itself.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Payload {
+    schema_version: u32,
+    analyzer_version: u32,
+    language: String,
+    epoch: Option<u64>,
+}
+
+impl Payload {
+    fn new(language: Language, epoch: Option<Epoch>) -> Self {
+        Self {
+            schema_version: schema::SCHEMA_VERSION,
+            analyzer_version: ANALYZER_VERSION,
+            language: language.code().to_owned(),
+            epoch: epoch.map(|epoch| epoch.0),
+        }
+    }
+}
+
+impl fmt::Display for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            schema_version,
+            analyzer_version,
+            language,
+            ..
+        } = self;
+        write!(
+            f,
+            "schema {schema_version}, analyzer {analyzer_version}, language `{language}`"
+        )
+    }
+}
+
+/// The keyword index of one knowledge base.
+pub struct Terms {
+    language: Language,
+    fields: Fields,
+    analyzer: Arc<Analyzer>,
+    // Adding needs the writer shared, committing needs it alone.
+    writer: RwLock<IndexWriter>,
+    reader: IndexReader,
+    current: RwLock<TermsSnapshot>,
+}
+
+impl Terms {
+    /// Opens the index in `directory`, making it when there is none; tells the epoch of its last commit.
+    ///
+    /// Reads every file once to compare checksums, so that later reads can trust them. Where
+    /// [`Error::wants_rebuild`] holds, [`Terms::create_anew`] is the answer.
+    pub fn open(directory: &Path, language: Language) -> Result<(Self, Option<Epoch>), Error> {
+        fs::create_dir_all(directory).map_err(|source| Error::io("make the directory", directory, source))?;
+        let files = MmapDirectory::open(directory).map_err(|source| opening(directory, source.into()))?;
+        let exists = Index::exists(&files).map_err(|source| opening(directory, source.into()))?;
+        if !exists {
+            return Self::create(directory, files, language).map(|terms| (terms, None));
+        }
+        let index = Index::open(files).map_err(|source| opening(directory, source))?;
+        let epoch = check_payload(directory, &index, language)?;
+        let damaged = index.validate_checksum().map_err(|source| opening(directory, source))?;
+        if let Some(file) = damaged.iter().min() {
+            return Err(Error::damaged(
+                directory,
+                format!("checksum of {} differs", file.display()),
+            ));
+        }
+        Ok((Self::with_index(directory, &index, language)?, epoch))
+    }
+
+    /// Wipes `directory` and makes an empty index there.
+    pub fn create_anew(directory: &Path, language: Language) -> Result<Self, Error> {
+        match fs::remove_dir_all(directory) {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                return Err(Error::io("remove", directory, source));
+            }
+            _ => {}
+        }
+        fs::create_dir_all(directory).map_err(|source| Error::io("make the directory", directory, source))?;
+        let files = MmapDirectory::open(directory).map_err(|source| opening(directory, source.into()))?;
+        Self::create(directory, files, language)
+    }
+
+    fn create(directory: &Path, files: MmapDirectory, language: Language) -> Result<Self, Error> {
+        let (schema, _) = schema::build();
+        let index = Index::create(files, schema, tantivy::IndexSettings::default())
+            .map_err(|source| opening(directory, source))?;
+        let terms = Self::with_index(directory, &index, language)?;
+        // An empty commit, so that the language is known from the beginning.
+        terms.commit_payload(&Payload::new(language, None))?;
+        Ok(terms)
+    }
+
+    fn with_index(directory: &Path, index: &Index, language: Language) -> Result<Self, Error> {
+        let opening = |source| opening(directory, source);
+        let fields = Fields::of(&index.schema()).ok_or_else(|| mismatch(directory, language, "another schema"))?;
+        let analyzer = Arc::new(Analyzer::new(language));
+        index.tokenizers().register(schema::ANALYZER_NAME, analyzer.indexing());
+        let options = IndexWriterOptions::builder()
+            .num_worker_threads(1)
+            .num_merge_threads(1)
+            .memory_budget_per_thread(WRITER_MEMORY_BYTES)
+            .build();
+        let writer: IndexWriter = index.writer_with_options(options).map_err(opening)?;
+        let reader = index
+            .reader_builder()
+            .reload_policy(ReloadPolicy::Manual)
+            .try_into()
+            .map_err(opening)?;
+        let snapshot = TermsSnapshot::new(reader.searcher(), fields, Arc::clone(&analyzer)).map_err(opening)?;
+        Ok(Self {
+            language,
+            fields,
+            analyzer,
+            writer: RwLock::new(writer),
+            reader,
+            current: RwLock::new(snapshot),
+        })
+    }
+
+    /// Adds a chunk; it is found after the next commit. A chunk is added once: adding it again counts it twice.
+    pub fn add(&self, row: &TermRow<'_>) -> Result<(), Error> {
+        let added = self.writer.read().add_document(self.fields.document(row));
+        added.map(drop).map_err(|source| Error::terms("add a chunk", source))
+    }
+
+    /// Removes chunks; they are gone after the next commit.
+    pub fn remove(&self, chunk_ids: &[ChunkId]) -> Result<(), Error> {
+        let writer = self.writer.read();
+        for chunk_id in chunk_ids {
+            writer.delete_term(Term::from_field_u64(self.fields.chunk_id, chunk_id.0));
+        }
+        Ok(())
+    }
+
+    /// Makes what was added and removed durable and visible, under this epoch.
+    pub fn commit(&self, epoch: Epoch) -> Result<(), Error> {
+        self.commit_payload(&Payload::new(self.language, Some(epoch)))
+    }
+
+    /// Forgets what was added and removed since the last commit.
+    pub fn rollback(&self) -> Result<(), Error> {
+        let rolled_back = self.writer.write().rollback();
+        rolled_back
+            .map(drop)
+            .map_err(|source| Error::terms("roll back", source))
+    }
+
+    fn commit_payload(&self, payload: &Payload) -> Result<(), Error> {
+        let failed = |source: TantivyError| Error::terms("commit", source);
+        let payload = serde_json::to_string(payload).map_err(|source| Error::terms("describe the commit", source))?;
+        let mut writer = self.writer.write();
+        let mut commit = writer.prepare_commit().map_err(failed)?;
+        commit.set_payload(&payload);
+        commit.commit().map_err(failed)?;
+        self.reader.reload().map_err(failed)?;
+        let snapshot =
+            TermsSnapshot::new(self.reader.searcher(), self.fields, Arc::clone(&self.analyzer)).map_err(failed)?;
+        *self.current.write() = snapshot;
+        Ok(())
+    }
+
+    /// Returns how many chunks the last commit holds.
+    pub fn rows(&self) -> u64 {
+        self.current.read().rows()
+    }
+
+    /// Returns the index as the last commit left it.
+    pub fn snapshot(&self) -> TermsSnapshot {
+        self.current.read().clone()
+    }
+}
+
+impl fmt::Debug for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terms")
+            .field("language", &self.language)
+            .field("rows", &self.rows())
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_payload(directory: &Path, index: &Index, language: Language) -> Result<Option<Epoch>, Error> {
+    let metas = index.load_metas().map_err(|source| opening(directory, source))?;
+    let Some(payload) = metas.payload else {
+        // Made, but its first commit never came.
+        return if metas.segments.is_empty() {
+            Err(mismatch(directory, language, "no settings"))
+        } else {
+            Err(Error::damaged(directory, "the commit does not name its epoch"))
+        };
+    };
+    let found: Payload = serde_json::from_str(&payload).map_err(|source| Error::damaged(directory, source))?;
+    let epoch = found.epoch.map(Epoch);
+    if found != Payload::new(language, epoch) {
+        return Err(mismatch(directory, language, found));
+    }
+    Ok(epoch)
+}
+
+fn mismatch(directory: &Path, language: Language, found: impl fmt::Display) -> Error {
+    Error::Mismatch {
+        path: PathBuf::from(directory),
+        expected: Payload::new(language, None).to_string(),
+        found: found.to_string(),
+    }
+}
+
+/// Tells damage, which a rebuild mends, from trouble that it would not mend: a lock, missing rights, a full disk.
+fn opening(directory: &Path, source: TantivyError) -> Error {
+    let damaged = match &source {
+        TantivyError::OpenReadError(OpenReadError::IoError { io_error, .. }) | TantivyError::IoError(io_error) => {
+            matches!(io_error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof)
+        }
+        TantivyError::OpenReadError(_)
+        | TantivyError::DataCorruption(_)
+        | TantivyError::SchemaError(_)
+        | TantivyError::DeserializeError(_)
+        | TantivyError::InternalError(_)
+        | TantivyError::IncompatibleIndex(_) => true,
+        _ => false,
+    };
+    if damaged {
+        Error::damaged(directory, source)
+    } else {
+        Error::terms("be opened", source)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! The fields of a row.
+
+use tantivy::schema::{Field, INDEXED, IndexRecordOption, NumericOptions, Schema, TextFieldIndexing, TextOptions};
+use tantivy::{TantivyDocument, Term};
+
+use super::TermRow;
+
+/// Changes whenever a row is written in another way, so that indexes made earlier are made again.
+pub(super) const SCHEMA_VERSION: u32 = 1;
+/// Name under which the analyzer is registered; its language is not part of it, because the payload names that.
+pub(super) const ANALYZER_NAME: &str = "groundwork";
+
+/// Weight of a term in title and headings beside the weight 1 of the same term in the text.
+const HEADING_WEIGHT: f32 = 0.5;
+
+const CHUNK_ID: &str = "chunk_id";
+const HEADING: &str = "heading";
+const TEXT: &str = "text";
+
+/// The fields by name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fields {
+    pub(super) chunk_id: Field,
+    heading: Field,
+    text: Field,
+}
+
+pub(super) fn build() -> (Schema, Fields) {
+    let mut schema = Schema::builder();
+    let indexing = TextFieldIndexing::default()
+        .set_tokenizer(ANALYZER_NAME)
+        .set_index_option(IndexRecordOption::WithFreqs);
+    let words = TextOptions::default().set_indexing_options(indexing);
+    let fields = Fields {
+        chunk_id: schema.add_u64_field(CHUNK_ID, NumericOptions::from(INDEXED).set_fast()),
+        heading: schema.add_text_field(HEADING, words.clone()),
+        text: schema.add_text_field(TEXT, words),
+    };
+    (schema.build(), fields)
+}
+
+impl Fields {
+    /// Finds the fields in the schema of an index that was opened; nothing when it has others.
+    pub(super) fn of(found: &Schema) -> Option<Self> {
+        let (schema, fields) = build();
+        (schema == *found).then_some(fields)
+    }
+
+    /// The fast field of chunk ids.
+    pub(super) const CHUNK_ID_COLUMN: &str = CHUNK_ID;
+
+    pub(super) fn document(&self, row: &TermRow<'_>) -> TantivyDocument {
+        let mut document = TantivyDocument::new();
+        document.add_u64(self.chunk_id, row.chunk_id.0);
+        let mut heading = row.title.to_owned();
+        for part in row.headings {
+            heading.push('\n');
+            heading.push_str(part);
+        }
+        // The context is searched as part of the text too: a chunk is about what stands above it.
+        document.add_text(self.text, format!("{heading}\n{}", row.text));
+        document.add_text(self.heading, heading);
+        document
+    }
+
+    /// Returns where a term of a query is looked up, and with which weight.
+    pub(super) fn lookups(&self, term: &str) -> [(Term, f32); 2] {
+        [
+            (Term::from_field_text(self.text, term), 1.0),
+            (Term::from_field_text(self.heading, term), HEADING_WEIGHT),
+        ]
+    }
+}

@@ -1,0 +1,248 @@
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::index::Scored;
+
+struct Corpus {
+    directory: TempDir,
+    terms: Terms,
+}
+
+/// Commits each group of texts by itself, so that each becomes a segment; chunk ids count from 1.
+fn corpus(groups: &[&[&str]]) -> Corpus {
+    let directory = TempDir::new().expect("a temporary directory");
+    let (terms, epoch) = Terms::open(directory.path(), Language::default()).expect("a new index");
+    assert_eq!(epoch, None);
+    let mut chunk_id = 0;
+    for (group, texts) in groups.iter().enumerate() {
+        for text in *texts {
+            chunk_id += 1;
+            add(&terms, chunk_id, "", text);
+        }
+        terms.commit(Epoch(group as u64 + 1)).expect("a commit");
+    }
+    Corpus { directory, terms }
+}
+
+fn add(terms: &Terms, chunk_id: u64, title: &str, text: &str) {
+    let row = TermRow {
+        chunk_id: ChunkId(chunk_id),
+        title,
+        headings: &[],
+        text,
+    };
+    terms.add(&row).expect("a row");
+}
+
+fn search(terms: &Terms, query: &str, limit: usize) -> Vec<Scored> {
+    terms.snapshot().search(query, limit, &|_| true).expect("a result")
+}
+
+fn found(terms: &Terms, query: &str) -> Vec<u64> {
+    search(terms, query, 10)
+        .into_iter()
+        .map(|scored| scored.chunk_id.0)
+        .collect()
+}
+
+#[test]
+fn rarer_words_rank_first() {
+    let corpus = corpus(&[&["the common fox", "the common dog", "the rare common lynx"]]);
+    assert_eq!(found(&corpus.terms, "common lynx"), [3, 1, 2]);
+    assert_eq!(found(&corpus.terms, "the"), [1, 2, 3]);
+    assert_eq!(found(&corpus.terms, "zebra"), [0; 0]);
+    assert_eq!(found(&corpus.terms, ""), [0; 0]);
+}
+
+#[test]
+fn titles_and_headings_are_found() {
+    let corpus = corpus(&[]);
+    add(&corpus.terms, 1, "Volcanoes", "they erupt");
+    let headings = ["Rivers".to_owned(), "Deltas".to_owned()];
+    let row = TermRow {
+        chunk_id: ChunkId(2),
+        title: "",
+        headings: &headings,
+        text: "they flow",
+    };
+    corpus.terms.add(&row).expect("a row");
+    corpus.terms.commit(Epoch(1)).expect("a commit");
+    assert_eq!(found(&corpus.terms, "volcano"), [1]);
+    assert_eq!(found(&corpus.terms, "delta river"), [2]);
+}
+
+#[test]
+fn equal_scores_are_ordered_by_chunk() {
+    let groups: &[&[&str]] = &[&["same words"; 20], &["same words"; 20]];
+    let corpus = corpus(groups);
+    assert_eq!(found(&corpus.terms, "words"), (1..=10).collect::<Vec<_>>());
+    assert_eq!(found(&corpus.terms, "same words"), (1..=10).collect::<Vec<_>>());
+}
+
+#[test]
+fn only_accepted_chunks_are_found() {
+    let corpus = corpus(&[&["a fox", "fox fox", "fox"], &["fox den", "fox fox fox"]]);
+    let snapshot = corpus.terms.snapshot();
+    let odd = snapshot
+        .search("fox", 10, &|chunk_id| chunk_id.0 % 2 == 1)
+        .expect("a result");
+    let mut odd: Vec<_> = odd.into_iter().map(|scored| scored.chunk_id.0).collect();
+    odd.sort_unstable();
+    assert_eq!(odd, [1, 3, 5]);
+    assert_eq!(snapshot.search("fox", 10, &|_| false).expect("a result"), []);
+    assert_eq!(snapshot.search("fox", 0, &|_| true).expect("a result"), []);
+}
+
+#[test]
+fn snapshots_see_whole_commits() {
+    let corpus = corpus(&[&["fox"]]);
+    let before = corpus.terms.snapshot();
+    add(&corpus.terms, 2, "", "fox");
+    corpus.terms.remove(&[ChunkId(1)]).expect("removed");
+    assert_eq!(found(&corpus.terms, "fox"), [1]);
+    corpus.terms.commit(Epoch(2)).expect("a commit");
+    assert_eq!(found(&corpus.terms, "fox"), [2]);
+    assert_eq!(corpus.terms.rows(), 1);
+    assert_eq!(before.search("fox", 5, &|_| true).expect("a result").len(), 1);
+    assert_eq!(
+        before.search("fox", 5, &|_| true).expect("a result")[0].chunk_id,
+        ChunkId(1)
+    );
+    let both = [ChunkId(1), ChunkId(2)];
+    let scores = corpus.terms.snapshot().score("fox", &both).expect("scores");
+    assert!(scores[0] == 0.0 && scores[1] > 0.0, "{scores:?}");
+}
+
+#[test]
+fn rolled_back_rows_are_forgotten() {
+    let corpus = corpus(&[&["fox"]]);
+    add(&corpus.terms, 2, "", "fox");
+    corpus.terms.rollback().expect("rolled back");
+    add(&corpus.terms, 3, "", "fox");
+    corpus.terms.commit(Epoch(2)).expect("a commit");
+    assert_eq!(found(&corpus.terms, "fox"), [1, 3]);
+}
+
+#[test]
+fn reopened_index_knows_its_epoch() {
+    let Corpus { directory, terms } = corpus(&[&["fox"], &["dog"]]);
+    add(&terms, 3, "", "never committed fox");
+    drop(terms);
+    let (terms, epoch) = Terms::open(directory.path(), Language::default()).expect("opened");
+    assert_eq!((epoch, terms.rows()), (Some(Epoch(2)), 2));
+    assert_eq!(found(&terms, "fox"), [1]);
+}
+
+#[test]
+fn new_index_reopens_without_epoch() {
+    let Corpus { directory, terms } = corpus(&[]);
+    drop(terms);
+    let (_, epoch) = Terms::open(directory.path(), Language::default()).expect("opened");
+    assert_eq!(epoch, None);
+}
+
+#[test]
+fn other_language_asks_for_rebuild() {
+    let Corpus { directory, terms } = corpus(&[&["fox"]]);
+    drop(terms);
+    let german = Language::parse("de").expect("a language");
+    let refused = Terms::open(directory.path(), german).expect_err("another language");
+    assert!(refused.wants_rebuild(), "{refused}");
+    assert!(refused.to_string().contains("language `en`"), "{refused}");
+    let terms = Terms::create_anew(directory.path(), german).expect("made anew");
+    assert_eq!(terms.rows(), 0);
+}
+
+#[test]
+fn second_writer_is_refused_without_rebuild() {
+    let corpus = corpus(&[&["fox"]]);
+    let refused = Terms::open(corpus.directory.path(), Language::default()).expect_err("it is locked");
+    assert!(!refused.wants_rebuild(), "{refused}");
+}
+
+#[test]
+fn damaged_files_ask_for_rebuild() {
+    let Corpus { directory, terms } = corpus(&[&["fox and dog"], &["lynx"]]);
+    drop(terms);
+    let mut damages = 0;
+    let files: Vec<_> = fs::read_dir(directory.path())
+        .expect("a directory")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension != "lock"))
+        .collect();
+    for path in files {
+        let whole = fs::read(&path).expect("a file");
+        let mut flipped = whole.clone();
+        if let Some(byte) = flipped.get_mut(whole.len() / 2) {
+            *byte ^= 0x55;
+        }
+        for damaged in [flipped, whole[..whole.len() / 2].to_vec(), Vec::new()] {
+            fs::write(&path, damaged).expect("written");
+            if let Err(error) = Terms::open(directory.path(), Language::default()) {
+                assert!(error.wants_rebuild(), "{} gave {error:?}", path.display());
+                damages += 1;
+            }
+            fs::write(&path, &whole).expect("written");
+        }
+    }
+    assert!(damages > 20, "only {damages} damages were seen");
+    drop(Terms::create_anew(directory.path(), Language::default()).expect("made anew"));
+}
+
+fn words() -> impl Strategy<Value = String> {
+    proptest::collection::vec(0..12_u8, 1..12)
+        .prop_map(|words| words.iter().map(|word| format!("w{word} ")).collect::<String>())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn scores_agree_with_search(
+        texts in proptest::collection::vec(words(), 1..60),
+        groups in 1..4_usize,
+        query in words(),
+        limit in 1..20_usize,
+    ) {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let groups: Vec<&[&str]> = texts.chunks(texts.len().div_ceil(groups)).collect();
+        let corpus = corpus(&groups);
+        let all: Vec<_> = (1..=texts.len() as u64).map(ChunkId).collect();
+        let snapshot = corpus.terms.snapshot();
+        let scores = snapshot.score(&query, &all).expect("scores");
+        let hits = search(&corpus.terms, &query, limit);
+        let matching = scores.iter().filter(|score| **score > 0.0).count();
+        prop_assert_eq!(hits.len(), matching.min(limit));
+        for hit in &hits {
+            let score = scores[hit.chunk_id.0 as usize - 1];
+            prop_assert!((hit.score - score).abs() <= 1e-5 * score, "{} and {}", hit.score, score);
+        }
+        let worst = hits.last().map_or(0.0, |hit| hit.score);
+        for (chunk_id, score) in all.iter().zip(&scores) {
+            let kept = hits.iter().any(|hit| hit.chunk_id == *chunk_id);
+            prop_assert!(kept || *score <= worst * (1.0 + 1e-5), "{chunk_id} with {score} is missing");
+        }
+    }
+}
+
+#[test]
+fn no_words_are_syntax() {
+    let corpus = corpus(&[&["fox AND dog", "title: field"]]);
+    for query in [
+        "AND",
+        "\"fox",
+        "text:(",
+        "fox AND NOT",
+        "+-*?~^2",
+        "a:b:c [1 TO 2]",
+        "\\",
+        "fox^",
+        "/re(/",
+    ] {
+        assert!(corpus.terms.snapshot().search(query, 5, &|_| true).is_ok(), "{query}");
+    }
+    assert_eq!(found(&corpus.terms, "text:(fox"), [1]);
+    let long = "fox ".repeat(5_000) + &(0..5_000).map(|i| format!("w{i} ")).collect::<String>();
+    assert_eq!(found(&corpus.terms, &long), [1]);
+}

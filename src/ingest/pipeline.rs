@@ -1,0 +1,411 @@
+//! Read, split, embed, commit: groups of documents share one commit, so that a stream of small ones is not a stream of
+//! syncs.
+
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+
+use super::in_flight::{InFlight, InFlightGuard};
+use super::{DocumentOutcome, IngestSummary, NewDocument, Next};
+use crate::chunk::{self, Chunk, ChunkConfig};
+use crate::document::{self, DocumentId, Hints, PdfReader, ReadError, hex};
+use crate::embed::{self, Embedder, Embedding, Purpose};
+use crate::index::Epoch;
+use crate::store::{self, Change, Committed, DocumentStatus, EpochStore, IndexedContent, NewChunk, NewRevision};
+use crate::worker::{Cancel, Stopped};
+
+/// Version of reading and splitting. A document that an older version indexed counts as changed.
+const READER_VERSION: u32 = 1;
+/// Chunks that make a group full.
+const GROUP_CHUNKS: usize = 512;
+/// Longest time that a document waits for others to share its commit.
+const GROUP_WAIT: Duration = Duration::from_millis(250);
+/// Longest wait for a document when none is held back.
+const IDLE_WAIT: Duration = Duration::from_secs(1);
+
+/// Why an ingestion ended early. What was told before stays ingested.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller wants no more.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// The store cannot write.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// Takes documents into one knowledge base.
+pub struct Pipeline<'a> {
+    /// Where they go.
+    pub store: &'a EpochStore,
+    /// Makes their vectors.
+    pub embedder: &'a dyn Embedder,
+    /// How they are split.
+    pub chunking: ChunkConfig,
+    /// Reads PDFs.
+    pub pdf: &'a PdfReader,
+    /// Largest document in bytes.
+    pub max_document_bytes: usize,
+    /// Tells others what is being worked on.
+    pub in_flight: &'a InFlight,
+}
+
+/// A document that is read and split.
+struct Prepared {
+    revision: NewRevision,
+    chunks: Vec<Chunk>,
+    embedded_texts: Vec<String>,
+}
+
+enum Verdict {
+    Ready(Box<Prepared>),
+    Failed(String),
+    Unchanged { indexed: IndexedContent },
+}
+
+struct Entry<'a> {
+    sequence: u64,
+    id: DocumentId,
+    verdict: Verdict,
+    _in_flight: InFlightGuard<'a>,
+}
+
+/// What one run has gathered and told.
+struct Run<'a, 'o> {
+    group: Vec<Entry<'a>>,
+    group_chunks: usize,
+    group_since: Option<Instant>,
+    summary: IngestSummary,
+    on_outcome: &'o mut dyn FnMut(DocumentOutcome),
+}
+
+impl<'a> Pipeline<'a> {
+    /// Takes documents from `next` until it ends; tells `on_outcome` of each once it is decided and on disk.
+    pub fn run(
+        &'a self,
+        next: &mut dyn FnMut(Duration) -> Next,
+        cancel: &Cancel,
+        on_outcome: &mut dyn FnMut(DocumentOutcome),
+    ) -> Result<IngestSummary, Error> {
+        let mut run = Run {
+            group: Vec::new(),
+            group_chunks: 0,
+            group_since: None,
+            summary: IngestSummary::default(),
+            on_outcome,
+        };
+        loop {
+            cancel.check()?;
+            let wait = run
+                .group_since
+                .map_or(IDLE_WAIT, |since| GROUP_WAIT.saturating_sub(since.elapsed()));
+            match next(wait) {
+                Next::Document { sequence, document } => {
+                    run.summary.scanned += 1;
+                    self.take(&mut run, sequence, *document, cancel)?;
+                }
+                Next::Refused {
+                    sequence,
+                    document_id,
+                    reason,
+                } => {
+                    run.summary.scanned += 1;
+                    self.refuse(&mut run, sequence, document_id, reason)?;
+                }
+                Next::Idle => {}
+                Next::End => break,
+            }
+            let is_due = run.group_since.is_some_and(|since| since.elapsed() >= GROUP_WAIT);
+            if is_due || run.group_chunks >= GROUP_CHUNKS {
+                self.flush(&mut run, cancel)?;
+            }
+        }
+        self.flush(&mut run, cancel)?;
+        run.summary.epoch = self.store.epoch();
+        Ok(run.summary)
+    }
+
+    fn take(
+        &'a self,
+        run: &mut Run<'a, '_>,
+        sequence: u64,
+        document: NewDocument,
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        let id = document.id.clone();
+        if run.group.iter().any(|entry| entry.id == id) {
+            // The second content of one document must see the first as indexed.
+            self.flush(run, cancel)?;
+        }
+        let in_flight = self.in_flight.enter(&id);
+        let verdict = self.prepare(document, cancel)?;
+        if let Verdict::Ready(prepared) = &verdict {
+            run.group_chunks += prepared.chunks.len();
+        }
+        run.group_since.get_or_insert_with(Instant::now);
+        run.group.push(Entry {
+            sequence,
+            id,
+            verdict,
+            _in_flight: in_flight,
+        });
+        Ok(())
+    }
+
+    /// Answers something that is no document. Its failure is recorded if it has an id that can be.
+    fn refuse(
+        &'a self,
+        run: &mut Run<'a, '_>,
+        sequence: u64,
+        document_id: String,
+        reason: String,
+    ) -> Result<(), Error> {
+        if let Ok(id) = DocumentId::parse(document_id.as_str()) {
+            let _in_flight = self.in_flight.enter(&id);
+            self.store.commit(&[Change::Fail(id, reason.clone())], "ingest")?;
+        }
+        run.tell(sequence, document_id, DocumentStatus::Failed, reason, Epoch(0), 0);
+        Ok(())
+    }
+
+    fn prepare(&self, document: NewDocument, cancel: &Cancel) -> Result<Verdict, Error> {
+        if document.bytes.len() > self.max_document_bytes {
+            return Ok(Verdict::Failed(format!(
+                "the document has {} bytes, the largest that is taken has {}",
+                document.bytes.len(),
+                self.max_document_bytes
+            )));
+        }
+        let content_hash = hex(&document::content_hash(&document.bytes));
+        let settings_hash = self.settings_hash(&document);
+        if let Some(indexed) = self.store.indexed_content(&document.id)?
+            && indexed.content_hash == content_hash
+            && indexed.settings_hash == settings_hash
+        {
+            return Ok(Verdict::Unchanged { indexed });
+        }
+        let hints = Hints {
+            media_type: document.media_type,
+            source_name: document.source_name.clone(),
+        };
+        let read = match document::read(&document.bytes, &hints, self.pdf, cancel) {
+            Ok(read) => read,
+            Err(ReadError::Stopped(stopped)) => return Err(stopped.into()),
+            Err(error) => return Ok(Verdict::Failed(with_causes(&error))),
+        };
+        let count_tokens = |text: &str| self.embedder.count_tokens(text);
+        let chunks = chunk::split(&read, &self.chunking, &count_tokens);
+        if chunks.is_empty() {
+            return Ok(Verdict::Failed("the document holds no text".to_owned()));
+        }
+        let title = document.title.or(read.title);
+        let embedded_texts = chunks
+            .iter()
+            .map(|chunk| {
+                let text = chunk.span.of(&read.text).unwrap_or_default();
+                chunk::embedded_text(title.as_deref(), &chunk.heading_path, text)
+            })
+            .collect();
+        let revision = NewRevision {
+            document_id: document.id,
+            content_hash,
+            settings_hash,
+            title,
+            media_type: read.format.media_type().to_owned(),
+            source_name: document.source_name,
+            metadata: document.metadata,
+            byte_size: document.bytes.len() as u64,
+            text: read.text,
+            chunks: Vec::new(),
+        };
+        Ok(Verdict::Ready(Box::new(Prepared {
+            revision,
+            chunks,
+            embedded_texts,
+        })))
+    }
+
+    /// Hashes everything but the content that a document's record and chunks depend on.
+    fn settings_hash(&self, document: &NewDocument) -> String {
+        let mut hasher = Sha256::new();
+        let settings = format!(
+            "{READER_VERSION}|{:?}|{}|{:?}|{:?}|{:?}|{:?}",
+            self.chunking,
+            self.embedder.model_id(),
+            document.title,
+            document.media_type,
+            document.source_name,
+            document.metadata,
+        );
+        hasher.update(settings);
+        hex(&hasher.finalize())
+    }
+
+    /// Embeds and commits what is gathered, and tells the outcomes.
+    fn flush(&self, run: &mut Run<'a, '_>, cancel: &Cancel) -> Result<(), Error> {
+        let mut group = std::mem::take(&mut run.group);
+        run.group_chunks = 0;
+        run.group_since = None;
+        if group.is_empty() {
+            return Ok(());
+        }
+        self.embed(&mut group, cancel)?;
+        let mut told = Vec::with_capacity(group.len());
+        let mut changes = Vec::with_capacity(group.len());
+        let mut guards = Vec::with_capacity(group.len());
+        for entry in group {
+            let (change, outcome) = entry.verdict.into_change(&entry.id);
+            let change_at = change.map(|change| {
+                changes.push(change);
+                changes.len() - 1
+            });
+            told.push((entry.sequence, entry.id, outcome, change_at));
+            guards.push(entry._in_flight);
+        }
+        let committed = if changes.is_empty() {
+            Committed::default()
+        } else {
+            self.store.commit(&changes, "ingest")?
+        };
+        drop(guards);
+        for (sequence, id, outcome, change_at) in told {
+            let replaced = change_at.is_some_and(|at| committed.found[at]);
+            let (status, reason, epoch, chunk_count) = match outcome {
+                Outcome::Put { chunk_count } => {
+                    *(if replaced {
+                        &mut run.summary.modified
+                    } else {
+                        &mut run.summary.new
+                    }) += 1;
+                    (DocumentStatus::Indexed, String::new(), committed.epoch, chunk_count)
+                }
+                Outcome::Unchanged { epoch, chunk_count } => {
+                    (DocumentStatus::Ignored, String::new(), epoch, chunk_count)
+                }
+                Outcome::Failed(reason) => (DocumentStatus::Failed, reason, Epoch(0), 0),
+            };
+            run.tell(sequence, id.to_string(), status, reason, epoch, chunk_count);
+        }
+        Ok(())
+    }
+
+    /// Embeds all documents of a group together; if that fails, each alone, so that only the guilty one fails.
+    fn embed(&self, group: &mut [Entry<'_>], cancel: &Cancel) -> Result<(), Error> {
+        let texts: Vec<&str> = group
+            .iter()
+            .filter_map(|entry| entry.verdict.prepared())
+            .flat_map(|prepared| prepared.embedded_texts.iter().map(String::as_str))
+            .collect();
+        match self.embedder.embed(&texts, Purpose::Passage, cancel) {
+            Ok(embeddings) => {
+                let mut embeddings = embeddings.into_iter();
+                for entry in group {
+                    entry.verdict.give(&mut embeddings);
+                }
+                return Ok(());
+            }
+            Err(embed::Error::Stopped(stopped)) => return Err(stopped.into()),
+            Err(error) => tracing::warn!(error = %error, "embedding a group of documents failed; trying each alone"),
+        }
+        for entry in group {
+            let Some(prepared) = entry.verdict.prepared() else {
+                continue;
+            };
+            let texts: Vec<&str> = prepared.embedded_texts.iter().map(String::as_str).collect();
+            match self.embedder.embed(&texts, Purpose::Passage, cancel) {
+                Ok(embeddings) => entry.verdict.give(&mut embeddings.into_iter()),
+                Err(embed::Error::Stopped(stopped)) => return Err(stopped.into()),
+                Err(error) => entry.verdict = Verdict::Failed(with_causes(&error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+enum Outcome {
+    Put { chunk_count: u32 },
+    Unchanged { epoch: Epoch, chunk_count: u32 },
+    Failed(String),
+}
+
+impl Verdict {
+    fn prepared(&self) -> Option<&Prepared> {
+        match self {
+            Self::Ready(prepared) => Some(prepared),
+            Self::Failed(_) | Self::Unchanged { .. } => None,
+        }
+    }
+
+    /// Gives a document that is ready its vectors, in the order of its chunks.
+    fn give(&mut self, embeddings: &mut impl Iterator<Item = Embedding>) {
+        if let Self::Ready(prepared) = self {
+            let chunks = std::mem::take(&mut prepared.chunks);
+            prepared.revision.chunks = chunks
+                .into_iter()
+                .zip(embeddings)
+                .map(|(chunk, embedding)| NewChunk { chunk, embedding })
+                .collect();
+        }
+    }
+
+    /// Returns what is to be written, if anything, and what is to be told.
+    fn into_change(self, id: &DocumentId) -> (Option<Change>, Outcome) {
+        match self {
+            Self::Ready(prepared) => {
+                let chunk_count = u32::try_from(prepared.revision.chunks.len()).unwrap_or(u32::MAX);
+                let change = Change::Put(Box::new(prepared.revision));
+                (Some(change), Outcome::Put { chunk_count })
+            }
+            Self::Failed(reason) => {
+                let change = Change::Fail(id.clone(), reason.clone());
+                (Some(change), Outcome::Failed(reason))
+            }
+            Self::Unchanged { indexed } => {
+                let change = indexed.later_attempt_failed.then(|| Change::Confirm(id.clone()));
+                let outcome = Outcome::Unchanged {
+                    epoch: indexed.epoch,
+                    chunk_count: indexed.chunk_count,
+                };
+                (change, outcome)
+            }
+        }
+    }
+}
+
+impl Run<'_, '_> {
+    fn tell(
+        &mut self,
+        sequence: u64,
+        document_id: String,
+        status: DocumentStatus,
+        reason: String,
+        epoch: Epoch,
+        chunk_count: u32,
+    ) {
+        match status {
+            DocumentStatus::Failed => self.summary.failed += 1,
+            DocumentStatus::Ignored => self.summary.skipped += 1,
+            _ => {}
+        }
+        (self.on_outcome)(DocumentOutcome {
+            sequence,
+            document_id,
+            status,
+            reason,
+            epoch,
+            chunk_count,
+        });
+    }
+}
+
+/// Joins an error and its causes into one sentence.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

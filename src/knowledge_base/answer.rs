@@ -1,0 +1,223 @@
+//! Searching, and answering from what is found.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::base::Base;
+use super::{AnswerSummary, Error, ErrorKind, Groundwork, Question, ReadAt, Retrieval, StageTimes};
+use crate::embed::Purpose;
+use crate::generate::{self, AnswerEvent, GenerationSummary, NoAnswerReason, Sink, StopReason};
+use crate::index::{ChunkId, Epoch};
+use crate::retrieve::{self, Candidate, Hit, Legs, Query, SearchType};
+use crate::store::{ChunkRecord, ChunkSet};
+use crate::worker::Cancel;
+
+impl Groundwork {
+    /// Finds the chunks that fit a query best.
+    pub fn retrieve(
+        &self,
+        knowledge_base: &str,
+        query: &Query,
+        at: ReadAt,
+        cancel: &Cancel,
+    ) -> Result<Retrieval, Error> {
+        let started = Instant::now();
+        let query = query.clone().check()?;
+        let (record, base) = self.base(knowledge_base)?;
+        let as_of = epoch_to_read(&base, at, cancel)?;
+        let mut times = StageTimes {
+            queue: started.elapsed(),
+            ..StageTimes::default()
+        };
+        let embedding = if query.search_type == SearchType::Keyword {
+            None
+        } else {
+            let embedder = self.models.embedder(&record.embedding_model_id)?;
+            let embed_started = Instant::now();
+            let embedding = embedder.embed(&[&query.text], Purpose::Query, cancel)?.pop();
+            times.embed = embed_started.elapsed();
+            embedding
+        };
+        cancel.check()?;
+        let search_started = Instant::now();
+        let (candidates, epoch) = search(&base, &query, embedding.as_ref().map(|e| e.as_slice()), as_of)?;
+        let hits = hits(&base, candidates)?;
+        times.search = search_started.elapsed();
+        times.total = started.elapsed();
+        Ok(Retrieval { hits, epoch, times })
+    }
+
+    /// Answers a question; events go to `sink` as they come.
+    pub fn answer(
+        &self,
+        knowledge_base: &str,
+        question: &Question,
+        cancel: &Cancel,
+        sink: &mut Sink<'_>,
+    ) -> Result<AnswerSummary, Error> {
+        let started = Instant::now();
+        let model_id = match question.model_id.as_str() {
+            "" => &self.settings.language_model_id,
+            id => id,
+        };
+        self.models
+            .check_language_model(model_id)
+            .map_err(|error| error.in_field("generation_configuration.model_id"))?;
+        let retrieval = self
+            .retrieve(knowledge_base, &question.query, question.at, cancel)
+            .map_err(|error| error.renamed("retrieval_query.text", "input.text"))?;
+        let mut times = retrieval.times;
+        let (generation, model) = match self.no_answer_reason(knowledge_base, question, &retrieval)? {
+            Some(reason) => (decline(reason, sink)?, None),
+            None => {
+                let waiting = Instant::now();
+                let _slot = self.answers.enter(cancel)?;
+                let model = self.models.language_model(model_id)?;
+                times.queue += waiting.elapsed();
+                let before_generation = started.elapsed();
+                let mut generation = generate::answer(
+                    &*model,
+                    &question.query.text,
+                    retrieval.hits,
+                    &question.inference,
+                    &self.gate,
+                    cancel,
+                    sink,
+                )?;
+                generation.time_to_first_token = generation.time_to_first_token.map(|time| time + before_generation);
+                let hash = model.model_hash().to_owned();
+                (generation, Some((model_id.to_owned(), hash)))
+            }
+        };
+        times.total = started.elapsed();
+        Ok(AnswerSummary {
+            generation,
+            epoch: retrieval.epoch,
+            model,
+            seed: question.inference.seed,
+            times,
+        })
+    }
+
+    /// Decides before any model is called whether there is something to answer from.
+    fn no_answer_reason(
+        &self,
+        knowledge_base: &str,
+        question: &Question,
+        retrieval: &Retrieval,
+    ) -> Result<Option<NoAnswerReason>, Error> {
+        if retrieval.hits.is_empty() {
+            let (_, base) = self.base(knowledge_base)?;
+            let is_empty = base.store.snapshot(Some(retrieval.epoch)).chunk_count() == 0;
+            return Ok(Some(if is_empty {
+                NoAnswerReason::EmptyKnowledgeBase
+            } else {
+                NoAnswerReason::NoResults
+            }));
+        }
+        Ok(generate::relevance(&question.query.text, &retrieval.hits).err())
+    }
+}
+
+fn decline(reason: NoAnswerReason, sink: &mut Sink<'_>) -> Result<GenerationSummary, Error> {
+    sink(AnswerEvent::References(Vec::new()))?;
+    sink(AnswerEvent::Text(generate::no_answer_text(reason).to_owned()))?;
+    Ok(GenerationSummary {
+        stop_reason: StopReason::NoAnswer,
+        no_answer_reason: Some(reason),
+        input_tokens: 0,
+        output_tokens: 0,
+        prefill: std::time::Duration::ZERO,
+        decode: std::time::Duration::ZERO,
+        time_to_first_token: None,
+    })
+}
+
+/// Waits for the epoch that the caller insists on, and returns the one to read if it is not the published one.
+fn epoch_to_read(base: &Base, at: ReadAt, cancel: &Cancel) -> Result<Option<Epoch>, Error> {
+    if let Some(min_epoch) = at.min_epoch {
+        if cancel.deadline().is_none() && base.store.epoch() < min_epoch {
+            let message = format!(
+                "min_epoch {min_epoch} is not published yet (now {}); set a deadline to wait for it",
+                base.store.epoch()
+            );
+            return Err(Error::new(
+                ErrorKind::FailedPrecondition,
+                "EPOCH_NOT_PUBLISHED",
+                message,
+            ));
+        }
+        base.store.wait_for(min_epoch, cancel)?;
+    }
+    let published = base.store.epoch();
+    if let Some(as_of) = at.as_of_epoch
+        && as_of > published
+    {
+        let message = format!("as_of_epoch {as_of} is not published yet (now {published})");
+        return Err(Error::new(
+            ErrorKind::FailedPrecondition,
+            "EPOCH_NOT_PUBLISHED",
+            message,
+        ));
+    }
+    Ok(at.as_of_epoch)
+}
+
+fn search(
+    base: &Base,
+    query: &Query,
+    embedding: Option<&[f32]>,
+    as_of: Option<Epoch>,
+) -> Result<(Vec<Candidate>, Epoch), Error> {
+    let snapshot = base.store.snapshot(as_of);
+    let legs = Legs {
+        terms: snapshot.terms(),
+        vectors: snapshot.vectors(),
+    };
+    let matching: Option<ChunkSet> = query
+        .filter
+        .as_ref()
+        .map(|filter| snapshot.matching(&|metadata| filter.accepts(metadata)));
+    let candidates = match &matching {
+        Some(set) => retrieve::search(&legs, query, embedding, &|id| set.contains(id), set.len())?,
+        None => retrieve::search(
+            &legs,
+            query,
+            embedding,
+            &|id| snapshot.contains(id),
+            snapshot.chunk_count(),
+        )?,
+    };
+    Ok((candidates, snapshot.epoch()))
+}
+
+/// Adds to each candidate what a hit shows of its chunk and document.
+fn hits(base: &Base, candidates: Vec<Candidate>) -> Result<Vec<Hit>, Error> {
+    let ids: Vec<ChunkId> = candidates.iter().map(|candidate| candidate.chunk_id).collect();
+    let mut records: HashMap<ChunkId, ChunkRecord> = base
+        .store
+        .chunks(&ids)?
+        .into_iter()
+        .map(|record| (record.chunk_id, record))
+        .collect();
+    let hit = |candidate: Candidate| {
+        let record = records.remove(&candidate.chunk_id)?;
+        Some(Hit {
+            chunk_id: record.chunk_id,
+            document_id: record.document_id,
+            content_hash: record.content_hash,
+            title: record.title,
+            source_name: record.source_name,
+            heading_path: record.heading_path,
+            page: record.page,
+            span: record.span,
+            code_point_start: record.code_point_start,
+            text: record.text,
+            metadata: record.metadata,
+            score: candidate.score,
+            bm25: candidate.bm25,
+            cosine: candidate.cosine,
+        })
+    };
+    Ok(candidates.into_iter().filter_map(hit).collect())
+}

@@ -1,0 +1,168 @@
+//! Creating, describing and removing knowledge bases.
+
+use std::time::SystemTime;
+
+use sha2::{Digest as _, Sha256};
+
+use super::base::Base;
+use super::{
+    Error, ErrorKind, Groundwork, KnowledgeBaseChange, KnowledgeBaseInfo, NewKnowledgeBase, Page, PageRequest, check,
+};
+use crate::index::Language;
+use crate::store::BaseRecord;
+
+/// Analyzer when the caller does not say.
+const DEFAULT_LANGUAGE: &str = "en";
+
+impl Groundwork {
+    /// Creates a knowledge base.
+    pub fn create_knowledge_base(&self, request: NewKnowledgeBase) -> Result<KnowledgeBaseInfo, Error> {
+        check::name(&request.name)?;
+        check::description(&request.description)?;
+        check::tags(&request.tags)?;
+        check::client_token(&request.client_token)?;
+        let _changing = self.catalog_change.lock();
+        let request_hash = request_hash(&request);
+        if !request.client_token.is_empty()
+            && let Some((hash, record)) = self.catalog.by_client_token(&request.client_token)?
+        {
+            if hash == request_hash {
+                return Ok(self.bases.describe(&record));
+            }
+            let message = format!(
+                "the client token `{}` was used to create `{}` with other content",
+                request.client_token, record.name
+            );
+            return Err(Error::new(ErrorKind::AlreadyExists, "CLIENT_TOKEN_REUSED", message)
+                .about("knowledge_base", record.name));
+        }
+        if self.catalog.find(&request.name)?.is_some() {
+            return Err(name_taken(&request.name));
+        }
+        let record = self.new_record(&request)?;
+        let token = (!request.client_token.is_empty()).then_some((request.client_token.as_str(), &request_hash[..]));
+        self.catalog.insert(&record, token)?;
+        Ok(self.bases.describe(&record))
+    }
+
+    fn new_record(&self, request: &NewKnowledgeBase) -> Result<BaseRecord, Error> {
+        let language = match request.language.as_str() {
+            "" => DEFAULT_LANGUAGE,
+            language => language,
+        };
+        let language = Language::parse(language).map_err(|error| Error::invalid("language", error.to_string()))?;
+        let embedding_model_id = match request.embedding_model_id.as_str() {
+            "" => &self.settings.embedding_model_id,
+            id => id,
+        };
+        let embedder = self
+            .models
+            .embedder(embedding_model_id)
+            .map_err(|error| error.in_field("embedding_model_id"))?;
+        check::chunking(request.chunking, embedder.max_tokens())?;
+        let now = SystemTime::now();
+        Ok(BaseRecord {
+            id: ulid::Ulid::generate().to_string().to_lowercase(),
+            name: request.name.clone(),
+            description: request.description.clone(),
+            embedding_model_id: embedder.model_id().to_owned(),
+            dimensions: embedder.dimensions(),
+            chunking: request.chunking,
+            language: language.code().to_owned(),
+            tags: request.tags.clone(),
+            created_at: now,
+            updated_at: now,
+        })
+    }
+
+    pub(super) fn record(&self, id_or_name: &str) -> Result<BaseRecord, Error> {
+        if id_or_name.is_empty() {
+            return Err(Error::invalid(
+                "knowledge_base_id",
+                "is required: the id or the name of a knowledge base",
+            ));
+        }
+        self.catalog
+            .find(id_or_name)?
+            .ok_or_else(|| Error::not_found("knowledge_base", id_or_name))
+    }
+
+    pub(super) fn base(&self, id_or_name: &str) -> Result<(BaseRecord, std::sync::Arc<Base>), Error> {
+        let record = self.record(id_or_name)?;
+        let base = self.bases.get(&record)?;
+        Ok((record, base))
+    }
+
+    /// Describes a knowledge base, by id or name.
+    pub fn knowledge_base(&self, id_or_name: &str) -> Result<KnowledgeBaseInfo, Error> {
+        Ok(self.bases.describe(&self.record(id_or_name)?))
+    }
+
+    /// Lists knowledge bases, oldest first.
+    pub fn knowledge_bases(&self, page: &PageRequest) -> Result<Page<KnowledgeBaseInfo>, Error> {
+        let (size, after) = check::page(page)?;
+        let records = self.catalog.page(after, size + 1)?;
+        let infos = records.iter().map(|record| self.bases.describe(record)).collect();
+        Ok(check::paged(infos, size, |info: &KnowledgeBaseInfo| &info.id))
+    }
+
+    /// Changes a knowledge base.
+    pub fn update_knowledge_base(
+        &self,
+        id_or_name: &str,
+        change: KnowledgeBaseChange,
+    ) -> Result<KnowledgeBaseInfo, Error> {
+        let _changing = self.catalog_change.lock();
+        let mut record = self.record(id_or_name)?;
+        if let Some(name) = change.name {
+            check::name(&name)?;
+            if name != record.name && self.catalog.find(&name)?.is_some() {
+                return Err(name_taken(&name));
+            }
+            record.name = name;
+        }
+        if let Some(description) = change.description {
+            check::description(&description)?;
+            record.description = description;
+        }
+        if let Some(tags) = change.tags {
+            check::tags(&tags)?;
+            record.tags = tags;
+        }
+        record.updated_at = SystemTime::now();
+        self.catalog.update(&record)?;
+        Ok(self.bases.describe(&record))
+    }
+
+    /// Removes a knowledge base and returns its id.
+    pub fn delete_knowledge_base(&self, id_or_name: &str) -> Result<String, Error> {
+        let _changing = self.catalog_change.lock();
+        let record = self.record(id_or_name)?;
+        self.bases.remove(&record.id);
+        self.catalog.remove(&record.id)?;
+        Ok(record.id)
+    }
+}
+
+fn name_taken(name: &str) -> Error {
+    let message = format!("there is a knowledge base `{name}` already; take another name, or delete that one");
+    Error::new(ErrorKind::AlreadyExists, "NAME_TAKEN", message).about("knowledge_base", name)
+}
+
+/// Hashes what a creation asks for, the client token left out.
+fn request_hash(request: &NewKnowledgeBase) -> Vec<u8> {
+    let content = serde_json::json!({
+        "name": request.name,
+        "description": request.description,
+        "embedding_model_id": request.embedding_model_id,
+        "chunking": match request.chunking {
+            crate::chunk::ChunkConfig::FixedSize { max_tokens, overlap_tokens } => {
+                serde_json::json!({ "max_tokens": max_tokens, "overlap_tokens": overlap_tokens })
+            }
+            crate::chunk::ChunkConfig::None => serde_json::Value::Null,
+        },
+        "language": request.language,
+        "tags": request.tags,
+    });
+    Sha256::digest(content.to_string()).to_vec()
+}

@@ -1,0 +1,122 @@
+//! A query to the best chunks of both legs.
+
+use std::collections::BTreeMap;
+
+use super::fusion::{self, Both, Listed};
+use super::{LegScore, Query, SearchType, dense, keyword};
+use crate::index::{Accept, ChunkId, Error, TermsSnapshot, Vectors};
+
+/// Least that each leg lists under [`SearchType::Hybrid`]: what one leg ranks low, the other may lift.
+const MIN_LISTED: usize = 100;
+
+/// The two indexes that a query is put to.
+#[derive(Debug, Clone, Copy)]
+pub struct Legs<'a> {
+    /// The keyword leg.
+    pub terms: &'a TermsSnapshot,
+    /// The dense leg.
+    pub vectors: &'a Vectors,
+}
+
+/// A chunk that fits the query, by its scores.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// The chunk.
+    pub chunk_id: ChunkId,
+    /// What candidates are ordered by: the fused score, or the score of the only leg.
+    pub score: f64,
+    /// The keyword leg's part, if it took part.
+    pub bm25: Option<LegScore>,
+    /// The dense leg's part, if it took part.
+    pub cosine: Option<LegScore>,
+}
+
+/// Finds the best chunks, best first, equal ones by chunk id. `accepted` is how many chunks `accept` lets through.
+///
+/// `embedding` is that of the query's text; only [`SearchType::Keyword`] does without.
+pub fn search(
+    legs: &Legs<'_>,
+    query: &Query,
+    embedding: Option<&[f32]>,
+    accept: &Accept<'_>,
+    accepted: usize,
+) -> Result<Vec<Candidate>, Error> {
+    let embedding = || embedding.ok_or(Error::NoEmbedding);
+    let mut candidates = match query.search_type {
+        SearchType::Hybrid => hybrid(legs, query, embedding()?, accept, accepted)?,
+        SearchType::Semantic => {
+            let list = dense::list(legs.vectors, embedding()?, query.limit, accept, accepted)?;
+            fusion::dense_only(&list)
+        }
+        SearchType::Keyword => {
+            let list = keyword::list(legs.terms, &query.text, query.limit, accept)?;
+            fusion::keyword_only(&list)
+        }
+    };
+    candidates.truncate(query.limit);
+    if let Some(threshold) = query.score_threshold {
+        candidates.retain(|candidate| candidate.score >= threshold);
+    }
+    Ok(candidates)
+}
+
+fn hybrid(
+    legs: &Legs<'_>,
+    query: &Query,
+    embedding: &[f32],
+    accept: &Accept<'_>,
+    accepted: usize,
+) -> Result<Vec<Candidate>, Error> {
+    let listed = MIN_LISTED.max(2 * query.limit);
+    let by_keyword = keyword::list(legs.terms, &query.text, listed, accept)?;
+    let by_vector = dense::list(legs.vectors, embedding, listed, accept, accepted)?;
+
+    let mut union = Union::new();
+    for (at, scored) in by_keyword.iter().enumerate() {
+        union.entry(scored.chunk_id).or_default().0 = Some(Listed::at(at, scored));
+    }
+    for (at, scored) in by_vector.iter().enumerate() {
+        union.entry(scored.chunk_id).or_default().1 = Some(Listed::at(at, scored));
+    }
+    complete(
+        &mut union,
+        |(bm25, _)| bm25,
+        |missing| keyword::complete(legs.terms, &query.text, missing),
+    )?;
+    complete(
+        &mut union,
+        |(_, cosine)| cosine,
+        |missing| dense::complete(legs.vectors, embedding, missing),
+    )?;
+
+    let both = union.into_iter().filter_map(|(chunk_id, (bm25, cosine))| {
+        Some(Both {
+            chunk_id,
+            bm25: bm25?,
+            cosine: cosine?,
+        })
+    });
+    Ok(fusion::fuse(&both.collect::<Vec<_>>(), query.dense_weight))
+}
+
+type Union = BTreeMap<ChunkId, (Option<Listed>, Option<Listed>)>;
+
+/// Gives a score in one leg to every candidate that the leg did not list.
+fn complete(
+    union: &mut Union,
+    leg: fn(&mut (Option<Listed>, Option<Listed>)) -> &mut Option<Listed>,
+    score: impl FnOnce(&[ChunkId]) -> Result<Vec<f32>, Error>,
+) -> Result<(), Error> {
+    let missing: Vec<_> = union
+        .iter_mut()
+        .filter_map(|(chunk_id, scores)| leg(scores).is_none().then_some(*chunk_id))
+        .collect();
+    for (chunk_id, score) in missing.iter().zip(score(&missing)?) {
+        let scores = union.entry(*chunk_id).or_default();
+        *leg(scores) = Some(Listed::completed(score));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! Questions off the wire; answers, event by event, onto it.
+
+use std::time::Duration;
+
+use super::hit::{hit, metrics, micros, span};
+use super::{query, read_at};
+use crate::generate::{AnswerEvent, Citation, CitationOrigin, Inference, NoAnswerReason, Reference, StopReason};
+use crate::knowledge_base::{AnswerSummary, Error, Question};
+use crate::retrieve::Hit;
+use crate::service::pb;
+use crate::service::pb::retrieve_and_generate_stream_response::Event;
+
+const INFERENCE_PATH: &str = "generation_configuration.inference_configuration";
+const MAX_TEMPERATURE: f64 = 2.0;
+const MAX_TOKENS: u32 = 4_096;
+const MAX_STOP_SEQUENCES: usize = 16;
+const MAX_STOP_SEQUENCE_BYTES: usize = 256;
+
+/// Returns a checked question.
+pub(in crate::service) fn question(request: pb::RetrieveAndGenerateStreamRequest) -> Result<Question, Error> {
+    let generation = request.generation_configuration.unwrap_or_default();
+    Ok(Question {
+        query: query("input", request.input, request.retrieval_configuration)?,
+        model_id: generation.model_id,
+        inference: inference(generation.inference_configuration.unwrap_or_default())?,
+        at: read_at(request.min_epoch, request.as_of_epoch),
+    })
+}
+
+impl From<pb::RetrieveAndGenerateRequest> for pb::RetrieveAndGenerateStreamRequest {
+    fn from(request: pb::RetrieveAndGenerateRequest) -> Self {
+        Self {
+            knowledge_base_id: request.knowledge_base_id,
+            input: request.input,
+            retrieval_configuration: request.retrieval_configuration,
+            generation_configuration: request.generation_configuration,
+            min_epoch: request.min_epoch,
+            as_of_epoch: request.as_of_epoch,
+        }
+    }
+}
+
+fn inference(wire: pb::InferenceConfiguration) -> Result<Inference, Error> {
+    let invalid = |field: &str, reason: String| Error::invalid(format!("{INFERENCE_PATH}.{field}"), reason);
+    let mut inference = Inference::default();
+    if let Some(temperature) = wire.temperature {
+        if !(0.0..=MAX_TEMPERATURE).contains(&temperature) {
+            let reason = format!("must be 0 to {MAX_TEMPERATURE}, is {temperature}");
+            return Err(invalid("temperature", reason));
+        }
+        inference.temperature = temperature;
+    }
+    if let Some(top_p) = wire.top_p {
+        if !(top_p > 0.0 && top_p <= 1.0) {
+            return Err(invalid("top_p", format!("must be above 0 and up to 1, is {top_p}")));
+        }
+        inference.top_p = top_p;
+    }
+    if let Some(max_tokens) = wire.max_tokens {
+        if !(1..=MAX_TOKENS).contains(&max_tokens) {
+            return Err(invalid(
+                "max_tokens",
+                format!("must be 1 to {MAX_TOKENS}, is {max_tokens}"),
+            ));
+        }
+        inference.max_tokens = max_tokens as usize;
+    }
+    let count = wire.stop_sequences.len();
+    if count > MAX_STOP_SEQUENCES {
+        let reason = format!("at most {MAX_STOP_SEQUENCES} are taken, there are {count}");
+        return Err(invalid("stop_sequences", reason));
+    }
+    for (at, sequence) in wire.stop_sequences.iter().enumerate() {
+        if !(1..=MAX_STOP_SEQUENCE_BYTES).contains(&sequence.len()) {
+            let reason = format!("must have 1 to {MAX_STOP_SEQUENCE_BYTES} bytes, has {}", sequence.len());
+            return Err(invalid(&format!("stop_sequences[{at}]"), reason));
+        }
+    }
+    inference.stop_sequences = wire.stop_sequences;
+    inference.seed = wire.seed.unwrap_or_default();
+    Ok(inference)
+}
+
+/// Turns the events of one answer into messages. It keeps what later events refer to: the references and the text.
+#[derive(Debug, Default)]
+pub(in crate::service) struct AnswerMessages {
+    references: Vec<Reference>,
+    text: String,
+}
+
+impl AnswerMessages {
+    /// Returns the message of an event; nothing for a citation whose source was never offered, which is a bug of ours
+    /// and is kept from the client.
+    pub(in crate::service) fn event(&mut self, event: AnswerEvent) -> Option<pb::RetrieveAndGenerateStreamResponse> {
+        let event = match event {
+            AnswerEvent::References(references) => {
+                self.references.clone_from(&references);
+                Event::References(pb::RetrievedReferences {
+                    references: references.into_iter().map(reference).collect(),
+                })
+            }
+            AnswerEvent::Text(text) => {
+                self.text.push_str(&text);
+                Event::Output(pb::RetrieveAndGenerateOutput { text })
+            }
+            AnswerEvent::Citation(citation) => Event::Citation(self.citation(citation)?),
+        };
+        Some(pb::RetrieveAndGenerateStreamResponse { event: Some(event) })
+    }
+
+    fn citation(&self, citation: Citation) -> Option<pb::Citation> {
+        let number = citation.reference_number;
+        let source = self.references.iter().find(|reference| reference.number == number);
+        let Some((hit, source_start)) = source.and_then(|reference| {
+            let start = code_points_before(&reference.hit, citation.source_span.start)?;
+            Some((&reference.hit, start))
+        }) else {
+            tracing::error!(number, "left out a citation of a passage that was not offered");
+            return None;
+        };
+        let before = self.text.floor_char_boundary(citation.answer_span.start);
+        let answer_start = self.text[..before].chars().count();
+        Some(pb::Citation {
+            reference_number: number,
+            answer_span: Some(span(citation.answer_span, answer_start, &citation.answer_text)),
+            answer_text: citation.answer_text,
+            chunk_id: hit.chunk_id.to_string(),
+            document_id: hit.document_id.to_string(),
+            source_span: Some(span(citation.source_span, source_start, &citation.source_text)),
+            source_text: citation.source_text,
+            support: citation.support,
+            origin: origin(citation.origin).into(),
+        })
+    }
+}
+
+/// Counts the code points of the document before a byte that lies in the hit; nothing when it does not.
+fn code_points_before(hit: &Hit, byte: usize) -> Option<usize> {
+    let offset = byte.checked_sub(hit.span.start)?;
+    Some(hit.code_point_start + hit.text.get(..offset)?.chars().count())
+}
+
+fn reference(reference: Reference) -> pb::RetrievedReference {
+    pb::RetrievedReference {
+        reference_number: reference.number,
+        result: Some(hit(reference.hit)),
+    }
+}
+
+impl From<AnswerSummary> for pb::AnswerSummary {
+    fn from(summary: AnswerSummary) -> Self {
+        let generation = summary.generation;
+        let first_token = generation
+            .time_to_first_token
+            .map(|time| summary.times.queue + summary.times.embed + summary.times.search + time);
+        let (model_id, model_hash) = summary.model.unwrap_or_default();
+        Self {
+            stop_reason: stop_reason(generation.stop_reason).into(),
+            no_answer_reason: generation
+                .no_answer_reason
+                .map_or(pb::NoAnswerReason::Unspecified, no_answer_reason)
+                .into(),
+            usage: Some(pb::TokenUsage {
+                input_tokens: generation.input_tokens,
+                output_tokens: generation.output_tokens,
+                total_tokens: generation.input_tokens + generation.output_tokens,
+            }),
+            metrics: Some(pb::StageMetrics {
+                prefill_micros: micros(generation.prefill),
+                decode_micros: micros(generation.decode),
+                time_to_first_token_micros: micros(first_token.unwrap_or(Duration::ZERO)),
+                ..metrics(summary.times)
+            }),
+            epoch: summary.epoch.0,
+            model_id,
+            model_hash,
+            seed: summary.seed,
+        }
+    }
+}
+
+fn origin(origin: CitationOrigin) -> pb::CitationOrigin {
+    match origin {
+        CitationOrigin::Model => pb::CitationOrigin::Model,
+        CitationOrigin::Attributed => pb::CitationOrigin::Attributed,
+    }
+}
+
+fn stop_reason(reason: StopReason) -> pb::StopReason {
+    match reason {
+        StopReason::EndTurn => pb::StopReason::EndTurn,
+        StopReason::MaxTokens => pb::StopReason::MaxTokens,
+        StopReason::StopSequence => pb::StopReason::StopSequence,
+        StopReason::NoAnswer => pb::StopReason::NoAnswer,
+        StopReason::ContextWindowExceeded => pb::StopReason::ModelContextWindowExceeded,
+    }
+}
+
+fn no_answer_reason(reason: NoAnswerReason) -> pb::NoAnswerReason {
+    match reason {
+        NoAnswerReason::EmptyKnowledgeBase => pb::NoAnswerReason::EmptyKnowledgeBase,
+        NoAnswerReason::NoResults => pb::NoAnswerReason::NoResults,
+        NoAnswerReason::NotRelevant => pb::NoAnswerReason::NotRelevant,
+        NoAnswerReason::ModelDeclined => pb::NoAnswerReason::ModelDeclined,
+        NoAnswerReason::NotSupported => pb::NoAnswerReason::NotSupported,
+    }
+}

@@ -1,0 +1,51 @@
+//! Between messages of the wire and nouns of the border.
+//!
+//! Comes in: messages that decoded. Goes out: requests whose ids parse, whose enums are known and whose numbers are in
+//! bounds, or an error with the path of the field; and on the way back, messages.
+//! Always holds: nothing here blocks or looks at the state of the server.
+//! Not here: what only the facade can know, such as whether a name is taken.
+
+mod answer;
+mod document;
+mod hit;
+mod knowledge_base;
+mod metadata;
+mod model;
+mod query;
+
+use crate::knowledge_base::{Error, MAX_PAGE_SIZE, PageRequest};
+
+pub(super) use answer::{AnswerMessages, question};
+pub(super) use document::{delete_response, document, document_id, header, outcome, status_filter, summary};
+pub(super) use hit::retrieval;
+pub(super) use knowledge_base::{change, knowledge_base, new_knowledge_base};
+pub(super) use model::{modality_filter, model};
+pub(super) use query::{query, read_at};
+
+#[cfg(test)]
+mod tests;
+
+/// Returns a required text, or says that it is missing.
+pub(super) fn required(field: &str, text: String) -> Result<String, Error> {
+    if text.is_empty() {
+        return Err(Error::invalid(field, "is required, but empty"));
+    }
+    Ok(text)
+}
+
+/// Returns which page is wanted.
+pub(super) fn page(size: u32, token: String) -> Result<PageRequest, Error> {
+    let size = size as usize;
+    if size > MAX_PAGE_SIZE {
+        return Err(Error::invalid(
+            "page_size",
+            format!("must be 1 to {MAX_PAGE_SIZE}, or 0 for the default, is {size}"),
+        ));
+    }
+    Ok(PageRequest { size, token })
+}
+
+/// Returns the enum value of this number, or says that this server knows none.
+fn known<T: TryFrom<i32>>(field: &str, number: i32) -> Result<T, Error> {
+    T::try_from(number).map_err(|_| Error::invalid(field, format!("{number} is not a value that this server knows")))
+}

@@ -1,0 +1,512 @@
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, SystemTime};
+
+use proptest::prelude::*;
+
+use super::answer::AnswerMessages;
+use super::hit::{hit, span};
+use super::*;
+use crate::chunk::ChunkConfig;
+use crate::document::metadata::MetadataValue;
+use crate::document::{ByteSpan, DocumentId};
+use crate::generate::{
+    AnswerEvent, Citation, CitationOrigin, GenerationSummary, NoAnswerReason, Reference, StopReason,
+};
+use crate::index::{ChunkId, Epoch};
+use crate::knowledge_base::{AnswerSummary, KnowledgeBaseInfo, KnowledgeBaseStatus, StageTimes};
+use crate::retrieve::{Filter, Hit, LegScore, Query, SearchType};
+use crate::service::pb;
+use crate::service::pb::metadata_value::Kind;
+use crate::service::pb::retrieval_filter::Condition;
+use crate::service::pb::retrieve_and_generate_stream_response::Event;
+
+/// Checks that an error names this field and says this.
+fn check<T: std::fmt::Debug>(result: Result<T, Error>, field: &str, part: &str) {
+    let error = result.expect_err(field);
+    let violation = &error.violations[0];
+    assert_eq!(violation.field, field);
+    assert!(violation.description.contains(part), "{}", violation.description);
+}
+
+fn words(text: &str) -> Option<pb::RetrievalQuery> {
+    Some(pb::RetrievalQuery { text: text.to_owned() })
+}
+
+fn searched(search: pb::VectorSearchConfiguration) -> Result<Query, Error> {
+    let configuration = pb::RetrievalConfiguration {
+        vector_search_configuration: Some(search),
+    };
+    query("retrieval_query", words("what is it"), Some(configuration))
+}
+
+fn filtered(filter: pb::RetrievalFilter) -> Result<Query, Error> {
+    searched(pb::VectorSearchConfiguration {
+        filter: Some(filter),
+        ..pb::VectorSearchConfiguration::default()
+    })
+}
+
+fn condition(condition: Condition) -> pb::RetrievalFilter {
+    pb::RetrievalFilter {
+        condition: Some(condition),
+    }
+}
+
+fn year(number: f64) -> pb::FilterAttribute {
+    pb::FilterAttribute {
+        key: "year".to_owned(),
+        value: Some(pb::MetadataValue {
+            kind: Some(Kind::NumberValue(number)),
+        }),
+    }
+}
+
+fn list(filters: Vec<pb::RetrievalFilter>) -> pb::RetrievalFilterList {
+    pb::RetrievalFilterList { filters }
+}
+
+const SEARCH: &str = "retrieval_configuration.vector_search_configuration";
+
+#[test]
+fn bare_query_takes_the_defaults() {
+    let query = query("retrieval_query", words("what is it"), None).expect("it is valid");
+    assert_eq!(query, Query::new("what is it".to_owned()));
+}
+
+#[test]
+fn query_takes_what_is_given() {
+    let query = searched(pb::VectorSearchConfiguration {
+        number_of_results: 7,
+        override_search_type: pb::SearchType::Keyword.into(),
+        filter: Some(condition(Condition::AndAll(list(vec![
+            condition(Condition::Equals(year(2024.0))),
+            condition(Condition::OrAll(list(vec![
+                condition(Condition::NotEquals(year(1.0))),
+                condition(Condition::NotEquals(year(2.0))),
+            ]))),
+        ])))),
+        score_threshold: Some(0.25),
+        dense_weight: Some(0.0),
+    })
+    .expect("it is valid");
+    let number = |number| ("year".to_owned(), MetadataValue::Number(number));
+    let not = |value: f64| {
+        let (key, value) = number(value);
+        Filter::NotEquals(key, value)
+    };
+    let (key, value) = number(2024.0);
+    let expected = Query {
+        limit: 7,
+        search_type: SearchType::Keyword,
+        filter: Some(Filter::AndAll(vec![
+            Filter::Equals(key, value),
+            Filter::OrAll(vec![not(1.0), not(2.0)]),
+        ])),
+        score_threshold: Some(0.25),
+        dense_weight: 0.0,
+        ..Query::new("what is it".to_owned())
+    };
+    assert_eq!(query, expected);
+}
+
+#[test]
+fn bad_query_names_its_field() {
+    check(query("input", None, None), "input", "required");
+    check(query("input", words(" "), None), "input.text", "20000");
+    check(
+        query("retrieval_query", words(""), None),
+        "retrieval_query.text",
+        "20000",
+    );
+    let search = pb::VectorSearchConfiguration::default;
+    check(
+        searched(pb::VectorSearchConfiguration {
+            number_of_results: 1_001,
+            ..search()
+        }),
+        &format!("{SEARCH}.number_of_results"),
+        "1001",
+    );
+    check(
+        searched(pb::VectorSearchConfiguration {
+            override_search_type: 99,
+            ..search()
+        }),
+        &format!("{SEARCH}.override_search_type"),
+        "99",
+    );
+    for (threshold, weight, field) in [
+        (Some(f64::NAN), None, "score_threshold"),
+        (None, Some(f64::INFINITY), "dense_weight"),
+        (None, Some(1.5), "dense_weight"),
+    ] {
+        check(
+            searched(pb::VectorSearchConfiguration {
+                score_threshold: threshold,
+                dense_weight: weight,
+                ..search()
+            }),
+            &format!("{SEARCH}.{field}"),
+            "",
+        );
+    }
+}
+
+#[test]
+fn bad_filter_names_its_condition() {
+    let at = |path: &str| format!("{SEARCH}.filter{path}");
+    check(
+        filtered(pb::RetrievalFilter { condition: None }),
+        &at(".condition"),
+        "exactly one",
+    );
+    check(
+        filtered(condition(Condition::OrAll(list(vec![condition(Condition::Equals(
+            year(1.0),
+        ))])))),
+        &at(".or_all.filters"),
+        "at least 2",
+    );
+    let nameless = pb::FilterAttribute {
+        key: String::new(),
+        ..year(1.0)
+    };
+    check(
+        filtered(condition(Condition::AndAll(list(vec![
+            condition(Condition::Equals(year(1.0))),
+            condition(Condition::Equals(nameless)),
+        ])))),
+        &at(".and_all.filters[1].equals.key"),
+        "1 to 100 bytes",
+    );
+    let valueless = pb::FilterAttribute {
+        value: None,
+        ..year(1.0)
+    };
+    check(
+        filtered(condition(Condition::NotEquals(valueless))),
+        &at(".not_equals.value"),
+        "required",
+    );
+}
+
+#[test]
+fn deep_filter_is_refused() {
+    let leaf = || condition(Condition::Equals(year(1.0)));
+    let nest = |depth: usize| {
+        (1..depth).fold(leaf(), |inner, _| {
+            condition(Condition::AndAll(list(vec![inner, leaf()])))
+        })
+    };
+    assert!(filtered(nest(8)).is_ok());
+    check(filtered(nest(9)), &format!("{SEARCH}.filter"), "8 deep");
+}
+
+fn asked(inference: pb::InferenceConfiguration) -> Result<crate::knowledge_base::Question, Error> {
+    question(pb::RetrieveAndGenerateStreamRequest {
+        input: words("what is it"),
+        generation_configuration: Some(pb::GenerationConfiguration {
+            model_id: "tiny".to_owned(),
+            inference_configuration: Some(inference),
+        }),
+        min_epoch: 3,
+        ..pb::RetrieveAndGenerateStreamRequest::default()
+    })
+}
+
+#[test]
+fn question_takes_what_is_given() {
+    let question = asked(pb::InferenceConfiguration {
+        temperature: Some(2.0),
+        top_p: Some(0.5),
+        max_tokens: Some(4_096),
+        stop_sequences: vec!["END".to_owned()],
+        seed: Some(9),
+    })
+    .expect("it is valid");
+    assert_eq!(question.model_id, "tiny");
+    assert_eq!(question.at.min_epoch, Some(Epoch(3)));
+    assert_eq!(question.at.as_of_epoch, None);
+    let inference = question.inference;
+    assert_eq!((inference.max_tokens, inference.seed), (4_096, 9));
+    assert_eq!(inference.stop_sequences, ["END"]);
+    assert!((inference.temperature - 2.0).abs() < f64::EPSILON && (inference.top_p - 0.5).abs() < f64::EPSILON);
+}
+
+#[test]
+fn inference_out_of_bounds_is_refused() {
+    let wire = pb::InferenceConfiguration::default;
+    let refused = |wire, field: &str, part: &str| {
+        let path = format!("generation_configuration.inference_configuration.{field}");
+        check(asked(wire), &path, part);
+    };
+    for temperature in [-0.1, 2.1, f64::NAN] {
+        let temperature = Some(temperature);
+        refused(
+            pb::InferenceConfiguration { temperature, ..wire() },
+            "temperature",
+            "0 to 2",
+        );
+    }
+    for top_p in [0.0, 1.1, f64::NAN] {
+        let top_p = Some(top_p);
+        refused(pb::InferenceConfiguration { top_p, ..wire() }, "top_p", "up to 1");
+    }
+    for max_tokens in [0, 4_097] {
+        let max_tokens = Some(max_tokens);
+        refused(
+            pb::InferenceConfiguration { max_tokens, ..wire() },
+            "max_tokens",
+            "1 to 4096",
+        );
+    }
+    let stop = |stop_sequences| pb::InferenceConfiguration {
+        stop_sequences,
+        ..wire()
+    };
+    refused(stop(vec!["x".to_owned(); 17]), "stop_sequences", "17");
+    refused(stop(vec!["x".to_owned(), String::new()]), "stop_sequences[1]", "has 0");
+    refused(stop(vec!["x".repeat(257)]), "stop_sequences[0]", "257");
+}
+
+#[test]
+fn ids_pages_and_enums_are_checked() {
+    check(required("name", String::new()), "name", "required");
+    check(
+        document_id("document_ids[3]", "a\nb".to_owned()),
+        "document_ids[3]",
+        "control",
+    );
+    check(page(1_001, String::new()), "page_size", "1000");
+    check(status_filter(99), "status", "99");
+    check(modality_filter(-1), "by_output_modality", "-1");
+    assert_eq!(page(0, "t".to_owned()).expect("0 is the default").size, 0);
+}
+
+#[test]
+fn chunking_none_takes_no_sizes() {
+    let create = |strategy: pb::ChunkingStrategy, sizes| {
+        new_knowledge_base(pb::CreateKnowledgeBaseRequest {
+            name: "manuals".to_owned(),
+            chunking_configuration: Some(pb::ChunkingConfiguration {
+                chunking_strategy: strategy.into(),
+                fixed_size_chunking_configuration: sizes,
+            }),
+            ..pb::CreateKnowledgeBaseRequest::default()
+        })
+    };
+    let sizes = pb::FixedSizeChunkingConfiguration {
+        max_tokens: Some(64),
+        overlap_tokens: None,
+    };
+    check(
+        create(pb::ChunkingStrategy::None, Some(sizes)),
+        "chunking_configuration.fixed_size_chunking_configuration",
+        "absent",
+    );
+    let none = create(pb::ChunkingStrategy::None, None).expect("it is valid");
+    assert_eq!(none.chunking, ChunkConfig::None);
+    let fixed = create(pb::ChunkingStrategy::Unspecified, Some(sizes)).expect("it is valid");
+    let expected = ChunkConfig::FixedSize {
+        max_tokens: 64,
+        overlap_tokens: 20,
+    };
+    assert_eq!(fixed.chunking, expected);
+}
+
+#[test]
+fn tags_change_only_when_replaced() {
+    let update = |replace_tags| {
+        change(pb::UpdateKnowledgeBaseRequest {
+            tags: HashMap::from([("team".to_owned(), "a".to_owned())]),
+            replace_tags,
+            ..pb::UpdateKnowledgeBaseRequest::default()
+        })
+    };
+    assert_eq!(update(false).tags, None);
+    assert_eq!(
+        update(true).tags,
+        Some(BTreeMap::from([("team".to_owned(), "a".to_owned())]))
+    );
+}
+
+#[test]
+fn knowledge_base_keeps_all_its_fields() {
+    let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_500);
+    let wire = knowledge_base(KnowledgeBaseInfo {
+        id: "id".to_owned(),
+        name: "manuals".to_owned(),
+        description: "all of them".to_owned(),
+        embedding_model_id: "tiny".to_owned(),
+        dimensions: 384,
+        chunking: ChunkConfig::default(),
+        language: "en".to_owned(),
+        tags: BTreeMap::new(),
+        status: KnowledgeBaseStatus::Failed,
+        failure_reasons: vec!["damaged".to_owned()],
+        epoch: Epoch(7),
+        document_count: 2,
+        chunk_count: 5,
+        created_at: at,
+        updated_at: at,
+    });
+    assert_eq!(wire.status(), pb::KnowledgeBaseStatus::Failed);
+    assert_eq!((wire.epoch, wire.dimensions, wire.chunk_count), (7, 384, 5));
+    let created = wire.created_at.expect("it was created");
+    assert_eq!((created.seconds, created.nanos), (1, 500_000_000));
+}
+
+/// A hit in the document `ÄÖ Grüße. Ça va.`, from byte 5 on.
+fn found() -> Hit {
+    Hit {
+        chunk_id: ChunkId(0x2a),
+        document_id: DocumentId::parse("doc").expect("it is valid"),
+        content_hash: "hash".to_owned(),
+        title: None,
+        source_name: "doc.txt".to_owned(),
+        heading_path: vec!["Top".to_owned()],
+        page: None,
+        span: ByteSpan::new(5, 22),
+        code_point_start: 3,
+        text: "Grüße. Ça va.".to_owned(),
+        metadata: BTreeMap::from([("year".to_owned(), MetadataValue::Number(2024.0))]),
+        score: 0.5,
+        bm25: Some(LegScore {
+            rank: None,
+            raw: 3.0,
+            normalized: 1.0,
+        }),
+        cosine: None,
+    }
+}
+
+#[test]
+fn hit_counts_bytes_and_code_points() {
+    let wire = hit(found());
+    assert_eq!(wire.chunk_id, "chunk-0000002a");
+    let location = wire.location.expect("it stands somewhere");
+    assert_eq!((location.title.as_str(), location.page), ("", 0));
+    let expected = pb::Span {
+        start: 5,
+        end: 22,
+        code_point_start: 3,
+        code_point_end: 16,
+    };
+    assert_eq!(location.span, Some(expected));
+    assert_eq!(wire.bm25.map(|leg| leg.rank), Some(0));
+    assert_eq!(wire.cosine, None);
+    let year = wire.metadata.get("year").and_then(|value| value.kind.clone());
+    assert_eq!(year, Some(Kind::NumberValue(2024.0)));
+}
+
+fn citation(source_span: ByteSpan) -> Citation {
+    Citation {
+        reference_number: 1,
+        answer_span: ByteSpan::new(6, 16),
+        answer_text: "Über. [1]".to_owned(),
+        source_span,
+        source_text: "Ça va.".to_owned(),
+        support: 0.9,
+        origin: CitationOrigin::Attributed,
+    }
+}
+
+fn answering() -> AnswerMessages {
+    let mut messages = AnswerMessages::default();
+    let references = AnswerEvent::References(vec![Reference {
+        number: 1,
+        hit: found(),
+    }]);
+    assert!(messages.event(references).is_some());
+    for text in ["Gru", "ß! ", "Über. [1]"] {
+        assert!(messages.event(AnswerEvent::Text(text.to_owned())).is_some());
+    }
+    messages
+}
+
+#[test]
+fn citation_ranges_count_in_their_own_texts() {
+    let mut messages = answering();
+    let message = messages
+        .event(AnswerEvent::Citation(citation(ByteSpan::new(14, 21))))
+        .expect("its passage was offered");
+    let Some(Event::Citation(wire)) = message.event else {
+        panic!("a citation became something else");
+    };
+    let source = pb::Span {
+        start: 14,
+        end: 21,
+        code_point_start: 10,
+        code_point_end: 16,
+    };
+    assert_eq!(wire.source_span, Some(source));
+    let answer = wire.answer_span.expect("it is in the answer");
+    assert_eq!((answer.code_point_start, answer.code_point_end), (5, 14));
+    assert_eq!(
+        (wire.chunk_id.as_str(), wire.document_id.as_str()),
+        ("chunk-0000002a", "doc")
+    );
+    assert_eq!(wire.origin(), pb::CitationOrigin::Attributed);
+}
+
+#[test]
+fn dangling_citation_is_left_out() {
+    let mut messages = answering();
+    // Before the passage, behind it, and inside a character of it.
+    for (start, end) in [(0, 4), (90, 99), (8, 20)] {
+        let dangling = citation(ByteSpan::new(start, end));
+        assert_eq!(messages.event(AnswerEvent::Citation(dangling)), None);
+    }
+    let unknown = Citation {
+        reference_number: 2,
+        ..citation(ByteSpan::new(14, 21))
+    };
+    assert_eq!(messages.event(AnswerEvent::Citation(unknown)), None);
+}
+
+#[test]
+fn summary_adds_up_usage_and_time() {
+    let millis = Duration::from_millis;
+    let wire = pb::AnswerSummary::from(AnswerSummary {
+        generation: GenerationSummary {
+            stop_reason: StopReason::NoAnswer,
+            no_answer_reason: Some(NoAnswerReason::NotSupported),
+            input_tokens: 100,
+            output_tokens: 20,
+            prefill: millis(30),
+            decode: millis(40),
+            time_to_first_token: Some(millis(31)),
+        },
+        epoch: Epoch(4),
+        model: Some(("tiny".to_owned(), "hash".to_owned())),
+        seed: 5,
+        times: StageTimes {
+            queue: millis(1),
+            embed: millis(2),
+            search: millis(3),
+            total: millis(80),
+        },
+    });
+    assert_eq!(wire.stop_reason(), pb::StopReason::NoAnswer);
+    assert_eq!(wire.no_answer_reason(), pb::NoAnswerReason::NotSupported);
+    assert_eq!(wire.usage.map(|usage| usage.total_tokens), Some(120));
+    let metrics = wire.metrics.expect("times are always sent");
+    assert_eq!(metrics.time_to_first_token_micros, 37_000);
+    assert_eq!((metrics.prefill_micros, metrics.total_micros), (30_000, 80_000));
+    assert_eq!((wire.model_id.as_str(), wire.model_hash.as_str()), ("tiny", "hash"));
+}
+
+proptest! {
+    #[test]
+    fn code_points_of_spans_slice_the_same_text(before in ".{0,20}", inside in ".{0,20}") {
+        let document = format!("{before}{inside}");
+        let bytes = ByteSpan::new(before.len(), document.len());
+        let wire = span(bytes, before.chars().count(), &inside);
+        let taken: String = document
+            .chars()
+            .skip(wire.code_point_start as usize)
+            .take((wire.code_point_end - wire.code_point_start) as usize)
+            .collect();
+        prop_assert_eq!(Some(taken.as_str()), bytes.of(&document));
+    }
+}

@@ -1,0 +1,290 @@
+//! Names and settings of knowledge bases. A row here is what makes one exist: its directory is made before the row and
+//! removed after it, and directories without a row are swept away when the catalog is opened.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use serde::{Deserialize, Serialize};
+
+use super::layout::Layout;
+use super::sqlite::{self, from_time, to_time};
+use super::{EpochStore, Error};
+use crate::chunk::ChunkConfig;
+
+const SCHEMA: &str = "
+CREATE TABLE knowledge_base (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    description TEXT NOT NULL,
+    embedding_model_id TEXT NOT NULL,
+    dimensions INTEGER NOT NULL,
+    chunking TEXT NOT NULL,
+    language TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE client_token (
+    token TEXT PRIMARY KEY,
+    request_hash BLOB NOT NULL,
+    knowledge_base_id TEXT NOT NULL REFERENCES knowledge_base(id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+";
+
+const COLUMNS: &str =
+    "id, name, description, embedding_model_id, dimensions, chunking, language, tags, created_at, updated_at";
+
+/// What the catalog knows of a knowledge base.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BaseRecord {
+    /// Server-made id, sortable by time.
+    pub id: String,
+    /// The caller's name, unique.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// Embedding model.
+    pub embedding_model_id: String,
+    /// Dimension of its vectors.
+    pub dimensions: usize,
+    /// How documents are split.
+    pub chunking: ChunkConfig,
+    /// Analyzer of the keyword leg.
+    pub language: String,
+    /// Labels.
+    pub tags: BTreeMap<String, String>,
+    /// When it was created.
+    pub created_at: SystemTime,
+    /// When its description last changed.
+    pub updated_at: SystemTime,
+}
+
+/// How a chunking is written down.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "strategy", rename_all = "snake_case", deny_unknown_fields)]
+enum ChunkingRecord {
+    FixedSize { max_tokens: usize, overlap_tokens: usize },
+    None,
+}
+
+impl From<ChunkConfig> for ChunkingRecord {
+    fn from(config: ChunkConfig) -> Self {
+        match config {
+            ChunkConfig::FixedSize {
+                max_tokens,
+                overlap_tokens,
+            } => Self::FixedSize {
+                max_tokens,
+                overlap_tokens,
+            },
+            ChunkConfig::None => Self::None,
+        }
+    }
+}
+
+impl From<ChunkingRecord> for ChunkConfig {
+    fn from(record: ChunkingRecord) -> Self {
+        match record {
+            ChunkingRecord::FixedSize {
+                max_tokens,
+                overlap_tokens,
+            } => Self::FixedSize {
+                max_tokens,
+                overlap_tokens,
+            },
+            ChunkingRecord::None => Self::None,
+        }
+    }
+}
+
+/// The catalog of a data directory.
+#[derive(Debug)]
+pub struct Catalog {
+    layout: Layout,
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl Catalog {
+    /// Opens the catalog, or makes it, and sweeps away directories that no row names.
+    pub fn open(layout: Layout) -> Result<Self, Error> {
+        let directory = layout.knowledge_bases();
+        std::fs::create_dir_all(&directory).map_err(|source| Error::file(&directory, source))?;
+        let path = layout.catalog();
+        let connection = Mutex::new(sqlite::open_writer(&path, SCHEMA)?);
+        let catalog = Self {
+            layout,
+            path,
+            connection,
+        };
+        catalog.sweep()?;
+        Ok(catalog)
+    }
+
+    fn sweep(&self) -> Result<(), Error> {
+        let known: Vec<String> = self.list()?.into_iter().map(|record| record.id).collect();
+        let directory = self.layout.knowledge_bases();
+        let in_directory = |source| Error::file(&directory, source);
+        for entry in std::fs::read_dir(&directory).map_err(in_directory)? {
+            let entry = entry.map_err(in_directory)?;
+            let is_known = entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| known.iter().any(|id| id == name));
+            if !is_known {
+                tracing::info!(directory = %entry.path().display(), "removing what is left of a deleted knowledge base");
+                std::fs::remove_dir_all(entry.path()).map_err(|source| Error::file(&entry.path(), source))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a knowledge base, its directory first. `token` is the caller's client token with the hash of the request.
+    pub fn insert(&self, record: &BaseRecord, token: Option<(&str, &[u8])>) -> Result<(), Error> {
+        EpochStore::create(&self.layout.knowledge_base(&record.id))?;
+        let in_database = |source| Error::database(&self.path, source);
+        let mut connection = self.connection.lock();
+        let transaction = connection.transaction().map_err(in_database)?;
+        transaction
+            .execute(
+                &format!("INSERT INTO knowledge_base ({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)"),
+                params![
+                    record.id,
+                    record.name,
+                    record.description,
+                    record.embedding_model_id,
+                    sqlite::from_size(record.dimensions),
+                    to_json(&ChunkingRecord::from(record.chunking)),
+                    record.language,
+                    to_json(&record.tags),
+                    from_time(record.created_at),
+                    from_time(record.updated_at),
+                ],
+            )
+            .map_err(in_database)?;
+        if let Some((token, request_hash)) = token {
+            transaction
+                .execute(
+                    "INSERT INTO client_token VALUES (?1,?2,?3)",
+                    params![token, request_hash, record.id],
+                )
+                .map_err(in_database)?;
+        }
+        transaction.commit().map_err(in_database)
+    }
+
+    /// Finds what an earlier call with this client token made, with the hash of that call's request.
+    pub fn by_client_token(&self, token: &str) -> Result<Option<(Vec<u8>, BaseRecord)>, Error> {
+        let found: Option<(Vec<u8>, String)> = self
+            .connection
+            .lock()
+            .query_row(
+                "SELECT request_hash, knowledge_base_id FROM client_token WHERE token = ?1",
+                [token],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()
+            .map_err(|source| Error::database(&self.path, source))?;
+        let Some((request_hash, id)) = found else {
+            return Ok(None);
+        };
+        Ok(self.find(&id)?.map(|record| (request_hash, record)))
+    }
+
+    /// Finds a knowledge base by id or name.
+    pub fn find(&self, id_or_name: &str) -> Result<Option<BaseRecord>, Error> {
+        self.connection
+            .lock()
+            .query_row(
+                &format!(
+                    "SELECT {COLUMNS} FROM knowledge_base WHERE id = ?1 OR name = ?1 ORDER BY id = ?1 DESC LIMIT 1"
+                ),
+                [id_or_name],
+                read,
+            )
+            .optional()
+            .map_err(|source| Error::database(&self.path, source))
+    }
+
+    /// Lists knowledge bases, oldest first.
+    pub fn list(&self) -> Result<Vec<BaseRecord>, Error> {
+        self.page("", i64::MAX as usize)
+    }
+
+    /// Lists up to `limit` knowledge bases with an id after `after`, oldest first.
+    pub fn page(&self, after: &str, limit: usize) -> Result<Vec<BaseRecord>, Error> {
+        let in_database = |source| Error::database(&self.path, source);
+        let connection = self.connection.lock();
+        let mut statement = connection
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM knowledge_base WHERE id > ?1 ORDER BY id LIMIT ?2"
+            ))
+            .map_err(in_database)?;
+        let rows = statement
+            .query_map(params![after, sqlite::from_size(limit)], read)
+            .map_err(in_database)?;
+        rows.collect::<Result<_, _>>().map_err(in_database)
+    }
+
+    /// Writes name, description, tags and time of change.
+    pub fn update(&self, record: &BaseRecord) -> Result<(), Error> {
+        self.connection
+            .lock()
+            .execute(
+                "UPDATE knowledge_base SET name = ?2, description = ?3, tags = ?4, updated_at = ?5 WHERE id = ?1",
+                params![
+                    record.id,
+                    record.name,
+                    record.description,
+                    to_json(&record.tags),
+                    from_time(record.updated_at)
+                ],
+            )
+            .map(drop)
+            .map_err(|source| Error::database(&self.path, source))
+    }
+
+    /// Removes a knowledge base: the row, and then its directory.
+    pub fn remove(&self, id: &str) -> Result<(), Error> {
+        self.connection
+            .lock()
+            .execute("DELETE FROM knowledge_base WHERE id = ?1", [id])
+            .map_err(|source| Error::database(&self.path, source))?;
+        let directory = self.layout.knowledge_base(id);
+        match std::fs::remove_dir_all(&directory) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::file(&directory, source)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<BaseRecord> {
+    Ok(BaseRecord {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        description: row.get(2)?,
+        embedding_model_id: row.get(3)?,
+        dimensions: sqlite::to_size(row.get(4)?),
+        chunking: from_json::<ChunkingRecord>(row, 5)?.into(),
+        language: row.get(6)?,
+        tags: from_json(row, 7)?,
+        created_at: to_time(row.get(8)?),
+        updated_at: to_time(row.get(9)?),
+    })
+}
+
+/// Writes a record of ours as JSON.
+pub(super) fn to_json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("our records have string keys and finite numbers")
+}
+
+/// Reads a JSON column.
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|source| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(source))
+    })
+}

@@ -1,0 +1,68 @@
+//! Every path below the data directory, and the version of its format.
+//!
+//! ```text
+//! data directory/
+//!   groundwork.lock              held by the one process that has it open; names its pid
+//!   catalog.sqlite               names and settings of knowledge bases; a row here is what makes one exist
+//!   knowledge-bases/
+//!     <id>/
+//!       store.sqlite             the record of truth: epochs, documents, revisions, texts, chunks, vectors
+//!       terms/                   keyword index, derived
+//!       vectors/                 vector index, derived
+//! ```
+
+use std::path::{Path, PathBuf};
+
+/// Version of the databases' tables. A database of a newer version is refused.
+pub(super) const FORMAT_VERSION: i64 = 1;
+
+/// Paths of a data directory.
+#[derive(Debug, Clone)]
+pub struct Layout(PathBuf);
+
+impl Layout {
+    /// Returns the paths below `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self(root.into())
+    }
+
+    /// Returns the data directory.
+    pub fn root(&self) -> &Path {
+        &self.0
+    }
+
+    /// Returns the lock file.
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("groundwork.lock")
+    }
+
+    /// Returns the catalog database.
+    pub fn catalog(&self) -> PathBuf {
+        self.0.join("catalog.sqlite")
+    }
+
+    /// Returns the directory of all knowledge bases.
+    pub fn knowledge_bases(&self) -> PathBuf {
+        self.0.join("knowledge-bases")
+    }
+
+    /// Returns the directory of one knowledge base.
+    pub fn knowledge_base(&self, id: &str) -> PathBuf {
+        self.knowledge_bases().join(id)
+    }
+}
+
+/// Returns the record of truth in a knowledge base's directory.
+pub(super) fn records(directory: &Path) -> PathBuf {
+    directory.join("store.sqlite")
+}
+
+/// Returns the keyword index in a knowledge base's directory.
+pub(super) fn terms(directory: &Path) -> PathBuf {
+    directory.join("terms")
+}
+
+/// Returns the vector index in a knowledge base's directory.
+pub(super) fn vectors(directory: &Path) -> PathBuf {
+    directory.join("vectors")
+}

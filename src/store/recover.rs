@@ -1,0 +1,158 @@
+//! Opening after whatever happened: the records say which epoch it is, and both indexes are brought there.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::epoch_store::OpenOptions;
+use super::records::Records;
+use super::snapshot::Attributes;
+use super::{Error, layout};
+use crate::document::metadata::Metadata;
+use crate::index::{Epoch, TermRow, Terms, Vectors, Visibility};
+
+/// Vectors that are added to the graph at once: enough to build on all cores, little enough to hold.
+const VECTOR_BATCH: usize = 4_096;
+
+/// Both indexes at the epoch of the records.
+pub(super) struct Recovered {
+    pub(super) epoch: Epoch,
+    pub(super) terms: Terms,
+    pub(super) vectors: Vectors,
+    pub(super) visibility: Visibility,
+    pub(super) attributes: Attributes,
+    pub(super) live_chunks: usize,
+    /// Vectors that the snapshot on disk lacks.
+    pub(super) vectors_added: usize,
+}
+
+/// Reads the records and brings both indexes to their epoch.
+pub(super) fn recover(directory: &Path, records: &Records, options: OpenOptions) -> Result<Recovered, Error> {
+    let started = Instant::now();
+    let epoch = records.epoch()?;
+    let visibility = Visibility::default();
+    let attributes = Attributes::default();
+    let (mut chunks, mut live_chunks) = (0_usize, 0_usize);
+    records.lifetimes(|chunk| {
+        visibility.set(chunk.chunk_id, chunk.lifetime);
+        attributes.add(chunk.revision_id, &Metadata::new(), chunk.chunk_id, 1);
+        chunks += 1;
+        live_chunks += usize::from(chunk.lifetime.contains(epoch));
+    })?;
+    records.attributes(|revision_id, metadata| attributes.add(revision_id, &metadata, crate::index::ChunkId(0), 0))?;
+    let terms = recover_terms(directory, records, options, epoch, chunks)?;
+    let (vectors, vectors_added) = recover_vectors(directory, records, options, epoch, chunks)?;
+    tracing::info!(
+        directory = %directory.display(),
+        %epoch,
+        chunks,
+        vectors_added,
+        millis = started.elapsed().as_millis(),
+        "knowledge base opened"
+    );
+    Ok(Recovered {
+        epoch,
+        terms,
+        vectors,
+        visibility,
+        attributes,
+        live_chunks,
+        vectors_added,
+    })
+}
+
+fn recover_terms(
+    directory: &Path,
+    records: &Records,
+    options: OpenOptions,
+    epoch: Epoch,
+    chunks: usize,
+) -> Result<Terms, Error> {
+    let path = layout::terms(directory);
+    match Terms::open(&path, options.language) {
+        Ok((terms, found)) => {
+            let found = found.unwrap_or_default();
+            if found <= epoch {
+                replay_terms(&terms, records, found, epoch)?;
+                if terms.rows() == chunks as u64 {
+                    return Ok(terms);
+                }
+            }
+            tracing::warn!(%found, %epoch, "the keyword index does not fit the records; making it again");
+        }
+        Err(error) if error.wants_rebuild() => {
+            tracing::warn!(error = %error, "the keyword index cannot be used; making it again");
+        }
+        Err(error) => return Err(Error::Index(error)),
+    }
+    let terms = Terms::create_anew(&path, options.language).map_err(Error::Index)?;
+    replay_terms(&terms, records, Epoch(0), epoch)?;
+    Ok(terms)
+}
+
+fn replay_terms(terms: &Terms, records: &Records, from: Epoch, to: Epoch) -> Result<(), Error> {
+    if from == to {
+        return Ok(());
+    }
+    records.term_records(from, |record| {
+        terms
+            .add(&TermRow {
+                chunk_id: record.chunk_id,
+                title: record.title.as_deref().unwrap_or_default(),
+                headings: &record.heading_path,
+                text: &record.text,
+            })
+            .map_err(Error::Index)
+    })?;
+    terms.commit(to).map_err(Error::Index)
+}
+
+fn recover_vectors(
+    directory: &Path,
+    records: &Records,
+    options: OpenOptions,
+    epoch: Epoch,
+    chunks: usize,
+) -> Result<(Vectors, usize), Error> {
+    let path = layout::vectors(directory);
+    match Vectors::load(&path, options.dimensions) {
+        Ok(Some((vectors, found))) if found <= epoch => {
+            let added = replay_vectors(&vectors, records, found)?;
+            if vectors.len() == chunks {
+                return Ok((vectors, added));
+            }
+            tracing::warn!(%found, %epoch, "the vector index does not fit the records; making it again");
+        }
+        Ok(Some((_, found))) => {
+            tracing::warn!(%found, %epoch, "the vector index is ahead of the records; making it again");
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(error = %error, "the vector index cannot be read; making it again"),
+    }
+    let vectors = Vectors::new(options.dimensions);
+    let added = replay_vectors(&vectors, records, Epoch(0))?;
+    Ok((vectors, added))
+}
+
+fn replay_vectors(vectors: &Vectors, records: &Records, from: Epoch) -> Result<usize, Error> {
+    let mut batch = Vec::new();
+    let mut added = 0;
+    let mut failed = None;
+    let mut flush = |batch: &mut Vec<(crate::index::ChunkId, Vec<f32>)>| {
+        let rows: Vec<_> = batch.iter().map(|(id, vector)| (*id, vector.as_slice())).collect();
+        let result = vectors.insert(&rows).map_err(Error::Index);
+        added += rows.len();
+        batch.clear();
+        result
+    };
+    records.embeddings(from, |chunk_id, vector| {
+        batch.push((chunk_id, vector));
+        if batch.len() == VECTOR_BATCH && failed.is_none() {
+            failed = flush(&mut batch).err();
+        }
+    })?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    flush(&mut batch)?;
+    Ok(added)
+}

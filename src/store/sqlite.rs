@@ -1,0 +1,104 @@
+//! How databases are opened and how our values look in them.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::Error;
+use super::layout::FORMAT_VERSION;
+use crate::index::{Epoch, Lifetime};
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Statements that a connection keeps prepared.
+const STATEMENT_CACHE: usize = 64;
+
+/// Opens a database for writing, makes its tables if it is new, and checks its format.
+pub(super) fn open_writer(path: &Path, schema: &str) -> Result<Connection, Error> {
+    let in_database = |source| Error::database(path, source);
+    let mut connection = Connection::open(path).map_err(in_database)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(in_database)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    // FULL syncs the write-ahead log at every commit: an acknowledged write survives a power cut.
+    connection
+        .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
+        .map_err(in_database)?;
+    let version: i64 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(in_database)?;
+    if version > FORMAT_VERSION {
+        return Err(Error::NewerFormat {
+            path: path.to_owned(),
+            found: version,
+            known: FORMAT_VERSION,
+        });
+    }
+    if version == 0 {
+        let transaction = connection.transaction().map_err(in_database)?;
+        transaction.execute_batch(schema).map_err(in_database)?;
+        transaction
+            .pragma_update(None, "user_version", FORMAT_VERSION)
+            .map_err(in_database)?;
+        transaction.commit().map_err(in_database)?;
+    }
+    Ok(connection)
+}
+
+/// Opens a database that exists for reading.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
+    let in_database = |source| Error::database(path, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(in_database)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(in_database)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    connection
+        .execute_batch("PRAGMA mmap_size=268435456;")
+        .map_err(in_database)?;
+    Ok(connection)
+}
+
+/// Epochs are stored as signed integers; the epoch that never comes is the largest.
+pub(super) fn from_epoch(epoch: Epoch) -> i64 {
+    i64::try_from(epoch.0).unwrap_or(i64::MAX)
+}
+
+/// The reverse of [`from_epoch`].
+pub(super) fn to_epoch(stored: i64) -> Epoch {
+    if stored == i64::MAX {
+        Lifetime::NEVER
+    } else {
+        Epoch(u64::try_from(stored).unwrap_or(0))
+    }
+}
+
+/// Times are stored as milliseconds since 1970.
+pub(super) fn from_time(time: SystemTime) -> i64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The reverse of [`from_time`].
+pub(super) fn to_time(stored: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(stored).unwrap_or(0))
+}
+
+/// Sizes and counts fit a signed integer.
+pub(super) fn from_size(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+/// The reverse of [`from_size`].
+pub(super) fn to_size(stored: i64) -> usize {
+    usize::try_from(stored).unwrap_or(0)
+}
+
+/// Vectors are stored as little-endian f32.
+pub(super) fn from_vector(vector: &[f32]) -> Vec<u8> {
+    vector.iter().flat_map(|component| component.to_le_bytes()).collect()
+}
+
+/// The reverse of [`from_vector`].
+pub(super) fn to_vector(stored: &[u8]) -> Vec<f32> {
+    let (components, _) = stored.as_chunks::<4>();
+    components.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}

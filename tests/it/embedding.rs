@@ -1,0 +1,199 @@
+//! Real encoders, fetched by the program's own code: the graphs that it writes compute what the model's reference
+//! implementation computes. The files are kept in `GROUNDWORK_MODELS`, or in the platform's cache directory.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::VarBuilder;
+use candle_transformers::models::bert::{BertModel, Config};
+use groundwork::embed::{Embedder as _, EncoderFiles, FastEmbedder, Purpose};
+use groundwork::models::{Catalog, InstalledEncoder, InstalledModel, ModelStore};
+use groundwork::worker::{Cancel, ComputeGate};
+use tokenizers::Tokenizer;
+
+const MODEL: &str = "all-minilm-l6-v2";
+
+/// Returns where the tests keep model files.
+fn models_directory() -> PathBuf {
+    std::env::var_os("GROUNDWORK_MODELS").map_or_else(
+        || {
+            let directories = directories::ProjectDirs::from("", "", "groundwork").expect("there is a home directory");
+            directories.cache_dir().join("models")
+        },
+        PathBuf::from,
+    )
+}
+
+fn store(precision: &str) -> ModelStore {
+    let own = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+    let text = format!("[models.{MODEL}]\nprecision = \"{precision}\"\n");
+    std::fs::write(own.path(), text).expect("it can be written");
+    let catalog = Catalog::with_user_file(own.path()).expect("it is sound");
+    ModelStore::open(catalog, models_directory(), Vec::new()).expect("the store opens")
+}
+
+fn encoder(precision: &str) -> InstalledEncoder {
+    let model = store(precision).pull(MODEL, &mut |_| {}, &Cancel::new());
+    match model.unwrap_or_else(|error| panic!("{error}")) {
+        InstalledModel::Encoder(encoder) => encoder,
+        InstalledModel::LanguageModel(_) => panic!("it makes embeddings"),
+    }
+}
+
+fn files(encoder: &InstalledEncoder) -> EncoderFiles {
+    assert_eq!(encoder.pooling, None, "our graphs pool by themselves");
+    EncoderFiles {
+        model_id: encoder.model_id.clone(),
+        onnx: encoder.onnx.clone(),
+        tokenizer: encoder.tokenizer.clone(),
+        runtime_library: encoder.runtime_library.clone(),
+        pooling: None,
+        dimensions: encoder.dimensions,
+        max_tokens: encoder.max_tokens,
+        passage_prefix: encoder.passage_prefix.clone(),
+        query_prefix: encoder.query_prefix.clone(),
+    }
+}
+
+fn embedder(precision: &str) -> FastEmbedder {
+    let files = files(&encoder(precision));
+    FastEmbedder::open(files, 2, Arc::new(ComputeGate::default())).expect("the encoder opens")
+}
+
+/// Fifty texts of one word to a few hundred.
+fn texts() -> Vec<String> {
+    let sentences = [
+        "The lighthouse on the northern cape was built of granite in 1871 and is forty metres tall.",
+        "Bread needs flour, water, salt and time.",
+        "Mitochondria turn the energy of food into a form that cells can use!",
+        "Naïve café owners in Zürich paid 3.50 francs for a cup of coffee (in 1998).",
+        "Was it the committee, or its chair, that signed the treaty?",
+    ];
+    (0..50)
+        .map(|n| {
+            let words: Vec<&str> = (0..=n / 3).flat_map(|k| sentences[(n + k) % 5].split(' ')).collect();
+            words[n % 4..].join(" ")
+        })
+        .collect()
+}
+
+/// The mean of candle's token vectors over one text at a time.
+fn reference(encoder: &InstalledEncoder, texts: &[String]) -> Vec<Vec<f32>> {
+    let directory = encoder.tokenizer.parent().expect("it lies in a directory");
+    let config = std::fs::read(directory.join("config.json")).expect("it was fetched");
+    let config: Config = serde_json::from_slice(&config).expect("it is JSON");
+    let weights = std::fs::read(directory.join("model.safetensors")).expect("it was fetched");
+    let weights = VarBuilder::from_buffered_safetensors(weights, DType::F32, &Device::Cpu).expect("they are sound");
+    let model = BertModel::load(weights, &config).expect("they are a BERT");
+    let mut tokenizer = Tokenizer::from_file(&encoder.tokenizer).expect("it is a tokenizer");
+    tokenizer.with_padding(None);
+    tokenizer.with_truncation(None).expect("nothing is asked for");
+    let vector = |text: &String| -> candle_core::Result<Vec<f32>> {
+        let tokens = tokenizer.encode(text.as_str(), true).expect("it can be encoded");
+        let mut ids = tokens.get_ids().to_vec();
+        if ids.len() > encoder.max_tokens {
+            let end = ids[ids.len() - 1];
+            ids.truncate(encoder.max_tokens - 1);
+            ids.push(end);
+        }
+        let ids = Tensor::new(ids, &Device::Cpu)?.unsqueeze(0)?;
+        let hidden = model.forward(&ids, &ids.zeros_like()?, None)?;
+        hidden.mean(1)?.squeeze(0)?.to_vec1()
+    };
+    texts
+        .iter()
+        .map(|text| vector(text).expect("candle computes it"))
+        .collect()
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| -> f64 { a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+#[test]
+fn written_graphs_agree_with_the_reference() {
+    let texts = texts();
+    let expected = reference(&encoder("f32"), &texts);
+    let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
+    for (precision, least) in [("f32", 0.9999), ("int8", 0.98)] {
+        let vectors = embedder(precision)
+            .embed(&borrowed, Purpose::Passage, &Cancel::new())
+            .expect("it embeds");
+        for ((text, vector), expected) in texts.iter().zip(&vectors).zip(&expected) {
+            let found = cosine(vector.as_slice(), expected);
+            assert!(found >= least, "{precision}: {found} for {text:?}");
+        }
+    }
+}
+
+#[test]
+fn installed_encoder_opens_without_network() {
+    let first = encoder("int8");
+    let mut events = Vec::new();
+    let store = store("int8");
+    store
+        .pull(MODEL, &mut |event| events.push(event), &Cancel::new())
+        .expect("it is here");
+    assert_eq!(events, []);
+    let InstalledModel::Encoder(again) = store.installed(MODEL).expect("it is here") else {
+        panic!("it makes embeddings");
+    };
+    assert_eq!((again.onnx, again.weights_sha256), (first.onnx, first.weights_sha256));
+}
+
+#[test]
+fn texts_of_any_kind_are_embedded() {
+    let embedder = embedder("int8");
+    let long = "word ".repeat(5_000);
+    let texts = ["", " ", "a", "\u{0}\u{200b}", "東京の灯台", long.as_str()];
+    let vectors = embedder
+        .embed(&texts, Purpose::Query, &Cancel::new())
+        .expect("it embeds");
+    assert_eq!(vectors.len(), texts.len());
+    assert_eq!(embedder.count_tokens(&long), 5_000);
+    assert_eq!(embedder.count_tokens(""), 0);
+    assert!(
+        embedder
+            .embed(&[], Purpose::Query, &Cancel::new())
+            .expect("nothing is asked for")
+            .is_empty()
+    );
+}
+
+#[test]
+fn second_library_is_refused_by_name() {
+    let _first = embedder("int8");
+    let mut files = files(&encoder("int8"));
+    let copy = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+    files.runtime_library = copy.path().to_owned();
+    let error = FastEmbedder::open(files, 1, Arc::new(ComputeGate::default())).expect_err("one is loaded already");
+    let error = error.to_string();
+    assert!(
+        error.contains("can hold only one") && error.contains(&copy.path().display().to_string()),
+        "{error}"
+    );
+}
+
+#[test]
+fn model_in_a_directory_of_the_user_serves() {
+    let pulled = encoder("int8");
+    let directory = pulled.tokenizer.parent().expect("it lies in a directory");
+    let model = store("int8")
+        .from_directory(directory, &mut |_| {}, &Cancel::new())
+        .expect("it is an encoder");
+    let InstalledModel::Encoder(model) = model else {
+        panic!("it makes embeddings");
+    };
+    assert_ne!(model.onnx, pulled.onnx);
+    assert_eq!(
+        (model.weights_sha256, model.dimensions, model.max_tokens),
+        (pulled.weights_sha256, 384, 512)
+    );
+    let bytes = |path| std::fs::read(path).expect("it was written");
+    assert!(
+        bytes(model.onnx) == bytes(pulled.onnx),
+        "the same weights give the same graph"
+    );
+}

