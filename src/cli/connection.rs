@@ -8,13 +8,10 @@ use tonic::transport::Channel;
 
 use crate::config::{Config, Key, Origin};
 use crate::knowledge_base::Groundwork;
-use crate::service;
 use crate::service::pb::document_service_client::DocumentServiceClient;
 use crate::service::pb::knowledge_base_service_client::KnowledgeBaseServiceClient;
 use crate::service::pb::retrieval_service_client::RetrievalServiceClient;
-
-/// Largest message that is taken: a document's whole text can come in one.
-const MAX_MESSAGE_BYTES: usize = 256 << 20;
+use crate::service::{self, client};
 
 /// A server to speak to. [`Connection::close`] ends one of our own in order.
 pub(super) struct Connection {
@@ -27,44 +24,45 @@ impl Connection {
     pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
         match remote(config) {
             Some(address) => Self::connect(address).await,
-            None => Ok(Self::own(config, open_data(config).await?)),
+            None => Self::own(config, &open_data(config).await?),
         }
     }
 
     /// Connects to a running server.
     pub(super) async fn connect(address: &str) -> anyhow::Result<Self> {
-        let channel = service::client::connect(address).await.with_context(|| {
-            format!("cannot reach a server at {address}: start one with `groundwork serve`, or leave --server out")
-        })?;
+        let channel = client::connect(address).await?;
         Ok(Self { channel, own: None })
     }
 
     /// Serves an open data directory to this process alone.
-    pub(super) fn own(config: &Config, groundwork: Arc<Groundwork>) -> Self {
-        let server = service::in_process(&config.service(), groundwork);
-        Self {
-            channel: server.channel(),
+    pub(super) fn own(config: &Config, groundwork: &Arc<Groundwork>) -> anyhow::Result<Self> {
+        let server = service::in_process(&config.service(), groundwork)?;
+        Ok(Self {
+            channel: server.channel.clone(),
             own: Some(server),
-        }
+        })
     }
 
     pub(super) fn knowledge_bases(&self) -> KnowledgeBaseServiceClient<Channel> {
-        KnowledgeBaseServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+        client::knowledge_bases(self.channel.clone())
     }
 
     pub(super) fn documents(&self) -> DocumentServiceClient<Channel> {
-        DocumentServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+        client::documents(self.channel.clone())
     }
 
     pub(super) fn retrieval(&self) -> RetrievalServiceClient<Channel> {
-        RetrievalServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+        client::retrieval(self.channel.clone())
     }
 
     /// Ends a server of our own: what it has begun to write is written.
     pub(super) async fn close(self) {
         drop(self.channel);
         if let Some(server) = self.own {
-            server.close().await;
+            // What the command did is done; that its server did not end in order is for the log.
+            if let Err(error) = server.close().await {
+                tracing::warn!(%error, "the server in this process did not end in order");
+            }
         }
     }
 }

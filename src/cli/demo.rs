@@ -4,7 +4,6 @@
 //! for grpcurl to paste. A second run fetches and ingests nothing again.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -85,7 +84,7 @@ pub(super) async fn run(
     let groundwork = open_data(config).await?;
     serve::warm_up(&groundwork).await?;
     let mut session = Session {
-        connection: Connection::own(config, Arc::clone(&groundwork)),
+        connection: Connection::own(config, &groundwork)?,
         output,
         interrupt: interrupt.clone(),
         max_document_bytes: config.max_document_bytes,

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
+use tonic::Status;
 
-use crate::config;
 use crate::knowledge_base::{self, ErrorKind};
+use crate::service::client::Failure;
+use crate::{config, models};
 
 /// What the exit codes mean, for `--help`.
 pub(super) const HELP: &str = "\
@@ -55,23 +55,15 @@ impl Exit {
                 return Some(Self::Usage);
             }
             if let Some(status) = cause.downcast_ref::<Status>() {
-                return Some(Self::of_code(status.code()));
+                return Some(Self::of_kind(Failure::from(status.clone()).kind));
             }
-            if cause.is::<NotThere>() {
+            if matches!(cause.downcast_ref(), Some(models::Error::UnknownModel { .. })) {
                 return Some(Self::NotFound);
             }
             let error = cause.downcast_ref::<knowledge_base::Error>()?;
             Some(Self::of_kind(error.kind))
         });
         code.unwrap_or(Self::Failed)
-    }
-
-    fn of_code(code: Code) -> Self {
-        match code {
-            Code::InvalidArgument | Code::OutOfRange => Self::Usage,
-            Code::NotFound => Self::NotFound,
-            _ => Self::Failed,
-        }
     }
 
     fn of_kind(kind: ErrorKind) -> Self {
@@ -94,11 +86,6 @@ impl From<Exit> for ExitCode {
 #[error("{0}")]
 pub(super) struct Usage(pub(super) String);
 
-/// Something that was named and is not there.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct NotThere(pub(super) String);
-
 /// Whether the reader of stdout went away, which is its good right.
 pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
@@ -115,8 +102,12 @@ impl fmt::Display for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut said = String::new();
         for cause in self.0.chain() {
-            let status = cause.downcast_ref::<Status>();
-            let part = status.map_or_else(|| cause.to_string(), sentence);
+            let failure = cause
+                .downcast_ref::<Status>()
+                .map(|status| Failure::from(status.clone()));
+            let part = failure
+                .as_ref()
+                .map_or_else(|| cause.to_string(), |failure| failure.message.clone());
             // Many errors repeat their cause in their own text.
             if !said.contains(part.as_str()) {
                 if !said.is_empty() {
@@ -125,31 +116,22 @@ impl fmt::Display for Told<'_> {
                 f.write_str(&part)?;
                 said.push_str(&part);
             }
-            if let Some(status) = status {
+            if let Some(failure) = failure {
                 // What lies below a status is the transport's own account of it.
-                return details(f, status, &said);
+                return details(f, &failure, &said);
             }
         }
         Ok(())
     }
 }
 
-fn sentence(status: &Status) -> String {
-    match status.message() {
-        "" => status.code().description().to_lowercase(),
-        message => message.to_owned(),
-    }
-}
-
-fn details(f: &mut fmt::Formatter<'_>, status: &Status, said: &str) -> fmt::Result {
-    let details = status.get_error_details();
-    for violation in details.bad_request().iter().flat_map(|bad| &bad.field_violations) {
+fn details(f: &mut fmt::Formatter<'_>, failure: &Failure, said: &str) -> fmt::Result {
+    for violation in &failure.violations {
         if !said.contains(&violation.description) {
             write!(f, "\n  {}: {}", violation.field, violation.description)?;
         }
     }
-    let delay = details.retry_info().and_then(|retry| retry.retry_delay);
-    match delay {
+    match failure.retry_after {
         Some(delay) => write!(f, "\n  try again in {:.1} s", delay.as_secs_f64()),
         None => Ok(()),
     }

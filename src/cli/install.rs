@@ -10,8 +10,7 @@ use super::progress;
 use super::signal::Interrupt;
 use super::text::one_line;
 use crate::config::Config;
-use crate::knowledge_base::Availability;
-use crate::models::{Error, ModelStore, PullEvent};
+use crate::models::{Availability, Catalog, Error, ModelStore, PullEvent};
 use crate::worker::{Cancel, Stopped};
 
 /// How fetching ended.
@@ -25,11 +24,11 @@ pub(super) enum Pulled {
 
 /// Opens the store of model files.
 pub(super) fn open_store(config: &Config) -> Result<ModelStore, Error> {
-    ModelStore::open(
-        &config.models_dir,
-        config.model_catalog.as_deref(),
-        &config.model_sources,
-    )
+    let catalog = match &config.model_catalog {
+        Some(path) => Catalog::with_user_file(path)?,
+        None => Catalog::built_in()?,
+    };
+    ModelStore::open(catalog, &config.models_dir, config.model_sources.clone())
 }
 
 /// Returns the two models that answers need by default.

@@ -115,7 +115,7 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<Exit> 
     match arguments.command {
         Command::Config => show::run(&config, &mut output),
         Command::Models(command) => models::run(command, &config, &mut output, &interrupt).await,
-        Command::Serve(_) => serve::run(&config, &interrupt).await,
+        Command::Serve(_) => serve::run(&config, &mut output, &interrupt).await,
         Command::Demo(demo) => {
             let named_by_flag = arguments.global.data_dir.is_some();
             let config = demo::configure(config, named_by_flag);

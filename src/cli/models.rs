@@ -11,8 +11,7 @@ use super::progress;
 use super::signal::Interrupt;
 use super::text::{Side, Table};
 use crate::config::Config;
-use crate::knowledge_base::{Availability, ModelInfo};
-use crate::models::Modality;
+use crate::models::{Availability, CatalogModel, FileState, Modality};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -65,11 +64,11 @@ pub(super) async fn run(
 }
 
 fn list(config: &Config, output: &mut Output) -> anyhow::Result<Exit> {
-    let models = install::open_store(config)?.list()?;
+    let store = install::open_store(config)?;
+    let models = store.list();
     if output.is_json() {
-        models
-            .iter()
-            .try_for_each(|model| output.object(&object(model, config)))?;
+        let mut models = models.into_iter();
+        models.try_for_each(|(model, availability)| output.object(&object(model, availability, config)))?;
         return Ok(Exit::Done);
     }
     let mut table = Table::new(&[
@@ -80,13 +79,13 @@ fn list(config: &Config, output: &mut Output) -> anyhow::Result<Exit> {
         ("LICENCE", Side::Left),
         ("PROVIDER", Side::Left),
     ]);
-    for model in &models {
+    for (model, availability) in models {
         let default = if is_default(model, config) { " (default)" } else { "" };
         table.row([
             format!("{}{default}", model.id),
             makes(model.modality).to_owned(),
-            state(model.availability).to_owned(),
-            HumanBytes(model.files.iter().map(|(_, _, bytes)| bytes).sum()).to_string(),
+            state(availability).to_owned(),
+            HumanBytes(model.files.iter().map(|file| file.size_bytes).sum()).to_string(),
             model.license.clone(),
             model.provider.clone(),
         ]);
@@ -96,11 +95,11 @@ fn list(config: &Config, output: &mut Output) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn object(model: &ModelInfo, config: &Config) -> serde_json::Value {
+fn object(model: &CatalogModel, availability: Availability, config: &Config) -> serde_json::Value {
     let files = model
         .files
         .iter()
-        .map(|(name, sha256, size_bytes)| json!({ "name": name, "sha256": sha256, "size_bytes": size_bytes }));
+        .map(|file| json!({ "name": file.name, "sha256": file.sha256, "size_bytes": file.size_bytes }));
     json!({
         "model_id": model.id,
         "model_name": model.name,
@@ -108,14 +107,14 @@ fn object(model: &ModelInfo, config: &Config) -> serde_json::Value {
         "license": model.license,
         "output_modality": makes(model.modality),
         "dimensions": model.dimensions,
-        "max_input_tokens": model.max_input_tokens,
-        "availability": state(model.availability),
+        "max_input_tokens": model.max_tokens,
+        "availability": state(availability),
         "files": files.collect::<Vec<_>>(),
         "is_default": is_default(model, config),
     })
 }
 
-fn is_default(model: &ModelInfo, config: &Config) -> bool {
+fn is_default(model: &CatalogModel, config: &Config) -> bool {
     install::default_models(config).contains(&model.id)
 }
 
@@ -129,7 +128,7 @@ fn makes(modality: Modality) -> &'static str {
 fn state(availability: Availability) -> &'static str {
     match availability {
         Availability::NotInstalled => "not installed",
-        Availability::Installed | Availability::Loaded => "installed",
+        Availability::Installed => "installed",
     }
 }
 
@@ -146,14 +145,29 @@ async fn pull(ids: Vec<String>, config: &Config, output: &mut Output, interrupt:
 
 fn verify(ids: &[String], config: &Config, output: &mut Output) -> anyhow::Result<Exit> {
     let store = install::open_store(config)?;
+    let mut all_right = true;
     for id in ids {
         let reading = progress::spinner(&format!("reading the files of {id}"));
-        let verified = store.verify(id);
+        let reports = store.verify(id);
         reading.finish_and_clear();
-        verified?;
-        write_state(id, "verified", output)?;
+        let mut wrong = 0_usize;
+        for report in reports? {
+            let state = match &report.state {
+                FileState::Verified { .. } => continue,
+                FileState::Missing => "missing".to_owned(),
+                FileState::Damaged { found, expected } => format!("SHA-256 is {found}, should be {expected}"),
+            };
+            wrong += 1;
+            note(format!("{}: {state}", report.path.display()));
+        }
+        let state = if wrong == 0 { "verified" } else { "not verified" };
+        write_state(id, state, output)?;
+        all_right &= wrong == 0;
     }
-    Ok(Exit::Done)
+    if !all_right {
+        note("`groundwork models pull` fetches what is missing or damaged");
+    }
+    Ok(if all_right { Exit::Done } else { Exit::Failed })
 }
 
 fn write_state(id: &str, state: &str, output: &mut Output) -> std::io::Result<()> {

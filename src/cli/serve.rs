@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
+use serde_json::json;
 use tokio::net::TcpListener;
 
 use super::connection::open_data;
 use super::exit::Exit;
 use super::install::{self, Pulled};
-use super::output::note;
+use super::output::{Output, note};
 use super::progress;
 use super::signal::Interrupt;
 use crate::config::{Config, Key};
@@ -36,7 +37,7 @@ Examples:
   groundwork serve --listen 0.0.0.0:50051 --data-dir /var/lib/groundwork
   GROUNDWORK_LOG=groundwork=debug GROUNDWORK_LOG_FORMAT=json groundwork serve --offline";
 
-pub(super) async fn run(config: &Config, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+pub(super) async fn run(config: &Config, output: &mut Output, interrupt: &Interrupt) -> anyhow::Result<Exit> {
     // An address in use is the commonest failure, so it comes to light before anything is fetched or opened.
     let listener = bind(config).await?;
     if install::prepare(config, interrupt).await? == Pulled::Interrupted {
@@ -45,6 +46,10 @@ pub(super) async fn run(config: &Config, interrupt: &Interrupt) -> anyhow::Resul
     let groundwork = open_data(config).await?;
     warm_up(&groundwork).await?;
     let address = listener.local_addr()?;
+    if output.is_json() {
+        // The port may be the system's choice, and scripts wait for this line.
+        output.object(&json!({ "address": address.to_string(), "data_dir": config.data_dir }))?;
+    }
     note(format!(
         "serving {} on {address}, knowledge bases in {}",
         count(&groundwork)?,

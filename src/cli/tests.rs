@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, Parser as _};
 use parking_lot::Mutex;
 use tonic::{Code, Status};
 
-use super::exit::{Exit, NotThere, Told, Usage};
+use super::exit::{Exit, Told, Usage};
 use super::flags::{Arguments, Command};
 use super::output::Output;
 use super::text::{Side, Table, harmless, one_line, wrap};
@@ -209,7 +209,6 @@ fn errors_choose_the_exit_code() {
         assert_eq!(Told(&error).to_string(), told);
     }
     check(Usage("not so".to_owned()), 2, "cannot do it: not so");
-    check(NotThere("no model `x`".to_owned()), 3, "cannot do it: no model `x`");
     check(
         Status::new(Code::NotFound, "there is no document `x`"),
         3,
@@ -223,7 +222,7 @@ fn errors_choose_the_exit_code() {
     check(
         Status::new(Code::Unavailable, ""),
         1,
-        "cannot do it: the service is currently unavailable",
+        "cannot do it: the server answered Unavailable",
     );
     check(
         knowledge_base::Error::not_found("model", "x"),

@@ -52,6 +52,8 @@ keys! {
     MaxDocumentBytes, "max_document_bytes", "GROUNDWORK_MAX_DOCUMENT_BYTES", "Largest document in bytes.";
     MaxQueuedAnswers, "max_queued_answers", "GROUNDWORK_MAX_QUEUED_ANSWERS", "Answers that may wait for the language model.";
     ComputeThreads, "compute_threads", "GROUNDWORK_COMPUTE_THREADS", "Threads of heavy compute; 0 takes one for each core.";
+    MaxConcurrentCalls, "max_concurrent_calls", "GROUNDWORK_MAX_CONCURRENT_CALLS", "Calls that are served at once.";
+    GracePeriodSeconds, "grace_period_seconds", "GROUNDWORK_GRACE_PERIOD_SECONDS", "Time that running calls have to end at shutdown.";
     Log, "log", "GROUNDWORK_LOG", "Which log lines are written, such as info or groundwork=debug.";
     LogFormat, "log_format", "GROUNDWORK_LOG_FORMAT", "How log lines are written: text or json.";
 }

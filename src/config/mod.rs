@@ -15,12 +15,14 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::knowledge_base::Settings;
+use crate::service::ServiceConfig;
 
 pub use key::{Key, VARIABLE_PREFIX};
 pub use layer::Layers;
-pub use platform::demo_dir;
+pub use platform::{default_models_dir, demo_dir};
 
 /// Who set a value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,6 +163,10 @@ pub struct Config {
     pub max_queued_answers: usize,
     /// Threads of heavy compute; 0 takes one for each core.
     pub compute_threads: usize,
+    /// Calls that are served at once.
+    pub max_concurrent_calls: usize,
+    /// Time that running calls have to end at shutdown.
+    pub grace_period: Duration,
     /// Which log lines are written; nothing takes what fits the command.
     pub log: Option<String>,
     /// How log lines are written.
@@ -197,6 +203,16 @@ impl Config {
             max_document_bytes: self.max_document_bytes,
             max_queued_answers: self.max_queued_answers,
             compute_threads: self.compute_threads,
+        }
+    }
+
+    /// Returns how calls are served.
+    pub fn service(&self) -> ServiceConfig {
+        ServiceConfig {
+            max_concurrent_calls: self.max_concurrent_calls,
+            max_document_bytes: self.max_document_bytes,
+            grace_period: self.grace_period,
+            ..ServiceConfig::default()
         }
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use directories::ProjectDirs;
 
+use super::Key;
+
 fn platform() -> Option<ProjectDirs> {
     ProjectDirs::from("", "", "groundwork")
 }
@@ -27,4 +29,11 @@ pub(super) fn models_dir() -> Option<PathBuf> {
 /// Returns the directory that the demo's data goes to by default.
 pub fn demo_dir() -> Option<PathBuf> {
     Some(platform()?.data_dir().join("demo"))
+}
+
+/// Returns the directory of model files that holds when neither a file nor a flag names one: the environment's, else
+/// the platform's.
+pub fn default_models_dir() -> Option<PathBuf> {
+    let named = std::env::var_os(Key::ModelsDir.variable()).filter(|directory| !directory.is_empty());
+    named.map(PathBuf::from).or_else(models_dir)
 }

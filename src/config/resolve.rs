@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::layer::Raw;
 use super::{Config, Error, Key, Layers, LogFormat, Origin, Resolved, platform};
+use crate::service::ServiceConfig;
 
 /// Address that is served when nobody says otherwise: this machine only.
 const DEFAULT_LISTEN: &str = "127.0.0.1:50051";
@@ -21,7 +23,11 @@ const DEFAULT_MAX_DOCUMENT_BYTES: usize = 64 << 20;
 /// One answer takes seconds on a laptop; who waits behind more than these is told so at once.
 const DEFAULT_MAX_QUEUED_ANSWERS: usize = 8;
 
+/// Each call may hold a blocking thread, of which Tokio gives 512.
+const MAX_CONCURRENT_CALLS: usize = 500;
+
 pub(super) fn resolve(layers: &Layers) -> Result<Config, Error> {
+    let service = ServiceConfig::default();
     let mut values = Values {
         layers,
         resolved: BTreeMap::new(),
@@ -43,6 +49,12 @@ pub(super) fn resolve(layers: &Layers) -> Result<Config, Error> {
         max_document_bytes: values.count(Key::MaxDocumentBytes, 1..=1 << 30, DEFAULT_MAX_DOCUMENT_BYTES)?,
         max_queued_answers: values.count(Key::MaxQueuedAnswers, 1..=10_000, DEFAULT_MAX_QUEUED_ANSWERS)?,
         compute_threads: values.count(Key::ComputeThreads, 0..=1_024, 0)?,
+        max_concurrent_calls: values.count(
+            Key::MaxConcurrentCalls,
+            1..=MAX_CONCURRENT_CALLS,
+            service.max_concurrent_calls,
+        )?,
+        grace_period: values.seconds(Key::GracePeriodSeconds, 0..=3_600, service.grace_period)?,
         log: values.optional(Key::Log, "a filter such as info or groundwork=debug", text, |filter| {
             json!(filter)
         })?,
@@ -108,6 +120,11 @@ impl Values<'_> {
         let expected = format!("a number from {} to {}", range.start(), range.end());
         let parse = |raw: &Raw| number(raw).filter(|number| range.contains(number));
         self.value(key, &expected, default, parse, |number| json!(number))
+    }
+
+    fn seconds(&mut self, key: Key, range: RangeInclusive<usize>, default: Duration) -> Result<Duration, Error> {
+        let seconds = self.count(key, range, default.as_secs() as usize)?;
+        Ok(Duration::from_secs(seconds as u64))
     }
 
     fn directory(&mut self, key: Key, default: fn() -> Option<PathBuf>) -> Result<PathBuf, Error> {

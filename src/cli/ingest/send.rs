@@ -9,13 +9,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 
 use super::walk::{File, reason};
-use crate::service::pb;
-use crate::service::pb::ingest_documents_request::Payload;
+use crate::service::{client, pb};
 use crate::worker::Cancel;
-
-/// Content up to this size travels in one message; longer content in parts of this size. Both stay well below the
-/// 4 MiB that servers take in a message by default.
-const PART_BYTES: usize = 1 << 20;
 
 /// What is sent, and where.
 pub(super) struct Sending {
@@ -40,8 +35,7 @@ impl Sending {
     }
 
     fn send_all(&self) -> Result<(), Closed> {
-        let knowledge_base_id = self.knowledge_base.clone();
-        self.send(Payload::Start(pb::IngestStart { knowledge_base_id }))?;
+        self.send(client::ingest_start(self.knowledge_base.as_str()))?;
         for (position, file) in self.files.iter().enumerate() {
             if self.cancel.check().is_err() {
                 break;
@@ -61,21 +55,10 @@ impl Sending {
             metadata: self.metadata.clone(),
             ..pb::DocumentHeader::default()
         };
-        if content.len() <= PART_BYTES {
-            return self.send(Payload::Document(pb::InlineDocument {
-                header: Some(header),
-                content: Some(pb::inline_document::Content::Data(content)),
-            }));
-        }
-        self.send(Payload::DocumentStart(header))?;
-        for part in content.chunks(PART_BYTES) {
-            self.send(Payload::DocumentPart(part.to_vec()))?;
-        }
-        self.send(Payload::DocumentEnd(pb::DocumentEnd {}))
+        client::ingest_messages(header, content).try_for_each(|message| self.send(message))
     }
 
-    fn send(&self, payload: Payload) -> Result<(), Closed> {
-        let message = pb::IngestDocumentsRequest { payload: Some(payload) };
+    fn send(&self, message: pb::IngestDocumentsRequest) -> Result<(), Closed> {
         self.requests.blocking_send(message).map_err(|_| Closed)
     }
 }
