@@ -41,7 +41,9 @@ pub(super) struct ModelHost {
 
 impl fmt::Debug for ModelHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ModelHost").field("store", &self.store).finish_non_exhaustive()
+        f.debug_struct("ModelHost")
+            .field("store", &self.store)
+            .finish_non_exhaustive()
     }
 }
 
@@ -98,7 +100,11 @@ impl ModelHost {
             gate,
             threads,
             embedders: Shelf::new(embedders.into_iter().map(|model| (model.model_id().to_owned(), model))),
-            language_models: Shelf::new(language_models.into_iter().map(|model| (model.model_id().to_owned(), model))),
+            language_models: Shelf::new(
+                language_models
+                    .into_iter()
+                    .map(|model| (model.model_id().to_owned(), model)),
+            ),
         })
     }
 
@@ -115,10 +121,11 @@ impl ModelHost {
 
     /// Returns a language model, loading it if need be.
     pub(super) fn language_model(&self, id: &str) -> Result<Arc<dyn LanguageModel>, Error> {
-        self.language_models.get_or_load(id, || match self.store.installed(id)? {
-            InstalledModel::LanguageModel(installed) => Ok(Arc::new(CandleModel::open(&installed, self.threads)?)),
-            InstalledModel::Encoder(_) => Err(wrong_kind(id, "an embedding model, not a language model")),
-        })
+        self.language_models
+            .get_or_load(id, || match self.store.installed(id)? {
+                InstalledModel::LanguageModel(installed) => Ok(Arc::new(CandleModel::open(&installed, self.threads)?)),
+                InstalledModel::Encoder(_) => Err(wrong_kind(id, "an embedding model, not a language model")),
+            })
     }
 
     /// Checks that a language model can be had, without loading it.
@@ -135,7 +142,10 @@ impl ModelHost {
     fn describe(&self, model: &CatalogModel, settings: &Settings) -> ModelInfo {
         let (is_loaded, default_id) = match model.modality {
             Modality::Embedding => (self.embedders.get(&model.id).is_some(), &settings.embedding_model_id),
-            Modality::Text => (self.language_models.get(&model.id).is_some(), &settings.language_model_id),
+            Modality::Text => (
+                self.language_models.get(&model.id).is_some(),
+                &settings.language_model_id,
+            ),
         };
         let availability = match self.store.availability(&model.id) {
             _ if is_loaded => Availability::Loaded,
@@ -195,7 +205,12 @@ impl Groundwork {
 }
 
 fn wrong_kind(id: &str, what: &str) -> Error {
-    Error::new(ErrorKind::InvalidRequest, "WRONG_MODALITY", format!("the model `{id}` is {what}")).about("model", id)
+    Error::new(
+        ErrorKind::InvalidRequest,
+        "WRONG_MODALITY",
+        format!("the model `{id}` is {what}"),
+    )
+    .about("model", id)
 }
 
 /// The embedder does not know the catalog: this says the same in its words.

@@ -41,12 +41,17 @@ pub(crate) fn run() {
     report("embed, groundwork f32", median(&mut f32_rates), "tokens/s");
     let int8_rate = median(&mut int8_rates);
     report("embed, groundwork default (int8)", int8_rate, "tokens/s");
-    report("embed, groundwork default / ONNX Runtime f32", int8_rate / raw_rate, "times");
+    report(
+        "embed, groundwork default / ONNX Runtime f32",
+        int8_rate / raw_rate,
+        "times",
+    );
     let question = "How large may a document be?";
     let mut times: Vec<_> = (0..200)
         .map(|_| {
             let begun = Instant::now();
-            ours.embed(&[question], Purpose::Query, &Cancel::new()).expect("it embeds");
+            ours.embed(&[question], Purpose::Query, &Cancel::new())
+                .expect("it embeds");
             begun.elapsed()
         })
         .collect();
@@ -60,7 +65,9 @@ fn rate(tokens: usize, work: impl FnOnce()) -> f64 {
 }
 
 fn embed(embedder: &FastEmbedder, texts: &[&str]) {
-    embedder.embed(texts, Purpose::Passage, &Cancel::new()).expect("it embeds");
+    embedder
+        .embed(texts, Purpose::Passage, &Cancel::new())
+        .expect("it embeds");
 }
 
 /// The installed encoder, at the catalog's precision or another.
@@ -70,13 +77,19 @@ pub(crate) fn encoder(precision: Option<&str>) -> InstalledEncoder {
         Some(precision) => {
             let built_in = include_str!("../../src/models/catalog/catalog.toml");
             let changed = built_in.replace("precision = \"int8\"", &format!("precision = \"{precision}\""));
-            let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a temporary file");
+            let file = tempfile::Builder::new()
+                .suffix(".toml")
+                .tempfile()
+                .expect("a temporary file");
             std::fs::write(file.path(), changed).expect("it can be written");
             Catalog::with_user_file(file.path()).expect("the catalog is whole")
         }
     };
     let store = ModelStore::open(catalog, handbook::models_dir(), Vec::new()).expect("the cache opens");
-    match store.pull(handbook::EMBEDDING_MODEL, &mut |_| {}, &Cancel::new()).expect("the model is fetched") {
+    match store
+        .pull(handbook::EMBEDDING_MODEL, &mut |_| {}, &Cancel::new())
+        .expect("the model is fetched")
+    {
         InstalledModel::Encoder(encoder) => encoder,
         InstalledModel::LanguageModel(_) => panic!("an embedding model is an encoder"),
     }
@@ -109,7 +122,8 @@ fn texts(embedder: &FastEmbedder) -> Vec<String> {
             media_type: None,
             source_name: document.source_name,
         };
-        let Ok(read) = groundwork::document::read(&document.bytes, &hints, &PdfReader::default(), &Cancel::new()) else {
+        let Ok(read) = groundwork::document::read(&document.bytes, &hints, &PdfReader::default(), &Cancel::new())
+        else {
             continue;
         };
         let count = |text: &str| embedder.count_tokens(text);
@@ -156,7 +170,11 @@ impl Raw {
             let encodings = self.tokenizer.encode_batch(batch.to_vec(), true).expect("it tokenizes");
             let width = encodings[0].get_ids().len();
             let gather = |of: fn(&tokenizers::Encoding) -> &[u32]| {
-                let values: Vec<i64> = encodings.iter().flat_map(|encoding| of(encoding)).map(|id| i64::from(*id)).collect();
+                let values: Vec<i64> = encodings
+                    .iter()
+                    .flat_map(|encoding| of(encoding))
+                    .map(|id| i64::from(*id))
+                    .collect();
                 Tensor::from_array(([batch.len(), width], values)).expect("a tensor")
             };
             let ids = gather(tokenizers::Encoding::get_ids);
@@ -166,7 +184,8 @@ impl Raw {
                 self.session
                     .run(ort::inputs!["input_ids" => ids, "attention_mask" => mask, "token_type_ids" => types])
             } else {
-                self.session.run(ort::inputs!["input_ids" => ids, "attention_mask" => mask])
+                self.session
+                    .run(ort::inputs!["input_ids" => ids, "attention_mask" => mask])
             };
             std::hint::black_box(outputs.expect("the graph runs"));
         }

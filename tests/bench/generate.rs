@@ -17,7 +17,10 @@ pub(crate) fn run() {
     println!("\ngenerate: {QUESTIONS} golden questions over gRPC, one after the other");
     with_server(async |address| {
         let mut client = client::retrieval(client::connect(address).await.expect("the server is there"));
-        let questions: Vec<_> = handbook::questions().into_iter().filter(|question| question.answerable).collect();
+        let questions: Vec<_> = handbook::questions()
+            .into_iter()
+            .filter(|question| question.answerable)
+            .collect();
         let (mut first_text, mut prefill_rates, mut decode_rates) = (Vec::new(), Vec::new(), Vec::new());
         for question in questions.iter().step_by(questions.len() / QUESTIONS).take(QUESTIONS) {
             let request = RetrieveAndGenerateStreamRequest {
@@ -35,7 +38,11 @@ pub(crate) fn run() {
                 ..RetrieveAndGenerateStreamRequest::default()
             };
             let begun = Instant::now();
-            let mut stream = client.retrieve_and_generate_stream(request).await.expect("it starts").into_inner();
+            let mut stream = client
+                .retrieve_and_generate_stream(request)
+                .await
+                .expect("it starts")
+                .into_inner();
             let mut first: Option<Duration> = None;
             while let Some(response) = stream.message().await.expect("no error") {
                 match response.event {
@@ -55,7 +62,11 @@ pub(crate) fn run() {
             }
             first_text.extend(first);
         }
-        report("generate, time to first text, p50", quantile_ms(&mut first_text, 0.5), "ms");
+        report(
+            "generate, time to first text, p50",
+            quantile_ms(&mut first_text, 0.5),
+            "ms",
+        );
         report("generate, prefill, median", median(&mut prefill_rates), "tokens/s");
         report("generate, decode, median", median(&mut decode_rates), "tokens/s");
     });

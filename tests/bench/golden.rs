@@ -19,10 +19,15 @@ pub(crate) fn run() {
     for question in &questions {
         let asked = ask(&groundwork, &question.text);
         let is_found = asked.documents.iter().any(|id| {
-            judgments.iter().any(|(query, document, _)| *query == question.id && document == id)
+            judgments
+                .iter()
+                .any(|(query, document, _)| *query == question.id && document == id)
         });
         let lowered = asked.answer.to_lowercase();
-        let is_right = question.answers.iter().any(|answer| lowered.contains(&answer.to_lowercase()));
+        let is_right = question
+            .answers
+            .iter()
+            .any(|answer| lowered.contains(&answer.to_lowercase()));
         if question.answerable {
             totals.answerable += 1;
             totals.retrieved += usize::from(is_found);
@@ -35,15 +40,38 @@ pub(crate) fn run() {
         totals.citations += asked.citations;
         totals.dangling += asked.dangling;
         if verbose {
-            println!("{} right={is_right} declined={} found={is_found}\n  {}\n  {}", question.id, asked.declined, question.text, asked.answer);
+            println!(
+                "{} right={is_right} declined={} found={is_found}\n  {}\n  {}",
+                question.id, asked.declined, question.text, asked.answer
+            );
         }
     }
     let share = |part: usize, whole: usize| part as f64 / whole as f64;
-    report("golden, recall@5 of the right document", share(totals.retrieved, totals.answerable), "");
-    report("golden, answerable with the right fact", totals.right as f64, &format!("of {}", totals.answerable));
-    report("golden, answerable but declined", totals.wrongly_declined as f64, &format!("of {}", totals.answerable));
-    report("golden, unanswerable and declined", totals.declined as f64, &format!("of {}", totals.unanswerable));
-    report("golden, citations whose spans do not match", totals.dangling as f64, &format!("of {}", totals.citations));
+    report(
+        "golden, recall@5 of the right document",
+        share(totals.retrieved, totals.answerable),
+        "",
+    );
+    report(
+        "golden, answerable with the right fact",
+        totals.right as f64,
+        &format!("of {}", totals.answerable),
+    );
+    report(
+        "golden, answerable but declined",
+        totals.wrongly_declined as f64,
+        &format!("of {}", totals.answerable),
+    );
+    report(
+        "golden, unanswerable and declined",
+        totals.declined as f64,
+        &format!("of {}", totals.unanswerable),
+    );
+    report(
+        "golden, citations whose spans do not match",
+        totals.dangling as f64,
+        &format!("of {}", totals.citations),
+    );
 }
 
 #[derive(Default)]
@@ -91,7 +119,9 @@ fn ask(groundwork: &Groundwork, text: &str) -> Asked {
         })
         .expect("an answer");
     let dangling = citations.iter().filter(|citation| {
-        let reference = references.iter().find(|reference| reference.number == citation.reference_number);
+        let reference = references
+            .iter()
+            .find(|reference| reference.number == citation.reference_number);
         let Some(reference) = reference else { return true };
         let (_, stored, _) = groundwork
             .document("handbook", &reference.hit.document_id, true)

@@ -51,7 +51,11 @@ pub(crate) fn documents(prefix: &str) -> Vec<NewDocument> {
                 open.push(path);
                 continue;
             }
-            let name = path.strip_prefix(&root).expect("below the root").to_string_lossy().replace('\\', "/");
+            let name = path
+                .strip_prefix(&root)
+                .expect("below the root")
+                .to_string_lossy()
+                .replace('\\', "/");
             documents.push(NewDocument {
                 id: DocumentId::parse(format!("{prefix}{name}")).expect("a path is an id"),
                 media_type: None,
@@ -110,7 +114,10 @@ pub(crate) fn questions() -> Vec<Golden> {
             let value: serde_json::Value = serde_json::from_str(line).expect("a JSON line");
             let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
             let variants = value["answers"].as_array().into_iter().flatten();
-            let mut answers: Vec<String> = variants.filter_map(|answer| answer.as_str()).map(str::to_owned).collect();
+            let mut answers: Vec<String> = variants
+                .filter_map(|answer| answer.as_str())
+                .map(str::to_owned)
+                .collect();
             answers.push(text("answer"));
             answers.retain(|answer| !answer.is_empty());
             Golden {

@@ -12,9 +12,14 @@ pub(crate) fn run() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let groundwork = Groundwork::open(handbook::settings(home.path())).expect("it opens");
     groundwork.warm_up().expect("the models load");
-    let documents: Vec<_> = (0..COPIES).flat_map(|copy| handbook::documents(&format!("{copy}/"))).collect();
+    let documents: Vec<_> = (0..COPIES)
+        .flat_map(|copy| handbook::documents(&format!("{copy}/")))
+        .collect();
     let bytes: usize = documents.iter().map(|document| document.bytes.len()).sum();
-    println!("\ningest: the handbook {COPIES} times, {} documents, {bytes} bytes", documents.len());
+    println!(
+        "\ningest: the handbook {COPIES} times, {} documents, {bytes} bytes",
+        documents.len()
+    );
     let begun = Instant::now();
     let (summary, chunks) = handbook::ingest(&groundwork, "copies", documents);
     let seconds = begun.elapsed().as_secs_f64();

@@ -15,7 +15,10 @@ mod retrieve;
 use std::time::Duration;
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
     let wants = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     println!(
         "groundwork {} on {} threads",
@@ -38,7 +41,9 @@ fn main() {
         golden::run();
     }
     if let Some(at) = arguments.iter().position(|argument| argument == "quality") {
-        let directory = arguments.get(at + 1).expect("quality takes the directory of a collection");
+        let directory = arguments
+            .get(at + 1)
+            .expect("quality takes the directory of a collection");
         quality::run(directory.as_ref());
     }
 }

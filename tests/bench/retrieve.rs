@@ -50,8 +50,16 @@ pub(crate) fn run() {
         ] {
             time_queries(address, search_type, 50).await;
             let (mut times, _) = time_queries(address, search_type, QUERIES).await;
-            report(&format!("retrieve {name}, one client, p50"), quantile_ms(&mut times, 0.5), "ms");
-            report(&format!("retrieve {name}, one client, p99"), quantile_ms(&mut times, 0.99), "ms");
+            report(
+                &format!("retrieve {name}, one client, p50"),
+                quantile_ms(&mut times, 0.5),
+                "ms",
+            );
+            report(
+                &format!("retrieve {name}, one client, p99"),
+                quantile_ms(&mut times, 0.99),
+                "ms",
+            );
         }
         let begun = Instant::now();
         let clients = (0..CLIENTS).map(|_| {

@@ -47,7 +47,9 @@ pub(super) fn extract(bytes: &[u8]) -> Result<Extraction, Failure> {
 pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let message = panic.downcast_ref::<&str>().copied();
     let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let line = message.and_then(|message| message.lines().next()).unwrap_or("no reason given");
+    let line = message
+        .and_then(|message| message.lines().next())
+        .unwrap_or("no reason given");
     line.chars().take(200).collect()
 }
 

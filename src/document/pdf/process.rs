@@ -34,12 +34,7 @@ impl Drop for Running {
 }
 
 /// Reads a PDF in a child process.
-pub(super) fn read(
-    program: &Path,
-    bytes: &[u8],
-    reader: &PdfReader,
-    cancel: &Cancel,
-) -> Result<Extraction, ReadError> {
+pub(super) fn read(program: &Path, bytes: &[u8], reader: &PdfReader, cancel: &Cancel) -> Result<Extraction, ReadError> {
     let deadline = Deadline::new(reader);
     let mut child = start(program, reader)?;
     let (Some(mut stdin), Some(stdout), Some(stderr)) =
@@ -141,12 +136,7 @@ fn wait(
 }
 
 /// Says what an ended child means.
-fn interpret(
-    output: &[u8],
-    status: ExitStatus,
-    complaint: &[u8],
-    reader: &PdfReader,
-) -> Result<Extraction, ReadError> {
+fn interpret(output: &[u8], status: ExitStatus, complaint: &[u8], reader: &PdfReader) -> Result<Extraction, ReadError> {
     if status.success() {
         let record = serde_json::from_slice(output).map_err(|error| PdfError::Crashed {
             how: format!("its answer is not readable: {error}"),
