@@ -6,7 +6,7 @@
 
 mod answer;
 mod attribution;
-mod candle;
+pub mod candle;
 mod chat_template;
 mod citation;
 mod context;

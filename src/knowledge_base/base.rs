@@ -69,16 +69,6 @@ impl OpenBases {
         }
     }
 
-    /// Writes down what makes the next opening quick.
-    pub(super) fn close(&self) {
-        let doors: Vec<Door> = self.doors.lock().drain().map(|(_, door)| door).collect();
-        for door in doors {
-            if let Some(base) = door.lock().take() {
-                base.store.close();
-            }
-        }
-    }
-
     /// Describes a knowledge base. One that cannot be opened is described all the same, with the reason.
     pub(super) fn describe(&self, record: &BaseRecord) -> KnowledgeBaseInfo {
         let mut info = KnowledgeBaseInfo {

@@ -99,9 +99,3 @@ impl Groundwork {
         Ok(())
     }
 }
-
-impl Drop for Groundwork {
-    fn drop(&mut self) {
-        self.bases.close();
-    }
-}

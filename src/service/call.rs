@@ -25,9 +25,6 @@ use super::status;
 use crate::knowledge_base::{Error, ErrorKind};
 use crate::worker::{Cancel, Stopped};
 
-#[cfg(test)]
-mod tests;
-
 /// When a client that was cut off by a shutdown is to try again: a restart takes about this long.
 const RETRY_AFTER_SHUTDOWN: Duration = Duration::from_secs(1);
 

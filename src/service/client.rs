@@ -205,8 +205,13 @@ impl From<Status> for Failure {
             "" => format!("the server answered {:?}", status.code()),
             message => message.to_owned(),
         };
+        let kind = if timed_out(&status) {
+            ErrorKind::DeadlineExceeded
+        } else {
+            status::kind(status.code())
+        };
         Self {
-            kind: status::kind(status.code()),
+            kind,
             reason: details.error_info().map(|info| info.reason.clone()).unwrap_or_default(),
             message,
             violations: violations.unwrap_or_default(),
@@ -217,6 +222,18 @@ impl From<Status> for Failure {
                 .unwrap_or_default(),
         }
     }
+}
+
+/// The client's own timer may fire before the server's answer is here, and says CANCELLED of it.
+fn timed_out(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<tonic::TimeoutExpired>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl fmt::Display for Failure {

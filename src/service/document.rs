@@ -12,7 +12,7 @@ use super::convert::{delete_response, document, document_id, outcome, page, requ
 use super::layer::message_too_large;
 use super::pb::ingest_documents_request::Payload;
 use super::{ServiceConfig, pb};
-use crate::knowledge_base::{Error, ErrorKind, Groundwork, MAX_DELETE_DOCUMENTS, Next};
+use crate::knowledge_base::{DocumentOutcome, Error, ErrorKind, Groundwork, IngestSummary, MAX_DELETE_DOCUMENTS, Next};
 use crate::worker::{Cancel, Stopped};
 
 const KNOWLEDGE_BASE: &str = "knowledge_base_id";
@@ -54,20 +54,14 @@ impl pb::document_service_server::DocumentService for Documents {
         &self,
         request: Request<Streaming<pb::IngestDocumentsRequest>>,
     ) -> Result<Response<Self::IngestDocumentsStream>, Status> {
-        let max_document_bytes = self.max_document_bytes;
-        Ok(stream(
-            request,
-            &self.groundwork,
-            self.flow,
-            move |groundwork, messages, cancel, outlet| {
-                ingest(
-                    groundwork,
-                    Source::new(messages, outlet, max_document_bytes),
-                    cancel,
-                    outlet,
-                )
-            },
-        ))
+        let limit = self.max_document_bytes;
+        let work = move |groundwork: &Groundwork, messages, cancel: &Cancel, outlet: &Outlet<_>| {
+            let take_in = |id: &str, next: &mut dyn FnMut(_) -> _, told: &mut dyn FnMut(_)| {
+                groundwork.ingest(id, next, cancel, told)
+            };
+            ingest(messages, limit, cancel, outlet, Box::new(take_in))
+        };
+        Ok(stream(request, &self.groundwork, self.flow, work))
     }
 
     async fn get_document(
@@ -126,15 +120,21 @@ impl pb::document_service_server::DocumentService for Documents {
     }
 }
 
+/// Takes documents of a stream in: [`Groundwork::ingest`], or in tests something with its habits.
+type Ingest<'a> = dyn FnOnce(&str, &mut dyn FnMut(Duration) -> Next, &mut dyn FnMut(DocumentOutcome)) -> Result<IngestSummary, Error>
+    + 'a;
+
 /// Runs one ingestion stream; returns its last message.
-fn ingest(
-    groundwork: &Groundwork,
-    mut source: Source<'_>,
+pub(super) fn ingest(
+    messages: Streaming<pb::IngestDocumentsRequest>,
+    max_document_bytes: usize,
     cancel: &Cancel,
     outlet: &Outlet<pb::IngestDocumentsResponse>,
+    take_in: Box<Ingest<'_>>,
 ) -> Result<pb::IngestDocumentsResponse, Error> {
+    let mut source = Source::new(messages, outlet, max_document_bytes);
     let knowledge_base = source.start()?;
-    let ingested = groundwork.ingest(&knowledge_base, &mut |wait| source.next(wait), cancel, &mut |decided| {
+    let ingested = take_in(&knowledge_base, &mut |wait| source.next(wait), &mut |decided| {
         // An acknowledgement that nobody reads ends the ingestion, but not what was committed.
         if outlet.send(outcome(decided)).is_err() {
             cancel.cancel();

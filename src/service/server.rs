@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,6 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::body::Body;
-use tonic::codec::CompressionEncoding;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::server::Connected;
@@ -44,6 +44,18 @@ use super::retrieval::Retrievals;
 use super::{Error, ServiceConfig};
 use crate::knowledge_base::Groundwork;
 
+/// Takes a service's server, and gives it compression both ways and the message limit.
+macro_rules! limited {
+    ($server:expr, $config:expr) => {
+        $server
+            .accept_compressed(tonic::codec::CompressionEncoding::Gzip)
+            .accept_compressed(tonic::codec::CompressionEncoding::Zstd)
+            .send_compressed(tonic::codec::CompressionEncoding::Gzip)
+            .send_compressed(tonic::codec::CompressionEncoding::Zstd)
+            .max_decoding_message_size($config.max_message_bytes)
+    };
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -57,20 +69,11 @@ const MAX_STREAMS_PER_CONNECTION: u32 = 1_024;
 const PIPE_BYTES: usize = 256 << 10;
 /// Connections of [`in_process`] that may wait to be accepted.
 const PIPE_BACKLOG: usize = 16;
+/// Time that connections have to close once all calls are over. Those whose client never said a word do not close by
+/// themselves.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time that connections have to notice that they were cut.
 const SEVER_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Takes a service's server, and gives it compression both ways and the message limit.
-macro_rules! limited {
-    ($server:expr, $config:expr) => {
-        $server
-            .accept_compressed(CompressionEncoding::Gzip)
-            .accept_compressed(CompressionEncoding::Zstd)
-            .send_compressed(CompressionEncoding::Gzip)
-            .send_compressed(CompressionEncoding::Zstd)
-            .max_decoding_message_size($config.max_message_bytes)
-    };
-}
 
 /// Serves the facade on `listener` until `shutdown` completes, then ends within the grace period.
 ///
@@ -226,21 +229,50 @@ impl Site {
             () = shutdown => {}
         }
         report(&health, ServingStatus::NotServing).await;
-        lifecycle.stopping.cancel();
-        tracing::info!(calls = lifecycle.running(), "shutting down");
-        let drained = async { tokio::join!(&mut server, lifecycle.drained()).0 };
-        if let Ok(ended) = tokio::time::timeout(config.grace_period, drained).await {
+        shut_down(server, &lifecycle, config.grace_period).await
+    }
+}
+
+/// Ends the server in the order that the module states. Connections close by themselves once their calls are over.
+async fn shut_down<E>(
+    mut server: Pin<&mut impl Future<Output = Result<(), E>>>,
+    lifecycle: &Lifecycle,
+    grace_period: Duration,
+) -> Result<(), Error>
+where
+    Error: From<E>,
+{
+    lifecycle.stopping.cancel();
+    tracing::info!(calls = lifecycle.running(), "shutting down");
+    let grace_ends = tokio::time::Instant::now() + grace_period;
+    let drained = async {
+        tokio::select! {
+            ended = &mut server => Some(ended),
+            () = lifecycle.drained() => tokio::time::timeout(CLOSE_TIMEOUT, &mut server).await.ok(),
+        }
+    };
+    match tokio::time::timeout_at(grace_ends, drained).await {
+        // All connections are closed, but work may go on whose client has left.
+        Ok(Some(ended)) => {
+            if tokio::time::timeout_at(grace_ends, lifecycle.drained()).await.is_err() {
+                tracing::warn!(
+                    calls = lifecycle.running(),
+                    "the grace period is over, leaving work behind"
+                );
+                lifecycle.severed.cancel();
+            }
             return Ok(ended?);
         }
-        tracing::warn!(
+        Ok(None) => tracing::debug!("cutting idle connections"),
+        Err(_) => tracing::warn!(
             calls = lifecycle.running(),
             "the grace period is over, cutting connections"
-        );
-        lifecycle.severed.cancel();
-        match tokio::time::timeout(SEVER_TIMEOUT, server).await {
-            Ok(ended) => Ok(ended?),
-            Err(_) => Ok(()),
-        }
+        ),
+    }
+    lifecycle.severed.cancel();
+    match tokio::time::timeout(SEVER_TIMEOUT, server).await {
+        Ok(ended) => Ok(ended?),
+        Err(_) => Ok(()),
     }
 }
 

@@ -16,10 +16,6 @@ use crate::document::DocumentId;
 use crate::index::{ChunkId, Epoch, Language, Lifetime, TermRow, Terms, Vectors, Visibility};
 use crate::worker::{Cancel, Stopped};
 
-/// Vectors that may be added before the vector index is written to disk again; opening after a kill has to add at most
-/// these, or a quarter of all, anew.
-const VECTORS_BETWEEN_SNAPSHOTS: usize = 8_192;
-
 /// How often a reader that waits for an epoch looks whether its caller is still there.
 const WAIT_STEP: Duration = Duration::from_millis(50);
 
@@ -35,7 +31,6 @@ pub struct OpenOptions {
 /// One open knowledge base.
 #[derive(Debug)]
 pub struct EpochStore {
-    directory: PathBuf,
     records_path: PathBuf,
     pub(super) records: Records,
     pub(super) terms: Terms,
@@ -54,7 +49,6 @@ pub struct EpochStore {
 struct Writer {
     connection: Connection,
     poison: Option<String>,
-    vectors_since_snapshot: usize,
 }
 
 impl EpochStore {
@@ -76,7 +70,6 @@ impl EpochStore {
         let connection = sqlite::open_writer(&records_path, records::SCHEMA)?;
         let recovered = recover::recover(directory, &Records::new(&records_path), options)?;
         Ok(Self {
-            directory: directory.to_owned(),
             records: Records::new(&records_path),
             records_path,
             terms: recovered.terms,
@@ -88,7 +81,6 @@ impl EpochStore {
             writer: Mutex::new(Writer {
                 connection,
                 poison: None,
-                vectors_since_snapshot: recovered.vectors_added,
             }),
             published_changed: Default::default(),
             removed: AtomicBool::new(false),
@@ -147,7 +139,7 @@ impl EpochStore {
         if committed.epoch == before {
             return Ok(committed);
         }
-        match self.derive(&mut writer, changes, &committed) {
+        match self.derive(changes, &committed) {
             Ok(()) => Ok(committed),
             Err(error) => {
                 tracing::error!(error = %error, epoch = %committed.epoch, "a commit is on disk but not in the indexes; writes stop");
@@ -158,7 +150,7 @@ impl EpochStore {
     }
 
     /// Brings both indexes to the epoch of a commit that is on disk, and publishes it.
-    fn derive(&self, writer: &mut Writer, changes: &[Change], committed: &Committed) -> Result<(), Error> {
+    fn derive(&self, changes: &[Change], committed: &Committed) -> Result<(), Error> {
         let epoch = committed.epoch;
         let puts: Vec<&NewRevision> = changes
             .iter()
@@ -199,10 +191,6 @@ impl EpochStore {
         self.vectors.insert(&rows).map_err(Error::Index)?;
         let live = self.live_chunks() + rows.len() - committed.retired.len();
         self.publish(epoch, live);
-        writer.vectors_since_snapshot += rows.len();
-        if writer.vectors_since_snapshot >= VECTORS_BETWEEN_SNAPSHOTS.max(self.vectors.len() / 4) {
-            self.save_vectors(writer);
-        }
         Ok(())
     }
 
@@ -213,23 +201,6 @@ impl EpochStore {
         self.published.store(epoch.0, Ordering::Release);
         drop(guard);
         changed.notify_all();
-    }
-
-    /// Writes the vector index to disk. It is derived: a failure costs time at the next opening, nothing else.
-    fn save_vectors(&self, writer: &mut Writer) {
-        if let Err(error) = self.vectors.save(&layout::vectors(&self.directory), self.epoch()) {
-            tracing::warn!(error = %error, "cannot write the vector index; it will be made again when opened");
-        }
-        writer.vectors_since_snapshot = 0;
-    }
-
-    /// Writes down what makes the next opening quick. Called before the process ends.
-    pub fn close(&self) {
-        let mut writer = self.writer.lock();
-        let is_whole = writer.poison.is_none() && !self.removed.load(Ordering::Acquire);
-        if is_whole && writer.vectors_since_snapshot > 0 {
-            self.save_vectors(&mut writer);
-        }
     }
 
     /// Refuses writes from now on: the knowledge base is being removed. Waits for a commit in progress.

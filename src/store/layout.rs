@@ -8,8 +8,9 @@
 //!     <id>/
 //!       store.sqlite             the record of truth: epochs, documents, revisions, texts, chunks, vectors
 //!       terms/                   keyword index, derived
-//!       vectors/                 vector index, derived
 //! ```
+//!
+//! The vector graph is made again from the stored vectors when a knowledge base is opened; it has no file.
 
 use std::path::{Path, PathBuf};
 
@@ -60,9 +61,4 @@ pub(super) fn records(directory: &Path) -> PathBuf {
 /// Returns the keyword index in a knowledge base's directory.
 pub(super) fn terms(directory: &Path) -> PathBuf {
     directory.join("terms")
-}
-
-/// Returns the vector index in a knowledge base's directory.
-pub(super) fn vectors(directory: &Path) -> PathBuf {
-    directory.join("vectors")
 }

@@ -295,12 +295,11 @@ impl Records {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Calls `each` for the vector of every chunk added after `epoch`, in order.
-    pub(super) fn embeddings(&self, after: Epoch, mut each: impl FnMut(ChunkId, Vec<f32>)) -> Result<(), Error> {
+    /// Calls `each` for the vector of every chunk, in order.
+    pub(super) fn embeddings(&self, mut each: impl FnMut(ChunkId, Vec<f32>)) -> Result<(), Error> {
         self.read(|connection| {
-            let mut statement =
-                connection.prepare("SELECT chunk_id, embedding FROM chunk WHERE added_epoch > ?1 ORDER BY chunk_id")?;
-            let mut rows = statement.query([from_epoch(after)])?;
+            let mut statement = connection.prepare("SELECT chunk_id, embedding FROM chunk ORDER BY chunk_id")?;
+            let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 let chunk_id = ChunkId(row.get::<_, i64>(0)?.unsigned_abs());
                 each(chunk_id, sqlite::to_vector(row.get_ref(1)?.as_blob()?));

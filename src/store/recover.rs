@@ -8,7 +8,7 @@ use super::records::Records;
 use super::snapshot::Attributes;
 use super::{Error, layout};
 use crate::document::metadata::Metadata;
-use crate::index::{Epoch, TermRow, Terms, Vectors, Visibility};
+use crate::index::{ChunkId, Epoch, TermRow, Terms, Vectors, Visibility};
 
 /// Vectors that are added to the graph at once: enough to build on all cores, little enough to hold.
 const VECTOR_BATCH: usize = 4_096;
@@ -21,8 +21,6 @@ pub(super) struct Recovered {
     pub(super) visibility: Visibility,
     pub(super) attributes: Attributes,
     pub(super) live_chunks: usize,
-    /// Vectors that the snapshot on disk lacks.
-    pub(super) vectors_added: usize,
 }
 
 /// Reads the records and brings both indexes to their epoch.
@@ -38,14 +36,13 @@ pub(super) fn recover(directory: &Path, records: &Records, options: OpenOptions)
         chunks += 1;
         live_chunks += usize::from(chunk.lifetime.contains(epoch));
     })?;
-    records.attributes(|revision_id, metadata| attributes.add(revision_id, &metadata, crate::index::ChunkId(0), 0))?;
+    records.attributes(|revision_id, metadata| attributes.add(revision_id, &metadata, ChunkId(0), 0))?;
     let terms = recover_terms(directory, records, options, epoch, chunks)?;
-    let (vectors, vectors_added) = recover_vectors(directory, records, options, epoch, chunks)?;
+    let vectors = recover_vectors(records, options)?;
     tracing::info!(
         directory = %directory.display(),
         %epoch,
         chunks,
-        vectors_added,
         millis = started.elapsed().as_millis(),
         "knowledge base opened"
     );
@@ -56,7 +53,6 @@ pub(super) fn recover(directory: &Path, records: &Records, options: OpenOptions)
         visibility,
         attributes,
         live_chunks,
-        vectors_added,
     })
 }
 
@@ -106,53 +102,26 @@ fn replay_terms(terms: &Terms, records: &Records, from: Epoch, to: Epoch) -> Res
     terms.commit(to).map_err(Error::Index)
 }
 
-fn recover_vectors(
-    directory: &Path,
-    records: &Records,
-    options: OpenOptions,
-    epoch: Epoch,
-    chunks: usize,
-) -> Result<(Vectors, usize), Error> {
-    let path = layout::vectors(directory);
-    match Vectors::load(&path, options.dimensions) {
-        Ok(Some((vectors, found))) if found <= epoch => {
-            let added = replay_vectors(&vectors, records, found)?;
-            if vectors.len() == chunks {
-                return Ok((vectors, added));
-            }
-            tracing::warn!(%found, %epoch, "the vector index does not fit the records; making it again");
-        }
-        Ok(Some((_, found))) => {
-            tracing::warn!(%found, %epoch, "the vector index is ahead of the records; making it again");
-        }
-        Ok(None) => {}
-        Err(error) => tracing::warn!(error = %error, "the vector index cannot be read; making it again"),
-    }
+/// Builds the vector graph from the stored vectors.
+fn recover_vectors(records: &Records, options: OpenOptions) -> Result<Vectors, Error> {
     let vectors = Vectors::new(options.dimensions);
-    let added = replay_vectors(&vectors, records, Epoch(0))?;
-    Ok((vectors, added))
-}
-
-fn replay_vectors(vectors: &Vectors, records: &Records, from: Epoch) -> Result<usize, Error> {
-    let mut batch = Vec::new();
-    let mut added = 0;
+    let mut batch: Vec<(ChunkId, Vec<f32>)> = Vec::new();
     let mut failed = None;
-    let mut flush = |batch: &mut Vec<(crate::index::ChunkId, Vec<f32>)>| {
+    let insert = |batch: &mut Vec<(ChunkId, Vec<f32>)>| {
         let rows: Vec<_> = batch.iter().map(|(id, vector)| (*id, vector.as_slice())).collect();
-        let result = vectors.insert(&rows).map_err(Error::Index);
-        added += rows.len();
+        let inserted = vectors.insert(&rows).map_err(Error::Index);
         batch.clear();
-        result
+        inserted
     };
-    records.embeddings(from, |chunk_id, vector| {
+    records.embeddings(|chunk_id, vector| {
         batch.push((chunk_id, vector));
         if batch.len() == VECTOR_BATCH && failed.is_none() {
-            failed = flush(&mut batch).err();
+            failed = insert(&mut batch).err();
         }
     })?;
     if let Some(error) = failed {
         return Err(error);
     }
-    flush(&mut batch)?;
-    Ok(added)
+    insert(&mut batch)?;
+    Ok(vectors)
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use groundwork::service::pb::ingest_documents_request::Payload;
 use groundwork::service::pb::inline_document::Content;
 use groundwork::service::pb::{
-    CreateKnowledgeBaseRequest, DocumentHeader, DocumentStatus, GetDocumentRequest, IngestDocumentsRequest, IngestStart,
-    InlineDocument, ListDocumentsRequest, RetrievalConfiguration, RetrievalQuery, RetrieveRequest, SearchType,
-    VectorSearchConfiguration, ingest_documents_response,
+    CreateKnowledgeBaseRequest, DocumentHeader, DocumentStatus, GetDocumentRequest, IngestDocumentsRequest,
+    IngestStart, InlineDocument, ListDocumentsRequest, RetrievalConfiguration, RetrievalQuery, RetrieveRequest,
+    SearchType, VectorSearchConfiguration, ingest_documents_response,
 };
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -47,7 +47,12 @@ fn killed_ingestion_opens_on_a_whole_epoch() {
             name: "log".to_owned(),
             ..CreateKnowledgeBaseRequest::default()
         };
-        server.knowledge_bases().await.create_knowledge_base(request).await.expect("it is new");
+        server
+            .knowledge_bases()
+            .await
+            .create_knowledge_base(request)
+            .await
+            .expect("it is new");
     });
     server.kill();
     let mut kills_with_acknowledgements = 0;
@@ -121,7 +126,11 @@ async fn ingest_for(server: &Server, documents: Vec<(String, u32)>, time: Durati
     let mut acknowledged = Vec::new();
     let receiving = async {
         let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
-        let mut outcomes = client.ingest_documents(stream).await.expect("the stream opens").into_inner();
+        let mut outcomes = client
+            .ingest_documents(stream)
+            .await
+            .expect("the stream opens")
+            .into_inner();
         while let Ok(Some(message)) = outcomes.message().await {
             if let Some(ingest_documents_response::Payload::Outcome(outcome)) = message.payload {
                 assert_eq!(outcome.status(), DocumentStatus::Indexed, "{}", outcome.status_reason);
@@ -170,7 +179,11 @@ async fn verify(server: &Server, expected: &Expected) {
             document_id: id.clone(),
             include_text: true,
         };
-        let found = documents.get_document(request).await.expect("it is listed").into_inner();
+        let found = documents
+            .get_document(request)
+            .await
+            .expect("it is listed")
+            .into_inner();
         assert_eq!(vec![found.text], by_keyword[id]);
     }
 }
@@ -210,8 +223,17 @@ async fn search(server: &Server, text: &str, search_type: SearchType) -> BTreeMa
         }),
         ..RetrieveRequest::default()
     };
-    let response = server.retrieval().await.retrieve(request).await.expect("the search works").into_inner();
-    assert!(response.retrieval_results.len() < 1000, "more documents than a search can show");
+    let response = server
+        .retrieval()
+        .await
+        .retrieve(request)
+        .await
+        .expect("the search works")
+        .into_inner();
+    assert!(
+        response.retrieval_results.len() < 1000,
+        "more documents than a search can show"
+    );
     for result in response.retrieval_results {
         let text = result.content.expect("a hit has content").text;
         found.entry(result.document_id).or_default().push(text);

@@ -9,7 +9,10 @@ use crate::support::{ids, ingest, text, with_base};
 
 fn with_metadata(id: &str, content: &str, pairs: &[(&str, MetadataValue)]) -> NewDocument {
     let mut document = text(id, content);
-    document.metadata = pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    document.metadata = pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), value.clone()))
+        .collect();
     document
 }
 
@@ -41,8 +44,16 @@ fn filters_hold_in_both_legs() {
     ingest(
         &groundwork,
         vec![
-            with_metadata("a", "The old harbour.", &[("town", string("Kiel")), ("year", MetadataValue::Number(1900.0))]),
-            with_metadata("b", "The new harbour.", &[("town", string("Bremen")), ("colours", list)]),
+            with_metadata(
+                "a",
+                "The old harbour.",
+                &[("town", string("Kiel")), ("year", MetadataValue::Number(1900.0))],
+            ),
+            with_metadata(
+                "b",
+                "The new harbour.",
+                &[("town", string("Bremen")), ("colours", list)],
+            ),
             with_metadata("c", "No harbour at all.", &[("open", MetadataValue::Boolean(true))]),
         ],
     );
@@ -51,8 +62,15 @@ fn filters_hold_in_both_legs() {
     check(&groundwork, &equals("open", MetadataValue::Boolean(true)), &["c"]);
     check(&groundwork, &equals("colours", string("blue")), &["b"]);
     check(&groundwork, &equals("town", string("Rostock")), &[]);
-    check(&groundwork, &Filter::NotEquals("town".to_owned(), string("Kiel")), &["b", "c"]);
-    let either = Filter::OrAll(vec![equals("town", string("Kiel")), equals("open", MetadataValue::Boolean(true))]);
+    check(
+        &groundwork,
+        &Filter::NotEquals("town".to_owned(), string("Kiel")),
+        &["b", "c"],
+    );
+    let either = Filter::OrAll(vec![
+        equals("town", string("Kiel")),
+        equals("open", MetadataValue::Boolean(true)),
+    ]);
     check(&groundwork, &either, &["a", "c"]);
     let both = Filter::AndAll(vec![equals("town", string("Bremen")), equals("colours", string("red"))]);
     check(&groundwork, &both, &["b"]);
@@ -63,8 +81,16 @@ fn a_rare_attribute_is_found_among_many() {
     let (_home, groundwork) = with_base(&[]);
     let documents = (0..3_000).map(|at| {
         let shelf = if at % 1_000 == 7 { "rare" } else { "common" };
-        with_metadata(&format!("doc-{at:04}"), &format!("Harbour entry {at}."), &[("shelf", string(shelf))])
+        with_metadata(
+            &format!("doc-{at:04}"),
+            &format!("Harbour entry {at}."),
+            &[("shelf", string(shelf))],
+        )
     });
     ingest(&groundwork, documents.collect());
-    check(&groundwork, &equals("shelf", string("rare")), &["doc-0007", "doc-1007", "doc-2007"]);
+    check(
+        &groundwork,
+        &equals("shelf", string("rare")),
+        &["doc-0007", "doc-1007", "doc-2007"],
+    );
 }

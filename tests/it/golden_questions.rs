@@ -45,10 +45,17 @@ fn golden() -> Vec<Golden> {
 
 fn judgments() -> BTreeMap<String, BTreeSet<String>> {
     let mut judged: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for line in std::fs::read_to_string(corpus().join("qrels.tsv")).expect("it can be read").lines().skip(1) {
+    for line in std::fs::read_to_string(corpus().join("qrels.tsv"))
+        .expect("it can be read")
+        .lines()
+        .skip(1)
+    {
         let fields: Vec<&str> = line.split('\t').collect();
         assert_eq!(fields.len(), 3, "{line}");
-        judged.entry(fields[0].to_owned()).or_default().insert(fields[1].to_owned());
+        judged
+            .entry(fields[0].to_owned())
+            .or_default()
+            .insert(fields[1].to_owned());
     }
     judged
 }
@@ -72,7 +79,11 @@ fn handbook(data_dir: &Path) -> Groundwork {
     let mut next = |_: Duration| match paths.next() {
         None => Next::End,
         Some((sequence, path)) => {
-            let id = path.strip_prefix(&root).expect("below the root").to_string_lossy().replace('\\', "/");
+            let id = path
+                .strip_prefix(&root)
+                .expect("below the root")
+                .to_string_lossy()
+                .replace('\\', "/");
             Next::Document {
                 sequence: sequence as u64,
                 document: Box::new(NewDocument {
@@ -88,10 +99,20 @@ fn handbook(data_dir: &Path) -> Groundwork {
     };
     let summary = groundwork
         .ingest("handbook", &mut next, &Cancel::new(), &mut |outcome| {
-            assert_eq!(outcome.status, DocumentStatus::Indexed, "{}: {}", outcome.document_id, outcome.reason);
+            assert_eq!(
+                outcome.status,
+                DocumentStatus::Indexed,
+                "{}: {}",
+                outcome.document_id,
+                outcome.reason
+            );
         })
         .expect("the ingestion runs to its end");
-    assert!(summary.new >= 30, "the handbook has at least 30 documents, not {}", summary.new);
+    assert!(
+        summary.new >= 30,
+        "the handbook has at least 30 documents, not {}",
+        summary.new
+    );
     groundwork
 }
 
@@ -99,7 +120,11 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).expect("the folder can be read") {
         let path = entry.expect("an entry").path();
-        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+        if path.is_dir() {
+            found.extend(files(&path))
+        } else {
+            found.push(path)
+        }
     }
     found.sort();
     found
@@ -143,24 +168,27 @@ fn citations_of_real_answers_match_the_stored_text() {
         }
         citations_seen += citations.len();
     }
-    assert!(citations_seen >= ANSWERED / 2, "only {citations_seen} citations in {ANSWERED} answers");
+    assert!(
+        citations_seen >= ANSWERED / 2,
+        "only {citations_seen} citations in {ANSWERED} answers"
+    );
 }
 
 #[test]
 fn questions_far_from_the_handbook_are_declined_without_a_model() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let groundwork = handbook(home.path());
-    for text in ["How long should I boil an egg?", "Who won the football world cup in 1974?"] {
+    for text in [
+        "How long should I boil an egg?",
+        "Who won the football world cup in 1974?",
+    ] {
         let (answer, _, citations, no_answer) = ask(&groundwork, text);
         assert_eq!(no_answer, Some(NoAnswerReason::NotRelevant), "{text}: {answer}");
         assert!(citations.is_empty());
     }
 }
 
-fn ask(
-    groundwork: &Groundwork,
-    text: &str,
-) -> (String, Vec<Reference>, Vec<Citation>, Option<NoAnswerReason>) {
+fn ask(groundwork: &Groundwork, text: &str) -> (String, Vec<Reference>, Vec<Citation>, Option<NoAnswerReason>) {
     let question = Question {
         query: Query::new(text.to_owned()),
         model_id: String::new(),

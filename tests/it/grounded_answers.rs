@@ -33,13 +33,15 @@ fn joined(events: &[AnswerEvent]) -> String {
     events.iter().filter_map(piece).collect()
 }
 
-const TIDE: &str = "The tide at Cuxhaven turns every six hours. The pilots wait for slack water. Buoys mark the channel.";
+const TIDE: &str =
+    "The tide at Cuxhaven turns every six hours. The pilots wait for slack water. Buoys mark the channel.";
 
 #[test]
 fn citations_resolve_to_the_bytes_of_the_source() {
     let (_home, groundwork) = with_base(&["The tide at Cuxhaven turns every six hours [1]."]);
     ingest(&groundwork, vec![text("tides", TIDE)]);
-    let (events, summary) = ask(&groundwork, &question("How often does the tide at Cuxhaven turn?")).expect("an answer");
+    let (events, summary) =
+        ask(&groundwork, &question("How often does the tide at Cuxhaven turn?")).expect("an answer");
     assert!(matches!(events[0], AnswerEvent::References(_)), "references come first");
     let answer = joined(&events);
     let citations: Vec<_> = events
@@ -64,7 +66,10 @@ fn an_empty_knowledge_base_is_said_to_be_empty() {
     let (_home, groundwork) = with_base(&["never said"]);
     let (events, summary) = ask(&groundwork, &question("Where is the key?")).expect("an answer");
     assert_eq!(summary.generation.stop_reason, StopReason::NoAnswer);
-    assert_eq!(summary.generation.no_answer_reason, Some(NoAnswerReason::EmptyKnowledgeBase));
+    assert_eq!(
+        summary.generation.no_answer_reason,
+        Some(NoAnswerReason::EmptyKnowledgeBase)
+    );
     assert_eq!((summary.model, summary.generation.output_tokens), (None, 0));
     assert!(!joined(&events).is_empty(), "people are told too");
 }
@@ -84,7 +89,8 @@ fn nothing_above_the_threshold_calls_no_model() {
 fn unsupported_answers_are_marked_so() {
     let (_home, groundwork) = with_base(&["Bananas ripen best beside apples."]);
     ingest(&groundwork, vec![text("tides", TIDE)]);
-    let (events, summary) = ask(&groundwork, &question("How often does the tide at Cuxhaven turn?")).expect("an answer");
+    let (events, summary) =
+        ask(&groundwork, &question("How often does the tide at Cuxhaven turn?")).expect("an answer");
     assert_eq!(summary.generation.no_answer_reason, Some(NoAnswerReason::NotSupported));
     assert!(!events.iter().any(|event| matches!(event, AnswerEvent::Citation(_))));
 }
@@ -95,10 +101,15 @@ fn a_reader_who_leaves_stops_the_answer() {
     let (_home, groundwork) = with_base(&[&long]);
     ingest(&groundwork, vec![text("tides", TIDE)]);
     let mut pieces = 0;
-    let ended = groundwork.answer("kb", &question("How often does the tide turn?"), &Cancel::new(), &mut |event| {
-        pieces += usize::from(matches!(event, AnswerEvent::Text(_)));
-        if pieces == 3 { Err(Stopped::Cancelled) } else { Ok(()) }
-    });
+    let ended = groundwork.answer(
+        "kb",
+        &question("How often does the tide turn?"),
+        &Cancel::new(),
+        &mut |event| {
+            pieces += usize::from(matches!(event, AnswerEvent::Text(_)));
+            if pieces == 3 { Err(Stopped::Cancelled) } else { Ok(()) }
+        },
+    );
     assert_eq!(ended.expect_err("it was stopped").kind, ErrorKind::Cancelled);
     assert_eq!(pieces, 3, "not one piece after the reader left");
 }

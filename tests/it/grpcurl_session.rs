@@ -37,8 +37,12 @@ fn find(directory: &std::path::Path, name: &str) -> Option<PathBuf> {
         // The package also has a Python script of this name; the program is large.
         path.file_name().is_some_and(|found| found == name) && path.metadata().is_ok_and(|data| data.len() > 1 << 20)
     });
-    here.cloned()
-        .or_else(|| paths.iter().filter(|path| path.is_dir()).find_map(|path| find(path, name)))
+    here.cloned().or_else(|| {
+        paths
+            .iter()
+            .filter(|path| path.is_dir())
+            .find_map(|path| find(path, name))
+    })
 }
 
 /// Runs grpcurl; the input goes to a streaming method message by message.
@@ -56,9 +60,18 @@ fn call(server: &Server, method: &str, input: &str) -> (bool, String) {
         .stderr(Stdio::piped())
         .spawn()
         .expect("grpcurl runs");
-    child.stdin.take().expect("stdin is piped").write_all(input.as_bytes()).expect("grpcurl reads");
+    child
+        .stdin
+        .take()
+        .expect("stdin is piped")
+        .write_all(input.as_bytes())
+        .expect("grpcurl reads");
     let output = child.wait_with_output().expect("grpcurl ends");
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     (output.status.success(), text)
 }
 
@@ -80,7 +93,12 @@ fn an_operator_gets_by_with_grpcurl_alone() {
 
     let (is_ok, services) = call(&server, "list", "");
     assert!(is_ok, "{services}");
-    for service in ["KnowledgeBaseService", "DocumentService", "RetrievalService", "ModelService"] {
+    for service in [
+        "KnowledgeBaseService",
+        "DocumentService",
+        "RetrievalService",
+        "ModelService",
+    ] {
         assert!(services.contains(&format!("groundwork.v1.{service}")), "{services}");
     }
     assert!(services.contains("grpc.health.v1.Health") && services.contains("grpc.reflection.v1"));
@@ -123,11 +141,23 @@ fn an_operator_gets_by_with_grpcurl_alone() {
 
     let ask_crane = json!({ "knowledge_base_id": "harbour", "input": { "text": question },
         "generation_configuration": { "inference_configuration": { "max_tokens": 60 } } });
-    let events = ask(&server, "RetrievalService/RetrieveAndGenerateStream", &[ask_crane.clone()]);
+    let events = ask(
+        &server,
+        "RetrievalService/RetrieveAndGenerateStream",
+        &[ask_crane.clone()],
+    );
     assert!(events[0]["references"]["references"].is_array(), "{events:?}");
-    let answer: String = events.iter().filter_map(|event| event["output"]["text"].as_str()).collect();
+    let answer: String = events
+        .iter()
+        .filter_map(|event| event["output"]["text"].as_str())
+        .collect();
     assert!(answer.contains("48"), "{answer}");
-    assert!(events.iter().any(|event| event["citation"]["documentId"] == "cranes.md"), "{events:?}");
+    assert!(
+        events
+            .iter()
+            .any(|event| event["citation"]["documentId"] == "cranes.md"),
+        "{events:?}"
+    );
     assert!(events.last().expect("a summary")["summary"]["usage"]["outputTokens"].is_string());
 
     let delete = json!({ "knowledge_base_id": "harbour", "document_ids": ["cranes.md", "tides.txt"] });
@@ -135,8 +165,14 @@ fn an_operator_gets_by_with_grpcurl_alone() {
     assert_eq!(deleted[0]["documents"][0]["status"], "DOCUMENT_STATUS_DELETED");
     let events = ask(&server, "RetrievalService/RetrieveAndGenerateStream", &[ask_crane]);
     let summary = &events.last().expect("a summary")["summary"];
-    assert_eq!(summary["noAnswerReason"], "NO_ANSWER_REASON_EMPTY_KNOWLEDGE_BASE", "{events:?}");
-    let answer: String = events.iter().filter_map(|event| event["output"]["text"].as_str()).collect();
+    assert_eq!(
+        summary["noAnswerReason"], "NO_ANSWER_REASON_EMPTY_KNOWLEDGE_BASE",
+        "{events:?}"
+    );
+    let answer: String = events
+        .iter()
+        .filter_map(|event| event["output"]["text"].as_str())
+        .collect();
     assert!(!answer.contains("48"), "deleted text still answers: {answer}");
 
     let (is_ok, refused) = call(
@@ -144,5 +180,8 @@ fn an_operator_gets_by_with_grpcurl_alone() {
         "groundwork.v1.DocumentService/DeleteDocuments",
         &json!({ "knowledge_base_id": "harbour" }).to_string(),
     );
-    assert!(!is_ok && refused.contains("InvalidArgument") && refused.contains("document_ids"), "{refused}");
+    assert!(
+        !is_ok && refused.contains("InvalidArgument") && refused.contains("document_ids"),
+        "{refused}"
+    );
 }

@@ -27,7 +27,10 @@ fn one_bad_document_never_costs_the_others() {
     );
     let statuses: Vec<_> = outcomes.iter().map(|outcome| outcome.status).collect();
     let failed = DocumentStatus::Failed;
-    assert_eq!(statuses, [DocumentStatus::Indexed, failed, failed, failed, DocumentStatus::Indexed]);
+    assert_eq!(
+        statuses,
+        [DocumentStatus::Indexed, failed, failed, failed, DocumentStatus::Indexed]
+    );
     assert_eq!((summary.scanned, summary.new, summary.failed), (5, 2, 3));
     for outcome in outcomes.iter().filter(|outcome| outcome.status == failed) {
         assert!(!outcome.reason.is_empty(), "{} says why", outcome.document_id);
@@ -67,7 +70,11 @@ fn unchanged_documents_are_left_alone() {
     let mut titled = text("a", "Alpha text.");
     titled.title = Some("A title".to_owned());
     let (outcomes, _) = ingest(&groundwork, vec![titled]);
-    assert_eq!(outcomes[0].status, DocumentStatus::Indexed, "another title is another embedding");
+    assert_eq!(
+        outcomes[0].status,
+        DocumentStatus::Indexed,
+        "another title is another embedding"
+    );
 }
 
 #[test]
@@ -142,7 +149,10 @@ fn reopened_directory_finds_the_same() {
 #[test]
 fn deleted_indexes_are_made_again() {
     let (home, groundwork) = with_base(&[]);
-    ingest(&groundwork, vec![text("a", "Alpha herring."), text("b", "Beta herring.")]);
+    ingest(
+        &groundwork,
+        vec![text("a", "Alpha herring."), text("b", "Beta herring.")],
+    );
     let id = groundwork.knowledge_base("kb").expect("it is there").id;
     drop(groundwork);
     for index in ["terms", "vectors"] {

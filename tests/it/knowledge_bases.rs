@@ -19,14 +19,21 @@ fn repeated_client_token_returns_the_first_result() {
     let first = groundwork.create_knowledge_base(request("x")).expect("it is new");
     let again = groundwork.create_knowledge_base(request("x")).expect("the same again");
     assert_eq!(first.id, again.id);
-    let other = groundwork.create_knowledge_base(request("y")).expect_err("other content");
-    assert_eq!((other.kind, other.reason), (ErrorKind::AlreadyExists, "CLIENT_TOKEN_REUSED"));
+    let other = groundwork
+        .create_knowledge_base(request("y"))
+        .expect_err("other content");
+    assert_eq!(
+        (other.kind, other.reason),
+        (ErrorKind::AlreadyExists, "CLIENT_TOKEN_REUSED")
+    );
 }
 
 #[test]
 fn taken_names_are_refused() {
     let (_home, groundwork) = with_base(&[]);
-    let error = groundwork.create_knowledge_base(named("kb")).expect_err("the name is taken");
+    let error = groundwork
+        .create_knowledge_base(named("kb"))
+        .expect_err("the name is taken");
     assert_eq!((error.kind, error.reason), (ErrorKind::AlreadyExists, "NAME_TAKEN"));
 }
 
@@ -97,12 +104,18 @@ fn lists_are_paged_oldest_first() {
         size: 1_001,
         token: String::new(),
     };
-    assert_eq!(groundwork.knowledge_bases(&wrong).expect_err("too large").violations[0].field, "page_size");
+    assert_eq!(
+        groundwork.knowledge_bases(&wrong).expect_err("too large").violations[0].field,
+        "page_size"
+    );
     let wrong = PageRequest {
         size: 1,
         token: "nonsense".to_owned(),
     };
-    assert_eq!(groundwork.knowledge_bases(&wrong).expect_err("no token").violations[0].field, "page_token");
+    assert_eq!(
+        groundwork.knowledge_bases(&wrong).expect_err("no token").violations[0].field,
+        "page_token"
+    );
 }
 
 #[test]
@@ -113,11 +126,19 @@ fn updates_change_only_what_they_name() {
         tags: Some(BTreeMap::from([("team".to_owned(), "search".to_owned())])),
         ..KnowledgeBaseChange::default()
     };
-    let changed = groundwork.update_knowledge_base("kb", change).expect("the change works");
+    let changed = groundwork
+        .update_knowledge_base("kb", change)
+        .expect("the change works");
     assert_eq!((changed.name.as_str(), changed.tags.len()), ("renamed", 1));
-    assert_eq!(groundwork.knowledge_base("kb").expect_err("the old name").kind, ErrorKind::NotFound);
+    assert_eq!(
+        groundwork.knowledge_base("kb").expect_err("the old name").kind,
+        ErrorKind::NotFound
+    );
     drop(groundwork);
-    assert_eq!(open(home.path()).knowledge_base("renamed").expect("it is kept").id, changed.id);
+    assert_eq!(
+        open(home.path()).knowledge_base("renamed").expect("it is kept").id,
+        changed.id
+    );
 }
 
 #[test]
@@ -126,8 +147,13 @@ fn deleted_knowledge_bases_leave_no_directory() {
     ingest(&groundwork, vec![text("a", "Alpha.")]);
     let id = groundwork.delete_knowledge_base("kb").expect("it is there");
     assert!(!home.path().join("knowledge-bases").join(id).exists());
-    assert_eq!(groundwork.knowledge_base("kb").expect_err("it is gone").kind, ErrorKind::NotFound);
-    groundwork.create_knowledge_base(named("kb")).expect("the name is free again");
+    assert_eq!(
+        groundwork.knowledge_base("kb").expect_err("it is gone").kind,
+        ErrorKind::NotFound
+    );
+    groundwork
+        .create_knowledge_base(named("kb"))
+        .expect("the name is free again");
     assert_eq!(found(&groundwork, "alpha", SearchType::Keyword), [""; 0]);
 }
 
@@ -135,6 +161,13 @@ fn deleted_knowledge_bases_leave_no_directory() {
 fn a_second_process_is_told_who_has_the_directory() {
     let (home, _groundwork) = with_base(&[]);
     let error = Groundwork::open(settings(home.path())).expect_err("it is taken");
-    assert_eq!((error.kind, error.reason), (ErrorKind::FailedPrecondition, "DATA_DIRECTORY_LOCKED"));
-    assert!(error.message.contains(&std::process::id().to_string()), "{}", error.message);
+    assert_eq!(
+        (error.kind, error.reason),
+        (ErrorKind::FailedPrecondition, "DATA_DIRECTORY_LOCKED")
+    );
+    assert!(
+        error.message.contains(&std::process::id().to_string()),
+        "{}",
+        error.message
+    );
 }

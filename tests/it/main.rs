@@ -1,3 +1,16 @@
-//! The integration tests, one binary.
+//! The integration tests, one binary. Files are behaviours; the border is tested with data, the wire with real clients.
 
+mod support;
+
+mod crash_recovery;
 mod embedding;
+mod filters;
+mod golden_questions;
+mod grounded_answers;
+mod grpcurl_session;
+mod ingest;
+mod knowledge_bases;
+mod pdf_isolation;
+mod replace_and_delete;
+mod service;
+mod tidy;

@@ -75,5 +75,8 @@ fn pages_of_a_pdf_are_counted_from_one() {
     ingest(&groundwork, vec![pdf("whole", small_pdf("The pelican lands at dusk."))]);
     let hits = crate::support::search_at(&groundwork, "pelican", SearchType::Keyword, Default::default());
     let hits = hits.expect("the search works");
-    assert_eq!((hits[0].page, hits[0].text.as_str()), (Some(1), "The pelican lands at dusk."));
+    assert_eq!(
+        (hits[0].page, hits[0].text.as_str()),
+        (Some(1), "The pelican lands at dusk.")
+    );
 }

@@ -11,10 +11,15 @@ const LEGS: [SearchType; 3] = [SearchType::Keyword, SearchType::Semantic, Search
 #[test]
 fn deleted_documents_leave_both_legs_at_once() {
     let (home, groundwork) = with_base(&[]);
-    ingest(&groundwork, vec![text("a", "The anchor is iron."), text("b", "The anchor is lead.")]);
+    ingest(
+        &groundwork,
+        vec![text("a", "The anchor is iron."), text("b", "The anchor is lead.")],
+    );
     let id = text("a", "").id;
     let missing = text("missing", "").id;
-    let deletion = groundwork.delete_documents("kb", &[id.clone(), missing]).expect("the deletion works");
+    let deletion = groundwork
+        .delete_documents("kb", &[id.clone(), missing])
+        .expect("the deletion works");
     let statuses: Vec<_> = deletion.documents.iter().map(|(_, status)| *status).collect();
     assert_eq!(statuses, [DocumentStatus::Deleted, DocumentStatus::NotFound]);
     for leg in LEGS {
@@ -46,8 +51,13 @@ fn replaced_documents_show_only_their_new_content() {
 fn an_earlier_epoch_answers_as_it_was() {
     let (_home, groundwork) = with_base(&[]);
     let (_, first) = ingest(&groundwork, vec![text("note", "The ferry leaves at nine.")]);
-    let (_, second) = ingest(&groundwork, vec![text("note", "The ferry leaves at eleven."), text("b", "Ferry two.")]);
-    groundwork.delete_documents("kb", &[text("b", "").id]).expect("the deletion works");
+    let (_, second) = ingest(
+        &groundwork,
+        vec![text("note", "The ferry leaves at eleven."), text("b", "Ferry two.")],
+    );
+    groundwork
+        .delete_documents("kb", &[text("b", "").id])
+        .expect("the deletion works");
     for leg in LEGS {
         let at = |epoch| ReadAt {
             as_of_epoch: Some(epoch),
@@ -76,7 +86,10 @@ fn unpublished_epochs_are_refused() {
         },
     ] {
         let error = search_at(&groundwork, "ferry", SearchType::Keyword, at).expect_err("nobody can read it yet");
-        assert_eq!((error.kind, error.reason), (ErrorKind::FailedPrecondition, "EPOCH_NOT_PUBLISHED"));
+        assert_eq!(
+            (error.kind, error.reason),
+            (ErrorKind::FailedPrecondition, "EPOCH_NOT_PUBLISHED")
+        );
     }
 }
 

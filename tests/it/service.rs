@@ -75,7 +75,10 @@ async fn ingest(
     messages: Vec<IngestDocumentsRequest>,
 ) -> Result<(Vec<DocumentOutcome>, Option<IngestSummary>), Status> {
     let mut client = server.documents().await;
-    let mut stream = client.ingest_documents(tokio_stream::iter(messages)).await?.into_inner();
+    let mut stream = client
+        .ingest_documents(tokio_stream::iter(messages))
+        .await?
+        .into_inner();
     let (mut outcomes, mut summary) = (Vec::new(), None);
     while let Some(response) = stream.message().await? {
         match response.payload {
@@ -96,7 +99,12 @@ async fn server() -> (tempfile::TempDir, Server) {
         name: "kb".to_owned(),
         ..CreateKnowledgeBaseRequest::default()
     };
-    server.knowledge_bases().await.create_knowledge_base(request).await.expect("it is new");
+    server
+        .knowledge_bases()
+        .await
+        .create_knowledge_base(request)
+        .await
+        .expect("it is new");
     (home, server)
 }
 
@@ -110,12 +118,20 @@ fn documents_in_parts_pass_the_message_limit() {
         let padding = " ".repeat(size - content.len());
         let bytes = format!("{content}{padding}").into_bytes();
         let mut messages = vec![start(), message(Payload::DocumentStart(header("large")))];
-        messages.extend(bytes.chunks(1 << 20).map(|part| message(Payload::DocumentPart(part.to_vec()))));
+        messages.extend(
+            bytes
+                .chunks(1 << 20)
+                .map(|part| message(Payload::DocumentPart(part.to_vec()))),
+        );
         messages.push(message(Payload::DocumentEnd(DocumentEnd {})));
         messages.push(inline("small", "Slate roofs last a century."));
         let (outcomes, summary) = ingest(&server, messages).await.expect("the stream ends well");
         let statuses: Vec<_> = outcomes.iter().map(DocumentOutcome::status).collect();
-        assert_eq!(statuses, [DocumentStatus::Indexed, DocumentStatus::Indexed], "{outcomes:?}");
+        assert_eq!(
+            statuses,
+            [DocumentStatus::Indexed, DocumentStatus::Indexed],
+            "{outcomes:?}"
+        );
         assert_eq!(summary.expect("a summary").number_of_new_documents_indexed, 2);
     });
 }
@@ -147,7 +163,10 @@ fn refusals_carry_details_for_programs() {
     run(async {
         let (_home, server) = server().await;
         let mut client = server.retrieval().await;
-        let status = client.retrieve(retrieve("slate", 5000)).await.expect_err("too many results");
+        let status = client
+            .retrieve(retrieve("slate", 5000))
+            .await
+            .expect_err("too many results");
         assert_eq!(status.code(), Code::InvalidArgument);
         let violations = status.get_details_bad_request().expect("a BadRequest").field_violations;
         assert!(violations[0].field.ends_with("number_of_results"), "{violations:?}");
@@ -158,7 +177,13 @@ fn refusals_carry_details_for_programs() {
         elsewhere.knowledge_base_id = "nowhere".to_owned();
         let status = client.retrieve(elsewhere).await.expect_err("no such knowledge base");
         assert_eq!(status.code(), Code::NotFound);
-        assert_eq!(status.get_details_resource_info().expect("a ResourceInfo").resource_name, "nowhere");
+        assert_eq!(
+            status
+                .get_details_resource_info()
+                .expect("a ResourceInfo")
+                .resource_name,
+            "nowhere"
+        );
     });
 }
 
@@ -168,7 +193,9 @@ fn request_ids_are_echoed_and_made() {
         let (_home, server) = server().await;
         let mut client = server.retrieval().await;
         let mut request = Request::new(retrieve("slate", 5));
-        request.metadata_mut().insert("x-request-id", "mine-1".parse().expect("ASCII"));
+        request
+            .metadata_mut()
+            .insert("x-request-id", "mine-1".parse().expect("ASCII"));
         let response = client.retrieve(request).await.expect("it works");
         assert_eq!(response.metadata().get("x-request-id").expect("an id"), "mine-1");
         let response = client.retrieve(retrieve("slate", 5)).await.expect("it works");
@@ -181,7 +208,9 @@ fn deadlines_end_calls_promptly() {
     run(async {
         let (_home, server) = server().await;
         let fact = "The slate quarry opened in 1824. The slate is split by hand into roof tiles.";
-        ingest(&server, vec![start(), inline("a", fact)]).await.expect("it works");
+        ingest(&server, vec![start(), inline("a", fact)])
+            .await
+            .expect("it works");
         let mut client = server.retrieval().await;
         let mut request = Request::new(ask("When did the slate quarry open?", 2000));
         request.set_timeout(Duration::from_millis(150));
@@ -200,7 +229,10 @@ fn deadlines_end_calls_promptly() {
             }
         };
         // The client library itself may say CANCELLED when its own timer fires first.
-        assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}");
+        assert!(
+            matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled),
+            "{status:?}"
+        );
         assert!(begun.elapsed() < Duration::from_secs(10));
     });
 }
@@ -210,18 +242,28 @@ fn streamed_answers_come_in_order_and_abandoned_ones_free_their_slot() {
     run(async {
         let (_home, server) = server().await;
         let fact = "The slate quarry opened in 1824. The slate is split by hand into roof tiles.";
-        ingest(&server, vec![start(), inline("a", fact)]).await.expect("it works");
+        ingest(&server, vec![start(), inline("a", fact)])
+            .await
+            .expect("it works");
         // More answers are abandoned than slots and queue could hold.
         for _ in 0..12 {
             let mut client = server.retrieval().await;
             let request = ask("Tell me about the slate quarry.", 1000);
-            let mut stream = client.retrieve_and_generate_stream(request).await.expect("it starts").into_inner();
+            let mut stream = client
+                .retrieve_and_generate_stream(request)
+                .await
+                .expect("it starts")
+                .into_inner();
             let first = stream.message().await.expect("an event").expect("an event");
             assert!(matches!(first.event, Some(Event::References(_))), "{first:?}");
         }
         let mut client = server.retrieval().await;
         let request = ask("When did the slate quarry open?", 60);
-        let mut stream = client.retrieve_and_generate_stream(request).await.expect("it starts").into_inner();
+        let mut stream = client
+            .retrieve_and_generate_stream(request)
+            .await
+            .expect("it starts")
+            .into_inner();
         let mut kinds = Vec::new();
         while let Some(response) = stream.message().await.expect("no error") {
             kinds.push(match response.event.expect("an event") {
@@ -242,7 +284,9 @@ fn streamed_answers_come_in_order_and_abandoned_ones_free_their_slot() {
 fn acknowledged_documents_outlive_a_graceful_end() {
     run(async {
         let (home, server) = server().await;
-        ingest(&server, vec![start(), inline("a", "Alpha.")]).await.expect("it works");
+        ingest(&server, vec![start(), inline("a", "Alpha.")])
+            .await
+            .expect("it works");
         assert!(server.terminate(), "it ends with success");
         let server = Server::start(home.path());
         let request = GetDocumentRequest {
@@ -250,7 +294,13 @@ fn acknowledged_documents_outlive_a_graceful_end() {
             document_id: "a".to_owned(),
             include_text: true,
         };
-        let found = server.documents().await.get_document(request).await.expect("it is there").into_inner();
+        let found = server
+            .documents()
+            .await
+            .get_document(request)
+            .await
+            .expect("it is there")
+            .into_inner();
         assert_eq!(found.text, "Alpha.");
     });
 }

@@ -29,9 +29,18 @@ const FENCES: &[(&str, &[&str])] = &[
     ("rusqlite", &["src/store/", "src/knowledge_base/error.rs"]),
     ("fastembed", &["src/embed/", "src/models/"]),
     ("ort", &["src/embed/"]),
-    ("candle_core", &["src/generate/candle", "src/embed/tests.rs", "src/models/"]),
-    ("candle_nn", &["src/generate/candle", "src/embed/tests.rs", "src/models/"]),
-    ("candle_transformers", &["src/generate/candle", "src/embed/tests.rs", "src/models/"]),
+    (
+        "candle_core",
+        &["src/generate/candle", "src/embed/tests.rs", "src/models/"],
+    ),
+    (
+        "candle_nn",
+        &["src/generate/candle", "src/embed/tests.rs", "src/models/"],
+    ),
+    (
+        "candle_transformers",
+        &["src/generate/candle", "src/embed/tests.rs", "src/models/"],
+    ),
     ("tonic", &["src/service/", "src/cli/"]),
     ("pdf_extract", &["src/document/pdf"]),
     ("hf_hub", &["src/models/"]),
@@ -63,7 +72,10 @@ fn rust_files(below: &str) -> Vec<PathBuf> {
 }
 
 fn relative(path: &Path) -> String {
-    path.strip_prefix(root()).expect("the file lies in the project").to_string_lossy().replace('\\', "/")
+    path.strip_prefix(root())
+        .expect("the file lies in the project")
+        .to_string_lossy()
+        .replace('\\', "/")
 }
 
 /// The code of a file, line by line with numbers, comments left out.
@@ -84,7 +96,9 @@ fn module_of(path: &str) -> Option<&str> {
 /// Words after each `crate::` of a line.
 fn crate_paths(line: &str) -> impl Iterator<Item = &str> {
     line.split("crate::").skip(1).map(|rest| {
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
         &rest[..end]
     })
 }
@@ -96,7 +110,9 @@ fn modules_use_only_lower_ranks() {
     for path in rust_files("src") {
         let name = relative(&path);
         let Some(module) = module_of(&name) else { continue };
-        let rank = ranks.get(module).unwrap_or_else(|| panic!("{name}: module {module} has no rank"));
+        let rank = ranks
+            .get(module)
+            .unwrap_or_else(|| panic!("{name}: module {module} has no rank"));
         for (number, line) in code_lines(&path) {
             for used in crate_paths(&line).filter(|used| *used != module) {
                 match ranks.get(used) {
@@ -104,7 +120,9 @@ fn modules_use_only_lower_ranks() {
                     Some(used_rank) => {
                         wrong.push(format!("{name}:{number}: {module} ({rank}) uses {used} ({used_rank})"));
                     }
-                    None => wrong.push(format!("{name}:{number}: crate::{used} is no module: import by module path")),
+                    None => wrong.push(format!(
+                        "{name}:{number}: crate::{used} is no module: import by module path"
+                    )),
                 }
             }
         }
@@ -119,9 +137,9 @@ fn engines_stay_behind_their_fences() {
         let name = relative(&path);
         for (number, line) in code_lines(&path) {
             for (engine, places) in FENCES {
-                let names_engine = line.match_indices(&format!("{engine}::")).any(|(at, _)| {
-                    !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
-                });
+                let names_engine = line
+                    .match_indices(&format!("{engine}::"))
+                    .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':'));
                 if names_engine && !places.iter().any(|place| name.starts_with(place)) {
                     wrong.push(format!("{name}:{number}: {engine} is named outside of {places:?}"));
                 }
@@ -150,7 +168,10 @@ fn no_file_is_a_catch_all() {
     let wrong: Vec<String> = files
         .iter()
         .map(|path| relative(path))
-        .filter(|name| name.split('/').any(|part| CATCH_ALLS.contains(&part.trim_end_matches(".rs"))))
+        .filter(|name| {
+            name.split('/')
+                .any(|part| CATCH_ALLS.contains(&part.trim_end_matches(".rs")))
+        })
         .collect();
     assert!(wrong.is_empty(), "{wrong:?} say nothing about what is in them");
 }
@@ -173,7 +194,11 @@ fn error_texts_start_lowercase_and_end_bare() {
     let mut wrong = Vec::new();
     for path in rust_files("src") {
         for (number, line) in code_lines(&path) {
-            let Some(text) = line.split("#[error(\"").nth(1).and_then(|rest| rest.split("\")]").next()) else {
+            let Some(text) = line
+                .split("#[error(\"")
+                .nth(1)
+                .and_then(|rest| rest.split("\")]").next())
+            else {
                 continue;
             };
             let first = text.chars().next().unwrap_or('{');

@@ -36,8 +36,7 @@ pub(in crate::service) fn query(
     }
     query
         .check()
-        .map_err(|invalid| Error::invalid(path(words_field, invalid.field), invalid.reason))?;
-    Ok(query)
+        .map_err(|invalid| Error::invalid(path(words_field, invalid.field), invalid.reason))
 }
 
 /// Returns which epoch a read wants; 0 is how the wire says "any".

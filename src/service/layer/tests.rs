@@ -1,1 +1,50 @@
+use std::time::Duration;
 
+use http::{HeaderMap, HeaderValue};
+
+use super::{REQUEST_ID, request_id, timeout};
+
+#[test]
+fn timeouts_are_read_in_every_unit() {
+    let table = [
+        ("2H", Some(Duration::from_secs(7_200))),
+        ("3M", Some(Duration::from_secs(180))),
+        ("4S", Some(Duration::from_secs(4))),
+        ("5m", Some(Duration::from_millis(5))),
+        ("6u", Some(Duration::from_micros(6))),
+        ("7n", Some(Duration::from_nanos(7))),
+        ("99999999H", Some(Duration::from_secs(99_999_999 * 3_600))),
+        ("123456789S", None),
+        ("", None),
+        ("S", None),
+        ("5", None),
+        ("5s", None),
+        ("-5S", None),
+        ("+5S", None),
+        ("5.5S", None),
+    ];
+    for (given, expected) in table {
+        assert_eq!(timeout(&HeaderValue::from_static(given)), expected, "{given}");
+    }
+    let not_ascii = HeaderValue::from_bytes("5ü".as_bytes()).expect("headers may hold such bytes");
+    assert_eq!(timeout(&not_ascii), None);
+}
+
+#[test]
+fn only_clean_request_ids_are_kept() {
+    let long = "x".repeat(129);
+    let table = [
+        ("trace-1/a", true),
+        ("", false),
+        ("two words", false),
+        (long.as_str(), false),
+    ];
+    for (given, is_kept) in table {
+        let value = HeaderValue::from_str(given).expect("it is a header");
+        let headers = HeaderMap::from_iter([(http::HeaderName::from_static(REQUEST_ID), value)]);
+        let id = request_id(&headers);
+        assert_eq!(&*id == given, is_kept, "{given}");
+        assert!(!id.is_empty());
+    }
+    assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
+}

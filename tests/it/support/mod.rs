@@ -115,7 +115,9 @@ pub(crate) fn search_at(
     let mut query = Query::new(text.to_owned());
     query.search_type = search_type;
     query.limit = 1000;
-    groundwork.retrieve("kb", &query, at, &Cancel::new()).map(|retrieval| retrieval.hits)
+    groundwork
+        .retrieve("kb", &query, at, &Cancel::new())
+        .map(|retrieval| retrieval.hits)
 }
 
 /// Searches `kb` now and returns the ids of the documents found, each once, sorted.
