@@ -1,0 +1,252 @@
+//! `groundwork ingest`: files and directories to documents.
+//!
+//! Comes in: paths. Goes out: a stream of documents, their outcomes as they come, failures and totals at the end.
+//! Always holds: one bad file never costs the others; a document that was acknowledged stays, however the command ends.
+//! Not here: what a document's text is; files travel as they are.
+
+mod send;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+
+use self::send::Sending;
+use self::tally::Tally;
+use self::walk::{File, Found};
+use super::attribute::{self, Attribute};
+use super::exit::{Exit, Usage};
+use super::json;
+use super::output::note;
+use super::session::Session;
+use crate::service::pb;
+use crate::service::pb::ingest_documents_response::Payload;
+use crate::worker::Cancel;
+
+/// Messages that wait to be sent: enough to keep the server busy, few enough to stop soon.
+const QUEUED_MESSAGES: usize = 4;
+/// After Ctrl-C, how long outcomes of documents that are already sent are waited for.
+const LAST_OUTCOMES: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Arguments {
+    /// Id or name of the knowledge base
+    #[arg(value_name = "KB")]
+    pub(super) knowledge_base: String,
+    /// Files and directories
+    #[arg(value_name = "PATH", required = true)]
+    pub(super) paths: Vec<PathBuf>,
+    /// Attribute of every document, key=text or key:=json; may be repeated
+    #[arg(long = "metadata", short = 'm', value_name = "KEY=VALUE", value_parser = attribute::parse)]
+    pub(super) metadata: Vec<Attribute>,
+    /// Put before every document id
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(super) prefix: String,
+}
+
+const AFTER_HELP: &str = "\
+A document's id is its path below the directory that is given, with `/`. Directories are read with everything below
+them, but without hidden files, and only files that end in .txt, .md, .markdown, .html, .htm or .pdf; a file that is
+named itself is always taken. Unchanged documents are skipped, so the same command goes on where it was interrupted.
+
+Attributes: key=text, or key:=json for a number, a truth value or a list of texts.
+
+Examples:
+  groundwork ingest handbook docs/
+  groundwork ingest handbook docs/ --metadata team=search --metadata year:=2024
+  groundwork ingest handbook notes.txt report.pdf --prefix inbox/
+  groundwork --json ingest handbook docs/ | jq -c 'select(.outcome.status == \"DOCUMENT_STATUS_FAILED\")'
+
+With --json each document is a line {\"outcome\": ...}, and the last line is {\"summary\": ...}.";
+
+pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::Result<Exit> {
+    let (paths, prefix) = (arguments.paths.clone(), arguments.prefix);
+    let found = tokio::task::spawn_blocking(move || walk::walk(&paths, &prefix)).await?;
+    let found = found.map_err(|same_id| Usage(same_id.to_string()))?;
+    if found.files.is_empty() && found.unreadable.is_empty() {
+        let paths: Vec<String> = arguments.paths.iter().map(|path| path.display().to_string()).collect();
+        let known = walk::EXTENSIONS.join(", .");
+        let message = format!(
+            "no documents in {}: of a directory, files that end in .{known} are taken",
+            paths.join(", ")
+        );
+        return Err(Usage(message).into());
+    }
+    let exit = ingest(&arguments.knowledge_base, found, arguments.metadata, session).await?;
+    if exit == Exit::Interrupted {
+        note("interrupted: what was acknowledged is in; the same command goes on from there");
+    }
+    Ok(exit)
+}
+
+/// How the stream ended.
+enum End {
+    Summary(pb::IngestSummary),
+    Interrupted,
+}
+
+async fn ingest(
+    knowledge_base: &str,
+    found: Found,
+    metadata: Vec<Attribute>,
+    session: &mut Session,
+) -> anyhow::Result<Exit> {
+    let mut tally = Tally::new(&found);
+    for unreadable in &found.unreadable {
+        write_unread(&unreadable.path.display().to_string(), &unreadable.reason, session)?;
+    }
+    let files: Arc<[File]> = found.files.into();
+    let metadata = metadata.into_iter().map(|attribute| (attribute.key, attribute.value));
+    let (requests, stream) = mpsc::channel(QUEUED_MESSAGES);
+    let (unread, unread_files) = mpsc::channel(QUEUED_MESSAGES);
+    let cancel = Cancel::new();
+    let sending = Sending {
+        knowledge_base: knowledge_base.to_owned(),
+        files: Arc::clone(&files),
+        metadata: metadata.collect(),
+        max_document_bytes: session.max_document_bytes,
+        requests,
+        unread,
+        cancel: cancel.clone(),
+    };
+    let sender = tokio::task::spawn_blocking(move || sending.run());
+    let ended = receive(stream, unread_files, &files, &cancel, &mut tally, session).await;
+    // Whichever way it ended: the queues are closed by now, so the thread ends.
+    sender.await?;
+    tally.end_bar();
+    let end = match ended {
+        Ok(end) => end,
+        Err(error) => {
+            if tally.done() > 0 {
+                tally.tell(&mut session.output, None)?;
+                note("the stream broke: what was acknowledged is in; the same command goes on from there");
+            }
+            return Err(error);
+        }
+    };
+    finish(&end, &tally, session)
+}
+
+async fn receive(
+    requests: mpsc::Receiver<pb::IngestDocumentsRequest>,
+    mut unread: mpsc::Receiver<(usize, String)>,
+    files: &[File],
+    cancel: &Cancel,
+    tally: &mut Tally,
+    session: &mut Session,
+) -> anyhow::Result<End> {
+    let mut client = session.connection.documents();
+    let interrupt = session.interrupt.clone();
+    let mut last_moment = None;
+    let opened = client.ingest_documents(ReceiverStream::new(requests));
+    tokio::pin!(opened);
+    let mut responses = tokio::select! {
+        opened = &mut opened => opened?,
+        () = interrupt.wished() => {
+            last_moment = Some(stop(cancel));
+            match tokio::time::timeout(LAST_OUTCOMES, opened).await {
+                Ok(opened) => opened?,
+                Err(_) => return Ok(End::Interrupted),
+            }
+        }
+    }
+    .into_inner();
+    let mut summary = None;
+    loop {
+        tokio::select! {
+            message = responses.message() => match message?.and_then(|message| message.payload) {
+                Some(Payload::Outcome(outcome)) => {
+                    tally.outcome(&outcome);
+                    if session.output.is_json() {
+                        session.output.object(&json!({ "outcome": json::outcome(&outcome) }))?;
+                    }
+                }
+                Some(Payload::Summary(totals)) => summary = Some(totals),
+                None => break,
+            },
+            Some((position, reason)) = unread.recv() => {
+                if let Some(file) = files.get(position) {
+                    write_unread(&file.id, &reason, session)?;
+                    tally.unread(&file.id, reason);
+                }
+            }
+            () = interrupt.wished(), if last_moment.is_none() => {
+                last_moment = Some(stop(cancel));
+            }
+            () = tokio::time::sleep_until(last_moment.unwrap_or_else(Instant::now)), if last_moment.is_some() => break,
+        }
+    }
+    // The server is done, but the last failures of this side may still wait.
+    unread.close();
+    while let Some((position, reason)) = unread.recv().await {
+        if let Some(file) = files.get(position) {
+            write_unread(&file.id, &reason, session)?;
+            tally.unread(&file.id, reason);
+        }
+    }
+    match summary {
+        Some(summary) if last_moment.is_none() || tally.remaining() == 0 => Ok(End::Summary(summary)),
+        _ if last_moment.is_some() => Ok(End::Interrupted),
+        _ => Err(anyhow::anyhow!("the server ended the stream without a summary")),
+    }
+}
+
+/// Sends no more, and returns until when outcomes of what was sent are waited for.
+fn stop(cancel: &Cancel) -> Instant {
+    cancel.cancel();
+    note("stopping after the documents that are already sent; Ctrl-C again leaves at once");
+    Instant::now() + LAST_OUTCOMES
+}
+
+fn write_unread(id: &str, reason: &str, session: &mut Session) -> std::io::Result<()> {
+    if !session.output.is_json() {
+        return Ok(());
+    }
+    session.output.object(&json!({ "outcome": {
+        "document_id": id,
+        "status": pb::DocumentStatus::Failed.as_str_name(),
+        "status_reason": reason,
+        "epoch": 0,
+        "chunk_count": 0,
+        "sequence": null,
+    }}))
+}
+
+fn finish(end: &End, tally: &Tally, session: &mut Session) -> anyhow::Result<Exit> {
+    let output = &mut session.output;
+    let summary = match end {
+        End::Summary(summary) => summary,
+        End::Interrupted => {
+            tally.tell(output, None)?;
+            return Ok(Exit::Interrupted);
+        }
+    };
+    tally.tell(output, Some(summary.epoch))?;
+    if output.is_json() {
+        // Of files that could not be read only this side knows.
+        let unread = tally.failed().saturating_sub(summary.number_of_documents_failed);
+        output.object(&json!({ "summary": {
+            "number_of_documents_scanned": summary.number_of_documents_scanned + unread,
+            "number_of_new_documents_indexed": summary.number_of_new_documents_indexed,
+            "number_of_modified_documents_indexed": summary.number_of_modified_documents_indexed,
+            "number_of_documents_failed": summary.number_of_documents_failed + unread,
+            "number_of_documents_skipped": summary.number_of_documents_skipped,
+            "epoch": summary.epoch,
+        }}))?;
+    }
+    Ok(match (tally.failed(), tally.present()) {
+        (0, _) => Exit::Done,
+        (_, 0) => Exit::Failed,
+        _ => Exit::Partial,
+    })
+}

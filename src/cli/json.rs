@@ -1,0 +1,188 @@
+//! Wire messages as JSON for scripts: fields and enum values are named as in the .proto, numbers are numbers.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::service::pb;
+
+pub(super) fn knowledge_base(kb: &pb::KnowledgeBase) -> Value {
+    let chunking = kb.chunking_configuration.as_ref().map(|chunking| {
+        let sizes = chunking.fixed_size_chunking_configuration.as_ref();
+        json!({
+            "chunking_strategy": chunking.chunking_strategy().as_str_name(),
+            "fixed_size_chunking_configuration": sizes.map(|sizes| json!({
+                "max_tokens": sizes.max_tokens,
+                "overlap_tokens": sizes.overlap_tokens,
+            })),
+        })
+    });
+    json!({
+        "knowledge_base_id": kb.knowledge_base_id,
+        "name": kb.name,
+        "description": kb.description,
+        "embedding_model_id": kb.embedding_model_id,
+        "dimensions": kb.dimensions,
+        "chunking_configuration": chunking,
+        "language": kb.language,
+        "tags": kb.tags,
+        "status": kb.status().as_str_name(),
+        "failure_reasons": kb.failure_reasons,
+        "epoch": kb.epoch,
+        "document_count": kb.document_count,
+        "chunk_count": kb.chunk_count,
+        "created_at": time(kb.created_at.as_ref()),
+        "updated_at": time(kb.updated_at.as_ref()),
+    })
+}
+
+pub(super) fn document(document: &pb::Document) -> Value {
+    json!({
+        "document_id": document.document_id,
+        "status": document.status().as_str_name(),
+        "status_reason": document.status_reason,
+        "title": document.title,
+        "mime_type": document.mime_type,
+        "source_name": document.source_name,
+        "metadata": metadata(&document.metadata),
+        "content_hash": document.content_hash,
+        "byte_size": document.byte_size,
+        "text_bytes": document.text_bytes,
+        "chunk_count": document.chunk_count,
+        "epoch": document.epoch,
+        "created_at": time(document.created_at.as_ref()),
+        "updated_at": time(document.updated_at.as_ref()),
+    })
+}
+
+pub(super) fn outcome(outcome: &pb::DocumentOutcome) -> Value {
+    json!({
+        "document_id": outcome.document_id,
+        "status": outcome.status().as_str_name(),
+        "status_reason": outcome.status_reason,
+        "epoch": outcome.epoch,
+        "chunk_count": outcome.chunk_count,
+        "sequence": outcome.sequence,
+    })
+}
+
+pub(super) fn retrieval(response: &pb::RetrieveResponse) -> Value {
+    json!({
+        "retrieval_results": response.retrieval_results.iter().map(result).collect::<Vec<_>>(),
+        "epoch": response.epoch,
+        "metrics": response.metrics.as_ref().map(metrics),
+    })
+}
+
+pub(super) fn result(result: &pb::RetrievalResult) -> Value {
+    let location = result.location.as_ref().map(|location| {
+        json!({
+            "title": location.title,
+            "source_name": location.source_name,
+            "heading_path": location.heading_path,
+            "page": location.page,
+            "span": location.span.as_ref().map(span),
+        })
+    });
+    json!({
+        "chunk_id": result.chunk_id,
+        "document_id": result.document_id,
+        "content": { "text": result.content.as_ref().map(|content| &content.text) },
+        "location": location,
+        "score": result.score,
+        "bm25": result.bm25.as_ref().map(leg),
+        "cosine": result.cosine.as_ref().map(leg),
+        "metadata": metadata(&result.metadata),
+        "content_hash": result.content_hash,
+    })
+}
+
+pub(super) fn reference(reference: &pb::RetrievedReference) -> Value {
+    json!({
+        "reference_number": reference.reference_number,
+        "result": reference.result.as_ref().map(result),
+    })
+}
+
+pub(super) fn citation(citation: &pb::Citation) -> Value {
+    json!({
+        "reference_number": citation.reference_number,
+        "answer_span": citation.answer_span.as_ref().map(span),
+        "answer_text": citation.answer_text,
+        "chunk_id": citation.chunk_id,
+        "document_id": citation.document_id,
+        "source_span": citation.source_span.as_ref().map(span),
+        "source_text": citation.source_text,
+        "support": citation.support,
+        "origin": citation.origin().as_str_name(),
+    })
+}
+
+pub(super) fn summary(summary: &pb::AnswerSummary) -> Value {
+    let usage = summary.usage.as_ref().map(|usage| {
+        json!({
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "total_tokens": usage.total_tokens,
+        })
+    });
+    json!({
+        "stop_reason": summary.stop_reason().as_str_name(),
+        "no_answer_reason": summary.no_answer_reason().as_str_name(),
+        "usage": usage,
+        "metrics": summary.metrics.as_ref().map(metrics),
+        "epoch": summary.epoch,
+        "model_id": summary.model_id,
+        "model_hash": summary.model_hash,
+        "seed": summary.seed,
+    })
+}
+
+fn leg(leg: &pb::LegScore) -> Value {
+    json!({ "rank": leg.rank, "raw": leg.raw, "normalized": leg.normalized })
+}
+
+fn span(span: &pb::Span) -> Value {
+    json!({
+        "start": span.start,
+        "end": span.end,
+        "code_point_start": span.code_point_start,
+        "code_point_end": span.code_point_end,
+    })
+}
+
+fn metrics(metrics: &pb::StageMetrics) -> Value {
+    json!({
+        "queue_micros": metrics.queue_micros,
+        "embed_micros": metrics.embed_micros,
+        "search_micros": metrics.search_micros,
+        "prefill_micros": metrics.prefill_micros,
+        "decode_micros": metrics.decode_micros,
+        "time_to_first_token_micros": metrics.time_to_first_token_micros,
+        "total_micros": metrics.total_micros,
+    })
+}
+
+/// Metadata as plain JSON values: the kinds of the wire and of JSON are the same.
+pub(super) fn metadata(metadata: &HashMap<String, pb::MetadataValue>) -> Value {
+    let mut object = Map::new();
+    for (key, value) in metadata {
+        object.insert(key.clone(), metadata_value(value));
+    }
+    Value::Object(object)
+}
+
+fn metadata_value(value: &pb::MetadataValue) -> Value {
+    use pb::metadata_value::Kind;
+    match &value.kind {
+        Some(Kind::StringValue(text)) => json!(text),
+        Some(Kind::NumberValue(number)) => json!(number),
+        Some(Kind::BooleanValue(truth)) => json!(truth),
+        Some(Kind::StringListValue(list)) => json!(list.values),
+        None => Value::Null,
+    }
+}
+
+fn time(time: Option<&prost_types::Timestamp>) -> Value {
+    time.map_or(Value::Null, |time| json!(time.to_string()))
+}

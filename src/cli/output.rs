@@ -1,0 +1,104 @@
+//! The one writer of stdout. Results go here, everything else (progress, notes, errors, logs) goes to stderr.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write};
+
+use console::{Style, Term};
+use serde_json::Value;
+
+/// Widest line of running text, for reading.
+const MAX_TEXT_WIDTH: usize = 100;
+
+/// Where results go.
+pub(super) struct Output {
+    writer: Box<dyn Write + Send>,
+    json: bool,
+    styled: bool,
+    width: Option<usize>,
+}
+
+impl Output {
+    /// Returns the writer of stdout. Colours and widths are for terminals only.
+    pub(super) fn stdout(json: bool) -> Self {
+        let terminal = io::stdout().is_terminal();
+        Self {
+            writer: Box::new(io::stdout()),
+            json,
+            styled: terminal && console::colors_enabled(),
+            width: terminal.then(|| usize::from(Term::stdout().size().1)),
+        }
+    }
+
+    /// Returns a writer that is no terminal.
+    #[cfg(test)]
+    pub(super) fn plain(writer: Box<dyn Write + Send>, json: bool) -> Self {
+        Self {
+            writer,
+            json,
+            styled: false,
+            width: None,
+        }
+    }
+
+    /// Returns whether results are for programs.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Returns the width of the terminal, if it is one.
+    pub(super) fn width(&self) -> Option<usize> {
+        self.width
+    }
+
+    /// Returns the width that running text is wrapped at.
+    pub(super) fn text_width(&self) -> usize {
+        self.width.map_or(MAX_TEXT_WIDTH, |width| width.min(MAX_TEXT_WIDTH))
+    }
+
+    /// Writes a line.
+    pub(super) fn line(&mut self, text: impl Display) -> io::Result<()> {
+        writeln!(self.writer, "{text}")
+    }
+
+    /// Writes a piece of a line at once, for text that is still in the making.
+    pub(super) fn piece(&mut self, text: &str) -> io::Result<()> {
+        self.writer.write_all(text.as_bytes())?;
+        self.writer.flush()
+    }
+
+    /// Writes an object as one line.
+    pub(super) fn object(&mut self, value: &Value) -> io::Result<()> {
+        writeln!(self.writer, "{value}")?;
+        self.writer.flush()
+    }
+
+    /// Returns a text that stands out.
+    pub(super) fn bold(&self, text: &str) -> String {
+        self.style(&Style::new().bold(), text)
+    }
+
+    /// Returns a text that stands back.
+    pub(super) fn dim(&self, text: &str) -> String {
+        self.style(&Style::new().dim(), text)
+    }
+
+    /// Returns a mark, such as the number of a source.
+    pub(super) fn mark(&self, text: &str) -> String {
+        self.style(&Style::new().cyan(), text)
+    }
+
+    fn style(&self, style: &Style, text: &str) -> String {
+        if self.styled {
+            style.clone().force_styling(true).apply_to(text).to_string()
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+/// Writes a line to stderr, above any progress bar. Nobody can be told when that fails.
+pub(super) fn note(text: impl Display) {
+    super::progress::above(|| {
+        let _ = writeln!(io::stderr(), "{text}");
+    });
+}

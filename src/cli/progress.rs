@@ -1,0 +1,65 @@
+//! Progress bars on stderr. Where stderr is no terminal there are none.
+
+use std::io::{self, Write};
+use std::sync::LazyLock;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// All bars share one board, so that notes and log lines can be written above them.
+static BOARD: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Calls `write` while no bar is on the screen.
+pub(super) fn above<T>(write: impl FnOnce() -> T) -> T {
+    BOARD.suspend(write)
+}
+
+/// Returns a bar that counts bytes of a file; a file of unknown size shows how much came.
+pub(super) fn bytes(name: &str, size: u64) -> ProgressBar {
+    let (bar, template) = if size == 0 {
+        (
+            ProgressBar::no_length(),
+            "  {prefix}  {spinner} {bytes} {binary_bytes_per_sec}",
+        )
+    } else {
+        let template = "  {prefix}  {bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
+        (ProgressBar::new(size), template)
+    };
+    let bar = BOARD.add(bar.with_style(style(template)).with_prefix(name.to_owned()));
+    bar.tick();
+    bar
+}
+
+/// Returns a bar over documents of these bytes in all.
+pub(super) fn documents(bytes: u64) -> ProgressBar {
+    let template = "  {bar:30} {msg}  {bytes}/{total_bytes} {binary_bytes_per_sec}  {eta} left";
+    let bar = BOARD.add(ProgressBar::new(bytes).with_style(style(template)));
+    bar.enable_steady_tick(std::time::Duration::from_millis(250));
+    bar
+}
+
+/// Returns a turning sign for work whose length nobody knows.
+pub(super) fn spinner(what: &str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_style(style("{spinner} {msg}"));
+    let bar = BOARD.add(bar.with_message(what.to_owned()));
+    bar.enable_steady_tick(std::time::Duration::from_millis(100));
+    bar
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("templates are constants, and a test makes every bar")
+}
+
+/// Writes log lines to stderr, above the bars.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct LogWriter;
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        above(|| io::stderr().write_all(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

@@ -1,0 +1,97 @@
+//! What `search` and `ask` share: how to retrieve, and how a place in a document is named.
+
+use clap::{Args, ValueEnum};
+
+use super::attribute;
+use super::text::one_line;
+use crate::service::pb;
+
+/// How to retrieve.
+#[derive(Debug, Args)]
+pub(super) struct RetrievalFlags {
+    /// Hits wanted [default: 5]
+    #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    limit: Option<u32>,
+    /// Which legs answer [default: hybrid]
+    #[arg(long = "type", value_name = "TYPE")]
+    search_type: Option<SearchType>,
+    /// Only documents with this attribute: key=text, key:=json, or key!=text; may be repeated, then all must hold
+    #[arg(long = "filter", short = 'f', value_name = "CONDITION", value_parser = attribute::parse_condition)]
+    filters: Vec<pb::RetrievalFilter>,
+    /// Leave out hits below this score
+    #[arg(long, value_name = "SCORE", allow_negative_numbers = true)]
+    threshold: Option<f64>,
+    /// Weight of the dense leg in a hybrid score, 0 to 1
+    #[arg(long, value_name = "WEIGHT")]
+    dense_weight: Option<f64>,
+    /// Search as of this earlier epoch
+    #[arg(long, value_name = "EPOCH")]
+    pub(super) as_of_epoch: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SearchType {
+    /// Vectors and keywords, fused
+    Hybrid,
+    /// Vectors only
+    Semantic,
+    /// Keywords only
+    Keyword,
+}
+
+impl RetrievalFlags {
+    /// Returns the configuration of the request.
+    pub(super) fn configuration(self) -> pb::RetrievalConfiguration {
+        let search_type = self.search_type.map_or(pb::SearchType::Unspecified, |it| match it {
+            SearchType::Hybrid => pb::SearchType::Hybrid,
+            SearchType::Semantic => pb::SearchType::Semantic,
+            SearchType::Keyword => pb::SearchType::Keyword,
+        });
+        pb::RetrievalConfiguration {
+            vector_search_configuration: Some(pb::VectorSearchConfiguration {
+                number_of_results: self.limit.unwrap_or_default(),
+                override_search_type: search_type.into(),
+                filter: attribute::all(self.filters),
+                score_threshold: self.threshold,
+                dense_weight: self.dense_weight,
+            }),
+        }
+    }
+}
+
+/// Returns the title of a hit's document with the headings above the hit.
+pub(super) fn heading(result: &pb::RetrievalResult) -> String {
+    let Some(location) = &result.location else {
+        return one_line(&result.document_id);
+    };
+    let title = if location.title.is_empty() {
+        &result.document_id
+    } else {
+        &location.title
+    };
+    let mut parts = vec![one_line(title)];
+    // The outermost heading of a document is often its title.
+    for part in location.heading_path.iter().map(|part| one_line(part)) {
+        if parts.last() != Some(&part) {
+            parts.push(part);
+        }
+    }
+    parts.join(" › ")
+}
+
+/// Returns document, page and byte range.
+pub(super) fn place(result: &pb::RetrievalResult, span: Option<&pb::Span>) -> String {
+    let mut place = one_line(&result.document_id);
+    if let Some(page) = result
+        .location
+        .as_ref()
+        .map(|location| location.page)
+        .filter(|page| *page > 0)
+    {
+        place.push_str(&format!(", page {page}"));
+    }
+    if let Some(span) = span {
+        place.push_str(&format!(", bytes {}–{}", span.start, span.end));
+    }
+    place
+}

@@ -1,0 +1,87 @@
+//! `groundwork search`: the passages that fit a query best, with the reasons of their scores.
+
+use clap::Args;
+
+use super::exit::Exit;
+use super::json;
+use super::output::{Output, note};
+use super::retrieval::{RetrievalFlags, heading, place};
+use super::session::Session;
+use super::text::wrap;
+use crate::service::pb;
+
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Arguments {
+    /// Id or name of the knowledge base
+    #[arg(value_name = "KB")]
+    knowledge_base: String,
+    /// The words to look for
+    query: String,
+    #[command(flatten)]
+    retrieval: RetrievalFlags,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  groundwork search handbook \"what is an epoch\"
+  groundwork search handbook min_epoch --type keyword --limit 3
+  groundwork search handbook \"how to delete\" --filter team=search --filter 'draft!=yes' --filter year:=2024
+  groundwork --json search handbook epochs | jq -r '.retrieval_results[].document_id'";
+
+pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::Result<Exit> {
+    let request = pb::RetrieveRequest {
+        knowledge_base_id: arguments.knowledge_base,
+        retrieval_query: Some(pb::RetrievalQuery { text: arguments.query }),
+        as_of_epoch: arguments.retrieval.as_of_epoch.unwrap_or_default(),
+        retrieval_configuration: Some(arguments.retrieval.configuration()),
+        min_epoch: 0,
+    };
+    let response = session.connection.retrieval().retrieve(request).await?.into_inner();
+    let output = &mut session.output;
+    if output.is_json() {
+        output.object(&json::retrieval(&response))?;
+        return Ok(Exit::Done);
+    }
+    for (position, result) in response.retrieval_results.iter().enumerate() {
+        write_result(position + 1, result, output)?;
+    }
+    let millis = response
+        .metrics
+        .map_or(0.0, |metrics| metrics.total_micros as f64 / 1_000.0);
+    let hits = match response.retrieval_results.len() {
+        0 => "nothing fits".to_owned(),
+        1 => "1 hit".to_owned(),
+        hits => format!("{hits} hits"),
+    };
+    note(format!("{hits}, epoch {}, {millis:.1} ms", response.epoch));
+    Ok(Exit::Done)
+}
+
+fn write_result(number: usize, result: &pb::RetrievalResult, output: &mut Output) -> std::io::Result<()> {
+    let number = output.mark(&format!("{number}."));
+    let title = output.bold(&heading(result));
+    output.line(format!("{number} {title}"))?;
+    let span = result.location.as_ref().and_then(|location| location.span.as_ref());
+    let place = format!("{}: {}", place(result, span), scores(result));
+    output.line(format!("   {}", output.dim(&place)))?;
+    let text = result.content.as_ref().map_or("", |content| content.text.as_str());
+    for line in wrap(text, output.text_width().saturating_sub(3)) {
+        output.line(format!("   {line}").trim_end())?;
+    }
+    output.line("")
+}
+
+/// Returns the score, and each leg's part in it with its rank there.
+fn scores(result: &pb::RetrievalResult) -> String {
+    let mut text = format!("score {:.3}", result.score);
+    for (leg, score) in [("cosine", &result.cosine), ("bm25", &result.bm25)] {
+        if let Some(score) = score {
+            text.push_str(&format!(", {leg} {:.3}", score.raw));
+            if score.rank > 0 {
+                text.push_str(&format!(" (#{})", score.rank));
+            }
+        }
+    }
+    text
+}

@@ -1,0 +1,320 @@
+//! Commands as data: arguments in; requests, texts and exit codes out.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use clap::{CommandFactory as _, Parser as _};
+use parking_lot::Mutex;
+use tonic::{Code, Status};
+
+use super::exit::{Exit, Told, Usage};
+use super::flags::{Arguments, Command};
+use super::output::Output;
+use super::text::{Side, Table, harmless, one_line, wrap};
+use super::{attribute, demo, progress};
+use crate::config::{Config, Key, Layers};
+use crate::knowledge_base;
+use crate::service::pb;
+
+/// A place for output that a test can look into.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    pub(super) fn output(&self, json: bool) -> Output {
+        Output::plain(Box::new(self.clone()), json)
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().clone()).expect("output is UTF-8")
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn parse(line: &str) -> Result<Arguments, clap::Error> {
+    Arguments::try_parse_from(std::iter::once("groundwork").chain(line.split_whitespace()))
+}
+
+#[test]
+fn flags_do_not_contradict_each_other() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn every_command_shows_examples() {
+    fn check(command: &clap::Command, path: &str) {
+        let path = format!("{path} {}", command.get_name());
+        if command.get_name() == "help" {
+            return;
+        }
+        if command.get_subcommands().next().is_none() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Examples:\n"), "{path} shows examples: {help:?}");
+            assert!(command.get_about().is_some(), "{path} says what it does");
+        }
+        for subcommand in command.get_subcommands() {
+            check(subcommand, &path);
+        }
+    }
+    let mut command = Arguments::command();
+    command.build();
+    check(&command, "");
+    let help = command.render_long_help().to_string();
+    for exit in [
+        Exit::Done,
+        Exit::Failed,
+        Exit::Usage,
+        Exit::NotFound,
+        Exit::Partial,
+        Exit::Interrupted,
+    ] {
+        assert!(
+            help.contains(&format!("\n  {:<5}", exit.code())),
+            "help documents exit code {}",
+            exit.code()
+        );
+    }
+}
+
+#[test]
+fn arguments_that_make_no_sense_are_refused() {
+    let refused = [
+        "",
+        "kb",
+        "kb create",
+        "kb create a --no-chunking --chunk-tokens 9",
+        "ingest handbook",
+        "ingest handbook docs --metadata year",
+        "ingest handbook docs --metadata year:=then",
+        "search handbook epochs --limit 0",
+        "search handbook epochs --type fuzzy",
+        "ask handbook",
+        "demo --once --listen 127.0.0.1:1",
+        "kb list --server a:1 --data-dir b",
+        "--set offline kb list",
+        "serve now",
+    ];
+    for line in refused {
+        assert!(parse(line).is_err(), "`{line}` is refused");
+    }
+}
+
+#[test]
+fn flags_reach_the_configuration() {
+    #[track_caller]
+    fn check(line: &str, key: Key, value: &str, origin: &str) {
+        let mut layers = Layers::default();
+        layers.add_flag(Key::DataDir, "/data");
+        layers.add_flag(Key::ModelsDir, "/models");
+        let arguments = parse(line).expect("the line is valid");
+        arguments.add_to(&mut layers).expect("the settings are known");
+        let config = Config::resolve(&layers).expect("the values fit");
+        let resolved = config.resolved().find(|resolved| resolved.key == key);
+        let resolved = resolved.expect("every setting is resolved");
+        assert_eq!(
+            (
+                resolved.value.to_string().as_str(),
+                resolved.origin.to_string().as_str()
+            ),
+            (value, origin),
+            "{line}"
+        );
+    }
+    check("kb list --data-dir x", Key::DataDir, r#""x""#, "--data-dir");
+    check("--models-dir x models list", Key::ModelsDir, r#""x""#, "--models-dir");
+    check("serve --listen [::]:1", Key::Listen, r#""[::]:1""#, "--listen");
+    check("demo --listen :::1", Key::Listen, r#"":::1""#, "--listen");
+    check("demo --offline", Key::Offline, "true", "--offline");
+    check("kb list --server a:1", Key::Server, r#""http://a:1""#, "--server");
+    check("--set compute_threads=2 config", Key::ComputeThreads, "2", "--set");
+    check("--set log=info --log debug config", Key::Log, r#""debug""#, "--log");
+}
+
+#[test]
+fn demo_keeps_its_data_apart() {
+    let mut layers = Layers::default();
+    layers.add_flag(Key::DataDir, "/data");
+    layers.add_flag(Key::ModelsDir, "/models");
+    layers.add_flag(Key::Server, "a:1");
+    let config = Config::resolve(&layers).expect("the values fit");
+    let named = demo::configure(config.clone(), true);
+    assert_eq!(
+        (named.data_dir.as_path(), named.server),
+        (std::path::Path::new("/data"), None)
+    );
+    let own = demo::configure(config, false).data_dir;
+    assert!(
+        own.ends_with("demo") || crate::config::demo_dir().is_none(),
+        "{}",
+        own.display()
+    );
+}
+
+#[test]
+fn attributes_keep_their_types() {
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        let parsed = attribute::parse(text).ok().map(|attribute| {
+            let metadata = std::iter::once((attribute.key, attribute.value)).collect();
+            super::json::metadata(&metadata).to_string()
+        });
+        assert_eq!(parsed.as_deref(), expected, "{text}");
+    }
+    check("team=search", Some(r#"{"team":"search"}"#));
+    check("zip=01234", Some(r#"{"zip":"01234"}"#));
+    check("formula=a=b", Some(r#"{"formula":"a=b"}"#));
+    check("empty=", Some(r#"{"empty":""}"#));
+    check("year:=2024", Some(r#"{"year":2024.0}"#));
+    check("draft:=false", Some(r#"{"draft":false}"#));
+    check("quoted:=\"2024\"", Some(r#"{"quoted":"2024"}"#));
+    check("topics:=[\"a\",\"b\"]", Some(r#"{"topics":["a","b"]}"#));
+    check("mixed:=[1,\"b\"]", None);
+    check("deep:={}", None);
+    check("year:=", None);
+    check("=x", None);
+    check(":=1", None);
+    check("x", None);
+}
+
+#[test]
+fn conditions_become_one_filter() {
+    use pb::retrieval_filter::Condition;
+    let condition = |text| attribute::parse_condition(text).expect("the condition is valid");
+    assert!(matches!(condition("a=b").condition, Some(Condition::Equals(it)) if it.key == "a"));
+    assert!(matches!(condition("a!=b").condition, Some(Condition::NotEquals(it)) if it.key == "a"));
+    assert!(matches!(condition("a=b!=c").condition, Some(Condition::Equals(it)) if it.key == "a"));
+    assert!(attribute::parse_condition("!=b").is_err() && attribute::parse_condition("ab").is_err());
+    assert_eq!(attribute::all(vec![]), None);
+    assert_eq!(attribute::all(vec![condition("a=b")]), Some(condition("a=b")));
+    let both = attribute::all(vec![condition("a=b"), condition("c=d")]);
+    assert!(matches!(both.and_then(|it| it.condition), Some(Condition::AndAll(list)) if list.filters.len() == 2));
+}
+
+#[test]
+fn errors_choose_the_exit_code() {
+    #[track_caller]
+    fn check(error: impl Into<anyhow::Error>, code: u8, told: &str) {
+        let error = error.into().context("cannot do it");
+        assert_eq!(Exit::of(&error).code(), code);
+        assert_eq!(Told(&error).to_string(), told);
+    }
+    check(Usage("not so".to_owned()), 2, "cannot do it: not so");
+    check(
+        Status::new(Code::NotFound, "there is no document `x`"),
+        3,
+        "cannot do it: there is no document `x`",
+    );
+    check(
+        Status::invalid_argument("name: too long"),
+        2,
+        "cannot do it: name: too long",
+    );
+    check(
+        Status::new(Code::Unavailable, ""),
+        1,
+        "cannot do it: the server answered Unavailable",
+    );
+    check(
+        knowledge_base::Error::not_found("model", "x"),
+        3,
+        "cannot do it: there is no model `x`",
+    );
+    check(std::io::Error::other("disk on fire"), 1, "cannot do it: disk on fire");
+    check(Usage("cannot do it".to_owned()), 2, "cannot do it");
+}
+
+#[test]
+fn details_of_a_status_are_told() {
+    use tonic_types::{ErrorDetails, StatusExt as _};
+    let mut details = ErrorDetails::new();
+    details.add_bad_request_violation("name", "at most 100 bytes, this one has 101");
+    details.add_bad_request_violation("tags", "at most 50");
+    details.set_retry_info(Some(std::time::Duration::from_millis(1_500)));
+    let message = "name: at most 100 bytes, this one has 101";
+    let status = Status::with_error_details(Code::InvalidArgument, message, details);
+    let told = Told(&status.into()).to_string();
+    assert_eq!(
+        told,
+        "name: at most 100 bytes, this one has 101\n  tags: at most 50\n  try again in 1.5 s"
+    );
+}
+
+#[test]
+fn text_of_others_cannot_steer_the_terminal() {
+    assert_eq!(harmless("plain\ttext\n"), "plain\ttext\n");
+    assert_eq!(
+        harmless("\u{1b}[31mred\u{7}\r\u{202e}"),
+        "\u{fffd}[31mred\u{fffd}\u{fffd}\u{fffd}"
+    );
+    assert_eq!(one_line(" a\n\n b\tc \u{1b}"), "a b c \u{fffd}");
+}
+
+#[test]
+fn long_lines_break_at_blanks() {
+    #[track_caller]
+    fn check(text: &str, width: usize, lines: &[&str]) {
+        assert_eq!(wrap(text, width), lines, "{text:?} at {width}");
+    }
+    check("", 10, &[]);
+    check("one two three", 7, &["one two", "three"]);
+    check("incomprehensible", 5, &["incomprehensible"]);
+    check("\n\na\n\n\nb\n\n", 5, &["a", "", "b"]);
+    // Wide characters take two columns each.
+    check("漢字 漢字", 8, &["漢字", "漢字"]);
+    check("漢字 漢字", 9, &["漢字 漢字"]);
+}
+
+#[test]
+fn tables_align_their_columns() {
+    let written = Written::default();
+    let mut table = Table::new(&[("NAME", Side::Left), ("COUNT", Side::Right), ("NOTE", Side::Left)]);
+    table.row(["漢字".to_owned(), "7".to_owned(), "two\nlines".to_owned()]);
+    table.row(["a".to_owned(), "1200".to_owned(), String::new()]);
+    table
+        .write(&mut written.output(false))
+        .expect("writing to memory works");
+    assert_eq!(
+        written.text(),
+        "NAME  COUNT  NOTE\n漢字      7  two lines\na      1200\n"
+    );
+}
+
+#[test]
+fn every_bar_can_be_drawn() {
+    for bar in [
+        progress::bytes("x", 10),
+        progress::bytes("x", 0),
+        progress::documents(5),
+        progress::spinner("x"),
+    ] {
+        bar.set_message("1/2 documents");
+        bar.inc(1);
+        assert!(!bar.is_finished());
+        bar.finish_and_clear();
+    }
+}
+
+#[test]
+fn serving_commands_refuse_a_server_to_speak_to() {
+    let arguments = parse("serve --server a:1 --models-dir m").expect("the flag is global");
+    assert!(matches!(arguments.command, Command::Serve(_)));
+    let error = super::configure(&Arguments {
+        global: super::flags::GlobalFlags {
+            data_dir: Some("/data".into()),
+            ..arguments.global
+        },
+        command: arguments.command,
+    })
+    .expect_err("a server speaks to no server");
+    assert_eq!(Exit::of(&error), Exit::Usage);
+}

@@ -1,0 +1,115 @@
+//! Text of others on our terminal: made harmless, wrapped, put into columns.
+
+use std::borrow::Cow;
+
+use console::{measure_text_width, truncate_str};
+
+use super::output::Output;
+
+/// Returns the text without characters that steer a terminal: documents and answers may hold any.
+pub(super) fn harmless(text: &str) -> Cow<'_, str> {
+    if text.chars().any(steers) {
+        Cow::Owned(text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+fn steers(c: char) -> bool {
+    // Beside control characters: marks that turn the direction of what follows.
+    (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Returns the text on one line, runs of white space as one blank.
+pub(super) fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    harmless(&words.join(" ")).into_owned()
+}
+
+/// Returns the text in lines of at most `width` columns, broken at blanks; a longer word has a line of its own.
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for paragraph in harmless(text).lines() {
+        let mut line = String::new();
+        for word in paragraph.split_whitespace() {
+            if !line.is_empty() && measure_text_width(&line) + 1 + measure_text_width(word) > width {
+                lines.push(std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        // One empty line between paragraphs is enough, and none at the beginning.
+        if !line.is_empty() || lines.last().is_some_and(|last| !last.is_empty()) {
+            lines.push(line);
+        }
+    }
+    while lines.last().is_some_and(String::is_empty) {
+        lines.pop();
+    }
+    lines
+}
+
+/// Which side of its column a cell stands at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Left,
+    Right,
+}
+
+/// Rows in columns.
+pub(super) struct Table {
+    columns: Vec<(&'static str, Side)>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(super) fn new(columns: &[(&'static str, Side)]) -> Self {
+        Self {
+            columns: columns.to_vec(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row: one cell for each column.
+    pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells: Vec<String> = cells.into_iter().map(|cell| one_line(&cell)).collect();
+        debug_assert_eq!(cells.len(), self.columns.len(), "a row has a cell for each column");
+        self.rows.push(cells);
+    }
+
+    /// Writes the table, cut at the edge of a terminal.
+    pub(super) fn write(&self, output: &mut Output) -> std::io::Result<()> {
+        let heads: Vec<String> = self.columns.iter().map(|(head, _)| (*head).to_owned()).collect();
+        let widths: Vec<usize> = (0..self.columns.len())
+            .map(|column| {
+                let cells = self.rows.iter().filter_map(|row| row.get(column));
+                let widest = cells.map(|cell| measure_text_width(cell)).max().unwrap_or(0);
+                widest.max(measure_text_width(&heads[column]))
+            })
+            .collect();
+        let head = self.aligned(&heads, &widths, output.width());
+        output.line(output.dim(&head))?;
+        for row in &self.rows {
+            output.line(self.aligned(row, &widths, output.width()))?;
+        }
+        Ok(())
+    }
+
+    fn aligned(&self, cells: &[String], widths: &[usize], limit: Option<usize>) -> String {
+        let mut line = String::new();
+        for ((cell, width), (_, side)) in cells.iter().zip(widths).zip(&self.columns) {
+            if !line.is_empty() {
+                line.push_str("  ");
+            }
+            let blanks = " ".repeat(width.saturating_sub(measure_text_width(cell)));
+            match side {
+                Side::Left => line.extend([cell.as_str(), &blanks]),
+                Side::Right => line.extend([&blanks, cell.as_str()]),
+            }
+        }
+        let line = line.trim_end();
+        limit.map_or_else(|| line.to_owned(), |limit| truncate_str(line, limit, "…").into_owned())
+    }
+}

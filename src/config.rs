@@ -1,1 +1,0 @@
-//! File, environment and flags to one configuration, checked once.
