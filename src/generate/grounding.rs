@@ -2,9 +2,8 @@
 //!
 //! A small model readily invents a name in place of the one that it has just read. Tokens that stand in the passages,
 //! above all those that follow there on the last token, get a bonus before a token is drawn: copying becomes easier
-//! than inventing, while the model still chooses what to say and when to end. On development questions this took the
-//! default model's content words that stand in no passage from 22 % to 2 %, and its answers with a supported sentence
-//! from 50 % to 80 %.
+//! than inventing, while the model still chooses what to say and when to end. On twelve
+//! development questions the default model wrote a supported sentence in eleven answers with it, in six without.
 
 use std::collections::{BTreeSet, HashMap};
 
