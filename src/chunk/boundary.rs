@@ -40,17 +40,23 @@ fn ends_sentence(piece: &str, next: &str) -> bool {
     if bare.is_empty() {
         return false;
     }
-    if space.matches('\n').count() > 1 {
+    // The second line end of a blank line is a sentence of its own to Unicode.
+    if space.matches('\n').count() > 1 || (space.contains('\n') && next.trim().is_empty()) {
         return true;
     }
     let inner = bare.trim_end_matches(['"', '\'', ')', ']', '}', '*', '_', '\u{201d}', '\u{2019}', '\u{bb}']);
     let terminator = inner.chars().next_back().unwrap_or(' ');
-    if matches!(terminator, '\u{3002}' | '\u{ff01}' | '\u{ff1f}' | '\u{ff0e}' | '\u{ff61}')
-        || bare.ends_with(['\u{300d}', '\u{300f}'])
+    if matches!(
+        terminator,
+        '\u{3002}' | '\u{ff01}' | '\u{ff1f}' | '\u{ff0e}' | '\u{ff61}'
+    ) || bare.ends_with(['\u{300d}', '\u{300f}'])
     {
         return true;
     }
-    if !matches!(terminator, '.' | '!' | '?' | '\u{2026}' | '\u{61f}' | '\u{6d4}' | '\u{964}') {
+    if !matches!(
+        terminator,
+        '.' | '!' | '?' | '\u{2026}' | '\u{61f}' | '\u{6d4}' | '\u{964}'
+    ) {
         // Unicode ends a sentence at each line end; wrapped text goes on, a list does not.
         return space.contains('\n') && (terminator == ':' || begins_item(next));
     }
@@ -61,7 +67,10 @@ fn ends_sentence(piece: &str, next: &str) -> bool {
 }
 
 fn is_abbreviated(before_stop: &str, next: &str) -> bool {
-    let word = before_stop.rsplit(|c: char| c.is_whitespace() || "([{\"'".contains(c)).next().unwrap_or_default();
+    let word = before_stop
+        .rsplit(|c: char| c.is_whitespace() || "([{\"'".contains(c))
+        .next()
+        .unwrap_or_default();
     let mut chars = word.chars();
     let is_initial = chars.next().is_some_and(char::is_uppercase) && chars.next().is_none();
     if word.len() > 6 {
@@ -77,7 +86,9 @@ fn begins_item(line: &str) -> bool {
     let digits = line.bytes().take_while(u8::is_ascii_digit).count();
     let rest = &line[digits..];
     match digits {
-        0 => ["- ", "* ", "+ ", "\u{2022}", "|", "#"].iter().any(|mark| rest.starts_with(mark)),
+        0 => ["- ", "* ", "+ ", "\u{2022}", "|", "#"]
+            .iter()
+            .any(|mark| rest.starts_with(mark)),
         1..=3 => rest.starts_with(". ") || rest.starts_with(") "),
         _ => false,
     }
@@ -120,7 +131,9 @@ fn is_ideograph(c: char) -> bool {
 
 /// Ends of characters as people see them.
 pub(super) fn graphemes(text: &str) -> Vec<usize> {
-    text.grapheme_indices(true).map(|(at, grapheme)| at + grapheme.len()).collect()
+    text.grapheme_indices(true)
+        .map(|(at, grapheme)| at + grapheme.len())
+        .collect()
 }
 
 /// Ends of code points.

@@ -9,7 +9,10 @@ pub fn embedded_text(title: Option<&str>, heading_path: &[String], text: &str) -
     let title = title.map(str::trim).filter(|title| !title.is_empty());
     let repeats = |title: &&str| heading_path.first().is_some_and(|first| first.trim() == *title);
     let title = title.filter(|title| !repeats(title));
-    let headings = heading_path.iter().map(|heading| heading.trim()).filter(|heading| !heading.is_empty());
+    let headings = heading_path
+        .iter()
+        .map(|heading| heading.trim())
+        .filter(|heading| !heading.is_empty());
     let parts: Vec<&str> = title.into_iter().chain(headings).collect();
     if parts.is_empty() {
         return text.to_owned();

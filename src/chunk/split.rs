@@ -36,7 +36,9 @@ pub fn split(document: &Document, config: &ChunkConfig, count_tokens: &dyn Fn(&s
     };
     for (chunk, ordinal) in chunks.iter_mut().zip(0_u32..) {
         chunk.ordinal = ordinal;
-        let after = document.blocks.partition_point(|block| block.span.end <= chunk.span.start);
+        let after = document
+            .blocks
+            .partition_point(|block| block.span.end <= chunk.span.start);
         chunk.page = document.blocks.get(after).and_then(|block| block.page);
     }
     chunks
@@ -76,7 +78,9 @@ fn sections(blocks: &[Block]) -> Vec<Section<'_>> {
         titles.filter(|title| !title.is_empty()).collect()
     };
     for (at, block) in blocks.iter().enumerate() {
-        let BlockKind::Heading(level) = block.kind else { continue };
+        let BlockKind::Heading(level) = block.kind else {
+            continue;
+        };
         let only_headings = headings > 0 && at - start == headings;
         let goes_deeper = path.last().is_some_and(|(last, _)| *last < level);
         if at > start && !(only_headings && goes_deeper) {
@@ -170,7 +174,9 @@ impl Cutter<'_, '_> {
     /// Takes a part whole, if it fits into a chunk.
     fn whole(&mut self, span: ByteSpan) -> bool {
         let part = &self.text[span.start..span.end];
-        let Some(size) = self.budget.within(part, self.budget.max_tokens) else { return false };
+        let Some(size) = self.budget.within(part, self.budget.max_tokens) else {
+            return false;
+        };
         self.push(span, size);
         true
     }

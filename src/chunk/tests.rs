@@ -26,7 +26,13 @@ fn sized(max_tokens: usize, overlap_tokens: usize) -> ChunkConfig {
 }
 
 fn texts(document: &Document, chunks: &[Chunk]) -> Vec<String> {
-    let text = |chunk: &Chunk| chunk.span.of(&document.text).expect("the span lies in the text").to_owned();
+    let text = |chunk: &Chunk| {
+        chunk
+            .span
+            .of(&document.text)
+            .expect("the span lies in the text")
+            .to_owned()
+    };
     chunks.iter().map(text).collect()
 }
 
@@ -39,8 +45,10 @@ fn check(source: &str, config: ChunkConfig, expected: &[(&[&str], &str)]) {
         .map(|chunk| chunk.heading_path.iter().map(String::as_str).collect())
         .zip(texts(&document, &chunks))
         .collect();
-    let expected: Vec<(Vec<&str>, String)> =
-        expected.iter().map(|(path, text)| (path.to_vec(), (*text).to_owned())).collect();
+    let expected: Vec<(Vec<&str>, String)> = expected
+        .iter()
+        .map(|(path, text)| (path.to_vec(), (*text).to_owned()))
+        .collect();
     assert_eq!(found, expected, "{source:?}");
 }
 
@@ -82,18 +90,31 @@ fn headings_open_sections() {
 
 #[test]
 fn bare_headings_join_their_first_subsection() {
-    check("# A\n\n## B\n\ntext\n", sized(20, 0), &[(&["A", "B"], "# A\n\n## B\n\ntext")]);
-    check("# A\n\n# B\n\ntext\n", sized(20, 0), &[(&["A"], "# A"), (&["B"], "# B\n\ntext")]);
+    check(
+        "# A\n\n## B\n\ntext\n",
+        sized(20, 0),
+        &[(&["A", "B"], "# A\n\n## B\n\ntext")],
+    );
+    check(
+        "# A\n\n# B\n\ntext\n",
+        sized(20, 0),
+        &[(&["A"], "# A"), (&["B"], "# B\n\ntext")],
+    );
     check("text\n\n# End\n", sized(20, 0), &[(&[], "text"), (&["End"], "# End")]);
-    check("# A\n\n### B\n\nx\n\n## C\n\ny\n", sized(20, 0), &[
-        (&["A", "B"], "# A\n\n### B\n\nx"),
-        (&["A", "C"], "## C\n\ny"),
-    ]);
+    check(
+        "# A\n\n### B\n\nx\n\n## C\n\ny\n",
+        sized(20, 0),
+        &[(&["A", "B"], "# A\n\n### B\n\nx"), (&["A", "C"], "## C\n\ny")],
+    );
 }
 
 #[test]
 fn paragraphs_are_packed_to_the_budget() {
-    check("a b c\n\nd e f\n\ng h i\n", sized(6, 0), &[(&[], "a b c\n\nd e f"), (&[], "g h i")]);
+    check(
+        "a b c\n\nd e f\n\ng h i\n",
+        sized(6, 0),
+        &[(&[], "a b c\n\nd e f"), (&[], "g h i")],
+    );
 }
 
 #[test]
@@ -107,7 +128,11 @@ fn long_paragraphs_are_cut_at_sentences() {
 
 #[test]
 fn long_sentences_are_cut_at_words() {
-    check("a b c d e f g\n", sized(3, 0), &[(&[], "a b c"), (&[], "d e f"), (&[], "g")]);
+    check(
+        "a b c d e f g\n",
+        sized(3, 0),
+        &[(&[], "a b c"), (&[], "d e f"), (&[], "g")],
+    );
 }
 
 #[test]
@@ -115,7 +140,10 @@ fn headings_stand_with_their_text() {
     check(
         "# Long heading\n\nOne two. Three four. Five six.\n",
         sized(7, 0),
-        &[(&["Long heading"], "# Long heading\n\nOne two. Three four."), (&["Long heading"], "Five six.")],
+        &[
+            (&["Long heading"], "# Long heading\n\nOne two. Three four."),
+            (&["Long heading"], "Five six."),
+        ],
     );
 }
 
@@ -143,17 +171,29 @@ fn overlap_repeats_whole_sentences() {
 
 #[test]
 fn overlap_falls_back_to_words() {
-    check("a b c d e f g h\n", sized(6, 2), &[(&[], "a b c d"), (&[], "c d e f g h")]);
+    check(
+        "a b c d e f g h\n",
+        sized(6, 2),
+        &[(&[], "a b c d"), (&[], "c d e f g h")],
+    );
 }
 
 #[test]
 fn overlap_stays_in_its_section() {
-    check("# A\n\none two\n\n# B\n\nthree\n", sized(8, 4), &[(&["A"], "# A\n\none two"), (&["B"], "# B\n\nthree")]);
+    check(
+        "# A\n\none two\n\n# B\n\nthree\n",
+        sized(8, 4),
+        &[(&["A"], "# A\n\none two"), (&["B"], "# B\n\nthree")],
+    );
 }
 
 #[test]
 fn one_chunk_without_strategy() {
-    check("---\ntitle: T\n---\n# A\n\none\n\n# B\n\ntwo\n", ChunkConfig::None, &[(&[], "# A\n\none\n\n# B\n\ntwo")]);
+    check(
+        "---\ntitle: T\n---\n# A\n\none\n\n# B\n\ntwo\n",
+        ChunkConfig::None,
+        &[(&[], "# A\n\none\n\n# B\n\ntwo")],
+    );
 }
 
 #[test]
@@ -171,7 +211,10 @@ fn pages_come_from_the_first_block() {
     for (block, page) in document.blocks.iter_mut().zip(1..) {
         block.page = Some(page);
     }
-    let pages: Vec<_> = split(&document, &sized(2, 0), &words).iter().map(|chunk| chunk.page).collect();
+    let pages: Vec<_> = split(&document, &sized(2, 0), &words)
+        .iter()
+        .map(|chunk| chunk.page)
+        .collect();
     assert_eq!(pages, [Some(1), Some(3)]);
 }
 
@@ -192,13 +235,28 @@ fn check_sentences(text: &str, expected: &[&str]) {
 #[test]
 fn sentences_end_where_readers_say() {
     check_sentences("One. Two! Three? Four", &["One.", "Two!", "Three?", "Four"]);
-    check_sentences("Dr. Smith met Mr. J. Doe. They left.", &["Dr. Smith met Mr. J. Doe.", "They left."]);
-    check_sentences("It costs 3.14 dollars. Use v1.2.3 now.", &["It costs 3.14 dollars.", "Use v1.2.3 now."]);
-    check_sentences("See http://x.org/a?b=C now. Yes.", &["See http://x.org/a?b=C now.", "Yes."]);
+    check_sentences(
+        "Dr. Smith met Mr. J. Doe. They left.",
+        &["Dr. Smith met Mr. J. Doe.", "They left."],
+    );
+    check_sentences(
+        "It costs 3.14 dollars. Use v1.2.3 now.",
+        &["It costs 3.14 dollars.", "Use v1.2.3 now."],
+    );
+    check_sentences(
+        "See http://x.org/a?b=C now. Yes.",
+        &["See http://x.org/a?b=C now.", "Yes."],
+    );
     check_sentences("Some, e.g. Apples. More.", &["Some, e.g. Apples.", "More."]);
-    check_sentences("See No. 5 and Fig. 2. I said no. Then", &["See No. 5 and Fig. 2.", "I said no.", "Then"]);
+    check_sentences(
+        "See No. 5 and Fig. 2. I said no. Then",
+        &["See No. 5 and Fig. 2.", "I said no.", "Then"],
+    );
     check_sentences("这是一。这是二！这是三？", &["这是一。", "这是二！", "这是三？"]);
-    check_sentences("A wrapped\nline goes on.\nNext one.", &["A wrapped\nline goes on.", "Next one."]);
+    check_sentences(
+        "A wrapped\nline goes on.\nNext one.",
+        &["A wrapped\nline goes on.", "Next one."],
+    );
     check_sentences("Items:\n- one\n- two", &["Items:", "- one", "- two"]);
     check_sentences("He said \"no.\" She left.", &["He said \"no.\"", "She left."]);
     check_sentences("A heading\n\nA text", &["A heading", "A text"]);

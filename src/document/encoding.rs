@@ -113,7 +113,11 @@ fn declared_in_html(bytes: &[u8]) -> Option<&'static Encoding> {
         .collect();
     let label = |text: &str, name: &str| {
         let after = &text[text.find(name)? + name.len()..];
-        let value = after.trim_start().strip_prefix('=')?.trim_start().trim_start_matches(['"', '\'']);
+        let value = after
+            .trim_start()
+            .strip_prefix('=')?
+            .trim_start()
+            .trim_start_matches(['"', '\'']);
         let end = value.find(|c: char| !(c.is_ascii_alphanumeric() || "-_:.".contains(c)));
         Encoding::for_label(value[..end.unwrap_or(value.len())].as_bytes())
     };

@@ -159,7 +159,10 @@ enum Sniffed {
 
 /// First bytes of formats that are not read.
 const MARKS: &[(&[u8], &str)] = &[
-    (b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", "an old or encrypted Office document"),
+    (
+        b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1",
+        "an old or encrypted Office document",
+    ),
     (b"{\\rtf", "an RTF document"),
     (b"%!PS", "a PostScript document"),
     (b"\x1F\x8B", "a gzip archive"),
@@ -247,7 +250,10 @@ fn looks_like_html(head: &str) -> bool {
         .find(|(open, _)| rest.starts_with(open))
     {
         let Some(end) = rest.find(close) else { return false };
-        debug_assert!(end + close.len() >= open.len() || end < open.len(), "the mark was found after its start");
+        debug_assert!(
+            end + close.len() >= open.len() || end < open.len(),
+            "the mark was found after its start"
+        );
         rest = rest[end + close.len()..].trim_start();
     }
     let lower: String = rest.chars().take(64).collect::<String>().to_ascii_lowercase();
@@ -257,9 +263,11 @@ fn looks_like_html(head: &str) -> bool {
             .is_some_and(|after| after.starts_with(|c: char| c == '>' || c == '/' || c.is_whitespace()))
     };
     lower.starts_with("<!doctype html")
-        || ["<html", "<head", "<body", "<title", "<meta", "<div", "<table", "<article", "<script", "<p", "<h1"]
-            .into_iter()
-            .any(starts)
+        || [
+            "<html", "<head", "<body", "<title", "<meta", "<div", "<table", "<article", "<script", "<p", "<h1",
+        ]
+        .into_iter()
+        .any(starts)
 }
 
 /// Whether two different marks of Markdown, or one that nothing else uses, stand in the text.
@@ -274,7 +282,10 @@ fn looks_like_markdown(head: &str) -> bool {
         let bare = line.trim_start();
         let heading = bare.trim_start_matches('#');
         let level = bare.len() - heading.len();
-        note(0, (1..=6).contains(&level) && heading.starts_with(' ') && line.len() - bare.len() < 4);
+        note(
+            0,
+            (1..=6).contains(&level) && heading.starts_with(' ') && line.len() - bare.len() < 4,
+        );
         note(1, bare.starts_with("```") || bare.starts_with("~~~"));
         note(2, bare.contains("](") && bare.contains('['));
         note(3, bare.contains("**"));

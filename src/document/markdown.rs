@@ -71,7 +71,9 @@ impl FrontMatter {
 
 /// Whether text between two lines of dashes is a mapping, and not prose between two rules.
 fn is_yaml(inner: &str) -> bool {
-    let first = inner.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    let first = inner
+        .lines()
+        .find(|line| !line.trim().is_empty() && !line.starts_with('#'));
     let Some(line) = first else { return true };
     line.split_once(':').is_some_and(|(key, value)| {
         !key.is_empty()
@@ -88,7 +90,10 @@ fn yaml_title(inner: &str) -> Option<String> {
         (key.trim_matches(['"', '\'']).eq_ignore_ascii_case("title")).then_some(value.trim())
     })?;
     if value.starts_with(['>', '|']) {
-        let folded: Vec<&str> = lines.take_while(|line| line.starts_with([' ', '\t'])).map(str::trim).collect();
+        let folded: Vec<&str> = lines
+            .take_while(|line| line.starts_with([' ', '\t']))
+            .map(str::trim)
+            .collect();
         return cleaned(&folded.join(" "));
     }
     let quoted = |quote: char| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));

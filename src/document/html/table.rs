@@ -59,7 +59,9 @@ impl Rows {
             }
             self.open_cell();
         }
-        let Some(cell) = self.rows.last_mut().and_then(|row| row.last_mut()) else { return };
+        let Some(cell) = self.rows.last_mut().and_then(|row| row.last_mut()) else {
+            return;
+        };
         for c in text.chars() {
             match c {
                 '\u{ad}' | '\u{200b}' | '\u{feff}' => {}
@@ -87,8 +89,16 @@ impl Rows {
             if row.iter().all(|cell| cell.trim().is_empty()) {
                 continue;
             }
-            let cells: Vec<&str> = row.iter().zip(&used).filter(|(_, used)| **used).map(|(cell, _)| cell.trim()).collect();
-            let filled = cells.iter().rposition(|cell| !cell.is_empty()).map_or(0, |last| last + 1);
+            let cells: Vec<&str> = row
+                .iter()
+                .zip(&used)
+                .filter(|(_, used)| **used)
+                .map(|(cell, _)| cell.trim())
+                .collect();
+            let filled = cells
+                .iter()
+                .rposition(|cell| !cell.is_empty())
+                .map_or(0, |last| last + 1);
             text.push_str(cells[..filled].join(BETWEEN_CELLS).trim_end());
             text.push('\n');
         }

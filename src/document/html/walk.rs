@@ -215,7 +215,10 @@ impl Walk {
             _ => "- ".to_owned(),
         };
         self.writer.begin_item(format!("{}{bullet}", "  ".repeat(depth)));
-        debug_assert!(self.scope != Scope::Main || self.articles > 0, "a main element counts as an article");
+        debug_assert!(
+            self.scope != Scope::Main || self.articles > 0,
+            "a main element counts as an article"
+        );
     }
 }
 

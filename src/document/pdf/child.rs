@@ -51,7 +51,9 @@ impl From<Extraction> for Record {
         let pages = extraction.pages.into_iter();
         Self::Text {
             title: extraction.title,
-            pages: pages.map(|page| page.paragraphs.into_iter().map(record).collect()).collect(),
+            pages: pages
+                .map(|page| page.paragraphs.into_iter().map(record).collect())
+                .collect(),
         }
     }
 }
@@ -101,7 +103,10 @@ pub fn run_child() -> ExitCode {
     let record = answer(bytes);
     let mut stdout = std::io::stdout().lock();
     let written = serde_json::to_vec(&record).map_err(std::io::Error::other);
-    match written.and_then(|json| stdout.write_all(&json)).and_then(|()| stdout.flush()) {
+    match written
+        .and_then(|json| stdout.write_all(&json))
+        .and_then(|()| stdout.flush())
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

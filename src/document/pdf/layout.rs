@@ -29,6 +29,13 @@ pub(super) struct Extraction {
     pub(super) pages: Vec<Page>,
 }
 
+impl Extraction {
+    /// Whether no page has text.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pages.iter().all(|page| page.paragraphs.is_empty())
+    }
+}
+
 /// A glyph: lengths in points, y grows upward.
 pub(super) struct Glyph<'a> {
     pub(super) text: &'a str,
@@ -112,16 +119,29 @@ impl PageBuilder {
     }
 
     fn is_repeated(&mut self, text: &str, glyph: &Glyph<'_>) -> bool {
-        let Some(first) = text.chars().next().filter(|c| !c.is_whitespace()) else { return false };
+        let Some(first) = text.chars().next().filter(|c| !c.is_whitespace()) else {
+            return false;
+        };
         let reach = glyph.size * SAME_PLACE;
         // Cells of four points: no font that people read reaches over more than one cell.
         let cell = |value: f64| (value / 4.0).floor() as i64;
         let (column, row) = (cell(glyph.x), cell(glyph.y));
-        for (i, k) in [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 0), (0, 1), (1, -1), (1, 0), (1, 1)] {
+        for (i, k) in [
+            (-1, -1),
+            (-1, 0),
+            (-1, 1),
+            (0, -1),
+            (0, 0),
+            (0, 1),
+            (1, -1),
+            (1, 0),
+            (1, 1),
+        ] {
             let near = self.seen.get(&(column.saturating_add(i), row.saturating_add(k)));
-            let repeated = near.into_iter().flatten().any(|(x, y, c)| {
-                *c == first && (x - glyph.x).abs() <= reach && (y - glyph.y).abs() <= reach
-            });
+            let repeated = near
+                .into_iter()
+                .flatten()
+                .any(|(x, y, c)| *c == first && (x - glyph.x).abs() <= reach && (y - glyph.y).abs() <= reach);
             if repeated {
                 return true;
             }
@@ -151,7 +171,8 @@ impl Line {
         if turned || across.abs() > size * LINE_STEP {
             return false;
         }
-        let right_to_left = glyph.text.chars().any(is_right_to_left) || self.text.chars().next_back().is_some_and(is_right_to_left);
+        let right_to_left =
+            glyph.text.chars().any(is_right_to_left) || self.text.chars().next_back().is_some_and(is_right_to_left);
         // Accents are drawn after stepping back over their letter.
         right_to_left || along > -1.5 * size
     }
@@ -263,7 +284,10 @@ impl Sizes {
             *chars.entry(tenths(line.size)).or_default() += line.text.chars().count();
         }
         let total: usize = chars.values().sum();
-        let body = chars.iter().max_by_key(|(size, count)| (**count, **size)).map_or(0, |(size, _)| *size);
+        let body = chars
+            .iter()
+            .max_by_key(|(size, count)| (**count, **size))
+            .map_or(0, |(size, _)| *size);
         let mut headings: Vec<i64> = chars
             .keys()
             .copied()

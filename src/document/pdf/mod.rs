@@ -57,7 +57,9 @@ pub enum PdfError {
     #[error("the PDF is protected by a password, save it without one")]
     Encrypted,
     /// It holds pictures only, like a scan.
-    #[error("the PDF has no text layer on its {pages} pages (a scan?), and OCR is not available; add a text layer first")]
+    #[error(
+        "the PDF has no text layer on its {pages} pages (a scan?), and OCR is not available; add a text layer first"
+    )]
     NoText {
         /// How many pages it has.
         pages: usize,
@@ -113,7 +115,11 @@ fn document(extraction: Extraction) -> Result<Document, PdfError> {
     let mut text = String::new();
     let mut blocks: Vec<Block> = Vec::new();
     for (page, number) in extraction.pages.iter().zip(1_u32..) {
-        for Paragraph { text: paragraph, heading } in &page.paragraphs {
+        for Paragraph {
+            text: paragraph,
+            heading,
+        } in &page.paragraphs
+        {
             let paragraph = paragraph.trim();
             if paragraph.is_empty() {
                 continue;

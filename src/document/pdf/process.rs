@@ -34,12 +34,7 @@ impl Drop for Running {
 }
 
 /// Reads a PDF in a child process.
-pub(super) fn read(
-    program: &Path,
-    bytes: &[u8],
-    reader: &PdfReader,
-    cancel: &Cancel,
-) -> Result<Extraction, ReadError> {
+pub(super) fn read(program: &Path, bytes: &[u8], reader: &PdfReader, cancel: &Cancel) -> Result<Extraction, ReadError> {
     let deadline = Deadline::new(reader);
     let mut child = start(program, reader)?;
     let (Some(mut stdin), Some(stdout), Some(stderr)) =
@@ -67,7 +62,7 @@ fn start(program: &Path, reader: &PdfReader) -> Result<Running, PdfError> {
     Command::new(program)
         .arg(CHILD_COMMAND)
         .arg(reader.max_memory_bytes.to_string())
-        .arg((reader.timeout.as_secs() + 1).to_string())
+        .arg(reader.timeout.as_secs().saturating_add(1).to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -87,21 +82,22 @@ fn read_bounded(mut pipe: impl Read, limit: u64) -> Vec<u8> {
 }
 
 struct Deadline {
-    at: Instant,
+    /// Nothing when it is beyond what the clock can say.
+    at: Option<Instant>,
     seconds: u64,
 }
 
 impl Deadline {
     fn new(reader: &PdfReader) -> Self {
         Self {
-            at: Instant::now() + reader.timeout,
+            at: Instant::now().checked_add(reader.timeout),
             seconds: reader.timeout.as_secs(),
         }
     }
 
     fn check(&self, cancel: &Cancel) -> Result<(), ReadError> {
         cancel.check()?;
-        if Instant::now() < self.at {
+        if self.at.is_none_or(|at| Instant::now() < at) {
             return Ok(());
         }
         let seconds = self.seconds;
@@ -141,12 +137,7 @@ fn wait(
 }
 
 /// Says what an ended child means.
-fn interpret(
-    output: &[u8],
-    status: ExitStatus,
-    complaint: &[u8],
-    reader: &PdfReader,
-) -> Result<Extraction, ReadError> {
+fn interpret(output: &[u8], status: ExitStatus, complaint: &[u8], reader: &PdfReader) -> Result<Extraction, ReadError> {
     if status.success() {
         let record = serde_json::from_slice(output).map_err(|error| PdfError::Crashed {
             how: format!("its answer is not readable: {error}"),

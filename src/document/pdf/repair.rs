@@ -40,7 +40,9 @@ pub(super) fn rebuild(bytes: &[u8]) -> Option<Vec<u8>> {
 
 fn find(bytes: &[u8], what: &[u8], from: usize) -> Option<usize> {
     let rest = bytes.get(from..)?;
-    rest.windows(what.len()).position(|window| window == what).map(|at| from + at)
+    rest.windows(what.len())
+        .position(|window| window == what)
+        .map(|at| from + at)
 }
 
 /// Reads `12 0 ` before `obj`, and where it begins.
@@ -68,7 +70,9 @@ fn is_catalog(object: &[u8]) -> bool {
     let head = &object[..object.len().min(2048)];
     let end = find(head, b"endobj", 0).unwrap_or(head.len());
     let head = &head[..end];
-    let Some(at) = find(head, b"/Catalog", 0) else { return false };
+    let Some(at) = find(head, b"/Catalog", 0) else {
+        return false;
+    };
     find(&head[..at], b"/Type", 0).is_some()
 }
 

@@ -20,7 +20,11 @@ pub(super) fn normalized(text: &str) -> String {
 
 /// Adds a line to a paragraph: a word cut by a hyphen is joined, lines of Chinese and Japanese meet without a space.
 pub(super) fn join(paragraph: &mut String, line: &str) {
-    let line: String = line.chars().enumerate().filter_map(|(at, c)| keep_inside(at, c, line)).collect();
+    let line: String = line
+        .chars()
+        .enumerate()
+        .filter_map(|(at, c)| keep_inside(at, c, line))
+        .collect();
     if paragraph.is_empty() {
         paragraph.push_str(&line);
         return;
@@ -53,7 +57,9 @@ fn is_ideographic(c: char) -> bool {
 
 /// Whether a line ends like a sentence.
 pub(super) fn ends_sentence(line: &str) -> bool {
-    let bare = line.trim_end().trim_end_matches(['"', '\'', ')', ']', '\u{201d}', '\u{2019}', '\u{bb}']);
+    let bare = line
+        .trim_end()
+        .trim_end_matches(['"', '\'', ')', ']', '\u{201d}', '\u{2019}', '\u{bb}']);
     bare.ends_with(['.', '!', '?', ':', '\u{2026}', '\u{3002}', '\u{ff01}', '\u{ff1f}'])
 }
 
