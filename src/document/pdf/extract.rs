@@ -31,7 +31,7 @@ pub(super) fn extract(bytes: &[u8]) -> Result<Extraction, Failure> {
         (_, Some(Err(Failure::Encrypted))) => Err(Failure::Encrypted),
         (Err(Failure::Damaged(_)), Some(Ok(extraction))) => Ok(extraction),
         // Some encryptions hide the tree of pages itself.
-        (Err(Failure::Damaged(_)), _) if bytes.windows(9).any(|window| window == b"/Encrypt ") => {
+        (Err(Failure::Damaged(_)), _) if bytes.windows(8).any(|window| window == b"/Encrypt") => {
             Err(Failure::Encrypted)
         }
         (first, _) => first,

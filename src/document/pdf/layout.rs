@@ -75,11 +75,15 @@ struct Line {
     size: f64,
 }
 
+/// Position and character of a glyph.
+type Place = (f64, f64, char);
+
 /// A page while its glyphs come in.
 #[derive(Default)]
 pub(super) struct PageBuilder {
     lines: Vec<Line>,
-    seen: HashMap<(i64, i64), Vec<(f64, f64, char)>>,
+    /// Where glyphs were drawn, by cells of the page.
+    seen: HashMap<(i64, i64), Vec<Place>>,
 }
 
 impl PageBuilder {

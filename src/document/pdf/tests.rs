@@ -9,8 +9,8 @@ fn pdf(objects: &[String]) -> Vec<u8> {
     let mut out = "%PDF-1.4\n".to_owned();
     let mut table = format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1);
     for (object, number) in objects.iter().zip(1..) {
-        table.push_str(&format!("{:010} 00000 n \n", out.len()));
-        out.push_str(&format!("{number} 0 obj\n{object}\nendobj\n"));
+        table = table + &format!("{:010} 00000 n \n", out.len());
+        out = out + &format!("{number} 0 obj\n{object}\nendobj\n");
     }
     let start = out.len();
     let trailer = format!(
@@ -22,9 +22,10 @@ fn pdf(objects: &[String]) -> Vec<u8> {
 
 /// A PDF with a page for each content stream.
 fn pages(contents: &[&str]) -> Vec<u8> {
-    let kids: String = (0..contents.len())
-        .map(|page| format!("{} 0 R ", 4 + page * 2))
+    let kids: Vec<String> = (0..contents.len())
+        .map(|page| format!("{} 0 R", 4 + page * 2))
         .collect();
+    let kids = kids.join(" ");
     let mut objects = vec![
         "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
         format!("<< /Type /Pages /Kids [ {kids}] /Count {} >>", contents.len()),
@@ -248,7 +249,7 @@ mod children {
     fn cancelling_kills_the_child() {
         let cancel = Cancel::new();
         cancel.cancel();
-        let outcome = outcome("exec sleep 60", Duration::from_secs(60), &cancel);
+        let outcome = outcome("exec sleep 60", Duration::from_mins(1), &cancel);
         assert!(matches!(outcome, Err(ReadError::Stopped(_))), "{outcome:?}");
     }
 
