@@ -45,8 +45,8 @@ impl Fixture {
 
 fn query(search_type: SearchType, limit: usize) -> Query {
     Query {
-        search_type,
         limit,
+        search_type,
         ..Query::new("red fox")
     }
 }
