@@ -1,3 +1,5 @@
+//! Tests of analyzer.
+
 use super::*;
 
 fn asked(language: &str, text: &str) -> Vec<String> {

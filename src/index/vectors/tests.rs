@@ -1,3 +1,5 @@
+//! Tests of vectors.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Tests of search.
+
 use tempfile::TempDir;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of convert.
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 

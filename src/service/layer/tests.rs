@@ -1,3 +1,5 @@
+//! Tests of layer.
+
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
