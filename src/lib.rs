@@ -11,41 +11,41 @@
 /// 0. Cancellation and the gate before the cores.
 pub mod worker;
 
-/// 0. Bytes to [`document::Document`].
+/// 1. Bytes to [`document::Document`].
 pub mod document;
 
-/// 1. Document to [`chunk::Chunk`]s.
+/// 2. Document to [`chunk::Chunk`]s.
 pub mod chunk;
 
-/// 1. Text to [`embed::Embedding`].
+/// 2. Text to [`embed::Embedding`].
 pub mod embed;
 
-/// 1. The catalog of models and their files.
+/// 2. The catalog of models and their files.
 pub mod models;
 
-/// 2. Terms and vectors.
+/// 3. Terms and vectors.
 pub mod index;
 
-/// 3. What is durable, and which epoch is current.
+/// 4. What is durable, and which epoch is current.
 pub mod store;
 
-/// 4. Documents to a committed epoch.
+/// 5. Documents to a committed epoch.
 pub mod ingest;
 
-/// 4. Query to hits.
+/// 5. Query to hits.
 pub mod retrieve;
 
-/// 5. Hits to an answer.
+/// 6. Hits to an answer.
 pub mod generate;
 
-/// 6. The border: what callers can ask for.
+/// 7. The border: what callers can ask for.
 pub mod knowledge_base;
 
-/// 7. gRPC.
+/// 8. gRPC.
 pub mod service;
 
-/// 8. Configuration.
+/// 9. Configuration.
 pub mod config;
 
-/// 9. The command line.
+/// 10. The command line.
 pub mod cli;

@@ -40,7 +40,8 @@ fn ends_sentence(piece: &str, next: &str) -> bool {
     if bare.is_empty() {
         return false;
     }
-    if space.matches('\n').count() > 1 {
+    // The second line end of a blank line is a sentence of its own to Unicode.
+    if space.matches('\n').count() > 1 || (space.contains('\n') && next.trim().is_empty()) {
         return true;
     }
     let inner = bare.trim_end_matches(['"', '\'', ')', ']', '}', '*', '_', '\u{201d}', '\u{2019}', '\u{bb}']);

@@ -31,22 +31,17 @@ impl Budget<'_> {
 
     /// The size of a text if it is at most `tokens`.
     pub(super) fn within(&self, text: &str, tokens: usize) -> Option<usize> {
-        if text.len() > self.window_bytes(tokens) {
+        if text.len() > window_bytes(tokens) {
             return None;
         }
         let size = self.size(text);
         (size <= tokens).then_some(size)
     }
 
-    /// Most bytes of a text of so many tokens.
-    pub(super) fn window_bytes(&self, tokens: usize) -> usize {
-        tokens.saturating_mul(MAX_BYTES_PER_TOKEN)
-    }
-
     /// Returns how much of the start of a text fits into `tokens`: whole words, failing that characters, and at least
     /// one character. The end and the size of that part, without white space at its end, are returned.
     pub(super) fn prefix(&self, text: &str, tokens: usize) -> (usize, usize) {
-        let window = floor(text, self.window_bytes(tokens));
+        let window = floor(text, window_bytes(tokens));
         let is_cut = window.len() < text.len();
         for ends in [boundary::words, boundary::graphemes, boundary::chars] {
             let mut ends = ends(window);
@@ -102,7 +97,7 @@ impl Budget<'_> {
         if tokens == 0 {
             return None;
         }
-        let window = ceil(text, text.len().saturating_sub(self.window_bytes(tokens)));
+        let window = ceil(text, text.len().saturating_sub(window_bytes(tokens)));
         let tail = &text[window..];
         // What stands first may be cut by the window, or be the whole text.
         let mut found = None;
@@ -126,6 +121,11 @@ impl Budget<'_> {
         let start = window + start + blank;
         (start < text.len()).then_some(start)
     }
+}
+
+/// Most bytes of a text of so many tokens.
+fn window_bytes(tokens: usize) -> usize {
+    tokens.saturating_mul(MAX_BYTES_PER_TOKEN)
 }
 
 /// The longest start of a text of at most `bytes`.

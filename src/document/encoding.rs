@@ -65,10 +65,7 @@ fn finish(text: &str) -> Result<String, ReadError> {
     if controls * 100 > sample().count() * CONTROLS_PER_HUNDRED {
         return Err(binary());
     }
-    Ok(match text.contains('\0') {
-        true => text.replace('\0', "\u{fffd}"),
-        false => text.to_owned(),
-    })
+    Ok(text.replace('\0', "\u{fffd}"))
 }
 
 fn binary() -> ReadError {
@@ -78,10 +75,10 @@ fn binary() -> ReadError {
 fn refuse_binary(bytes: &[u8]) -> Result<(), ReadError> {
     let sample = &bytes[..bytes.len().min(SAMPLE_BYTES)];
     let controls = sample.iter().filter(|byte| is_odd_control(u32::from(**byte))).count();
-    match controls * 100 > sample.len() * CONTROLS_PER_HUNDRED {
-        true => Err(binary()),
-        false => Ok(()),
+    if controls * 100 > sample.len() * CONTROLS_PER_HUNDRED {
+        return Err(binary());
     }
+    Ok(())
 }
 
 /// Control characters that texts do not use; backspace and escape stay, manual pages and Japanese mail have them.
@@ -119,7 +116,7 @@ fn declared_in_html(bytes: &[u8]) -> Option<&'static Encoding> {
             .trim_start()
             .trim_start_matches(['"', '\'']);
         let end = value.find(|c: char| !(c.is_ascii_alphanumeric() || "-_:.".contains(c)));
-        Encoding::for_label(value[..end.unwrap_or(value.len())].as_bytes())
+        Encoding::for_label(&value.as_bytes()[..end.unwrap_or(value.len())])
     };
     let tag = |open: &str| {
         head.match_indices(open)
@@ -130,10 +127,8 @@ fn declared_in_html(bytes: &[u8]) -> Option<&'static Encoding> {
     let in_meta = tag("<meta").into_iter().find_map(|meta| label(meta, "charset"));
     let encoding = in_meta.or_else(|| tag("<?xml").into_iter().find_map(|xml| label(xml, "encoding")))?;
     // A declaration that can be read as ASCII cannot itself be in UTF-16.
-    Some(match encoding == UTF_16LE || encoding == UTF_16BE {
-        true => UTF_8,
-        false => encoding,
-    })
+    let is_wide = encoding == UTF_16LE || encoding == UTF_16BE;
+    Some(if is_wide { UTF_8 } else { encoding })
 }
 
 /// Whether the bytes are UTF-8 but for a few places, like a file cut within a character.

@@ -171,9 +171,10 @@ pub fn read(bytes: &[u8], hints: &Hints, pdf: &PdfReader, cancel: &Cancel) -> Re
     if text.chars().all(char::is_whitespace) {
         return Err(ReadError::Empty { bytes: bytes.len() });
     }
-    let format = match recognised.sniff_text {
-        true => format::of_text(&text),
-        false => recognised.format,
+    let format = if recognised.sniff_text {
+        format::of_text(&text)
+    } else {
+        recognised.format
     };
     let document = match format {
         Format::Html => html::read(&text),

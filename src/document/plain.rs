@@ -43,10 +43,9 @@ fn blank_line(text: &str) -> Option<usize> {
     for (at, byte) in text.bytes().enumerate() {
         match byte {
             b'\x0C' => return Some(at),
-            b'\n' if line_is_blank => return Some(at),
             // A lone carriage return ends a line too; of a pair, the line feed counts.
             b'\r' if text.as_bytes().get(at + 1) == Some(&b'\n') => {}
-            b'\r' if line_is_blank => return Some(at),
+            b'\n' | b'\r' if line_is_blank => return Some(at),
             b'\n' | b'\r' => line_is_blank = true,
             b' ' | b'\t' => {}
             _ => line_is_blank = false,

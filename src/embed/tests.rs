@@ -1,3 +1,5 @@
+//! Tests of embed.
+
 use proptest::prelude::*;
 
 use super::batch::plan;

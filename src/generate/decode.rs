@@ -52,7 +52,7 @@ pub(super) fn decode(
         }
         // Whether to go on after a sentence is for the model alone.
         if !is_after_sentence {
-            grounding.apply(tokens.last().copied(), &mut logits);
+            grounding.apply(&tokens, &mut logits);
         }
         let Some(token) = sampler.sample(&logits) else {
             return Err(Error::Inference("the model's logits are not numbers".into()));

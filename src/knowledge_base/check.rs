@@ -11,6 +11,8 @@ use crate::chunk::ChunkConfig;
 
 /// Smallest chunk size in tokens.
 const MIN_CHUNK_TOKENS: usize = 16;
+/// Largest chunk size in tokens, whatever the model reads.
+const MAX_CHUNK_TOKENS: usize = 8_192;
 /// Longest key of a tag in bytes.
 const MAX_TAG_KEY_BYTES: usize = 128;
 /// Longest value of a tag in bytes.
@@ -87,10 +89,11 @@ pub(super) fn chunking(chunking: ChunkConfig, model_tokens: usize) -> Result<(),
         return Ok(());
     };
     let field = "chunking_configuration.fixed_size_chunking_configuration";
-    if !(MIN_CHUNK_TOKENS..=model_tokens).contains(&max_tokens) {
+    let largest = model_tokens.min(MAX_CHUNK_TOKENS);
+    if !(MIN_CHUNK_TOKENS..=largest).contains(&max_tokens) {
         return Err(Error::invalid(
             format!("{field}.max_tokens"),
-            format!("is {MIN_CHUNK_TOKENS} to {model_tokens} for this embedding model, this one is {max_tokens}"),
+            format!("is {MIN_CHUNK_TOKENS} to {largest} for this embedding model, this one is {max_tokens}"),
         ));
     }
     if overlap_tokens * 2 >= max_tokens {

@@ -1,3 +1,5 @@
+//! Tests of models.
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

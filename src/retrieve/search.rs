@@ -99,12 +99,14 @@ fn hybrid(
     Ok(fusion::fuse(&both.collect::<Vec<_>>(), query.dense_weight))
 }
 
-type Union = BTreeMap<ChunkId, (Option<Listed>, Option<Listed>)>;
+/// Scores in the keyword leg and in the dense leg, as far as they are known.
+type Scores = (Option<Listed>, Option<Listed>);
+type Union = BTreeMap<ChunkId, Scores>;
 
 /// Gives a score in one leg to every candidate that the leg did not list.
 fn complete(
     union: &mut Union,
-    leg: fn(&mut (Option<Listed>, Option<Listed>)) -> &mut Option<Listed>,
+    leg: fn(&mut Scores) -> &mut Option<Listed>,
     score: impl FnOnce(&[ChunkId]) -> Result<Vec<f32>, Error>,
 ) -> Result<(), Error> {
     let missing: Vec<_> = union

@@ -191,7 +191,7 @@ where
     let (call, message) = Call::open(request);
     let cancel = Cancel::with_deadline(call.deadline);
     let guard = CancelOnDrop(cancel.clone());
-    let (sender, replies) = mpsc::channel(flow.capacity);
+    let (sender, waiting) = mpsc::channel(flow.capacity);
     let halt = call.halt(flow.at_shutdown);
     let outlet = Outlet {
         sender,
@@ -204,7 +204,7 @@ where
     let context = Arc::clone(context);
     let job = call.spawn(move || work(&context, message, &cancel, &outlet));
     tonic::Response::new(Replies {
-        replies,
+        waiting,
         job,
         halt: Box::pin(halt.cancelled_owned()),
         is_halted: false,
@@ -290,7 +290,7 @@ pub(super) enum Waited<T> {
 /// The stream that a client reads. Dropping it cancels the work.
 #[derive(Debug)]
 pub(super) struct Replies<T> {
-    replies: mpsc::Receiver<T>,
+    waiting: mpsc::Receiver<T>,
     job: JoinHandle<Result<T, Error>>,
     halt: Pin<Box<WaitForCancellationFutureOwned>>,
     is_halted: bool,
@@ -310,7 +310,7 @@ impl<T> Stream for Replies<T> {
         if self.is_finished {
             return Poll::Ready(None);
         }
-        match self.replies.poll_recv(cx) {
+        match self.waiting.poll_recv(cx) {
             Poll::Ready(Some(reply)) => return Poll::Ready(Some(Ok(reply))),
             Poll::Ready(None) => {
                 // The work dropped its outlet; a panic shows in the handle.

@@ -19,8 +19,8 @@ const KNOWLEDGE_BASE: &str = "knowledge_base_id";
 /// Outcomes that may wait for the client. Enough that a client which first sends some thousand documents and only then
 /// begins to read is not stopped in between: an outcome takes about 100 bytes.
 const WAITING_OUTCOMES: usize = 8_192;
-/// How long a stream without a deadline may wait for its next message before it looks again.
-const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+/// How long a stream without a deadline may take to name its knowledge base.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// The service over the facade.
 #[derive(Debug)]

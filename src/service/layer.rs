@@ -152,33 +152,29 @@ where
 {
     let caught = std::future::poll_fn(|cx| {
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(cx)));
-        match polled {
-            Ok(polled) => polled.map(|Ok(response)| response),
-            Err(_) => {
-                let error = Error::new(ErrorKind::Internal, "PANICKED", "the server failed on this call");
-                Poll::Ready(call.refuse(error).into_http())
-            }
+        if let Ok(polled) = polled {
+            return polled.map(|Ok(response)| response);
         }
+        let error = Error::new(ErrorKind::Internal, "PANICKED", "the server failed on this call");
+        Poll::Ready(call.refuse(error).into_http())
     });
     let response = match call.deadline {
         None => caught.await,
-        Some(deadline) => match tokio::time::timeout_at(deadline.into(), caught).await {
-            Ok(response) => response,
-            Err(_) => call.refuse(Stopped::DeadlineExceeded.into()).into_http(),
-        },
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), caught)
+            .await
+            .unwrap_or_else(|_| call.refuse(Stopped::DeadlineExceeded.into()).into_http()),
     };
     name_limit(response, call)
 }
 
-/// The codec says OUT_OF_RANGE of a message over the limit, and nothing else here does.
+/// The codec says `OUT_OF_RANGE` of a message over the limit, and nothing else here does.
 /// To clients it is a limit like the others.
 fn name_limit(response: http::Response<Body>, call: &Call) -> http::Response<Body> {
-    match Status::from_header_map(response.headers()) {
-        Some(status) if status.code() == Code::OutOfRange => {
-            call.refuse(message_too_large(status.message())).into_http()
-        }
-        _ => response,
+    let too_large = Status::from_header_map(response.headers()).filter(|status| status.code() == Code::OutOfRange);
+    if let Some(status) = too_large {
+        return call.refuse(message_too_large(status.message())).into_http();
     }
+    response
 }
 
 /// Returns the error of a message over the limit; it names no time to try again, because the same message never fits.
@@ -208,8 +204,8 @@ fn timeout(value: &HeaderValue) -> Option<Duration> {
     }
     let count: u64 = digits.parse().ok()?;
     match unit {
-        "H" => Some(Duration::from_secs(count * 3_600)),
-        "M" => Some(Duration::from_secs(count * 60)),
+        "H" => Some(Duration::from_hours(count)),
+        "M" => Some(Duration::from_mins(count)),
         "S" => Some(Duration::from_secs(count)),
         "m" => Some(Duration::from_millis(count)),
         "u" => Some(Duration::from_micros(count)),

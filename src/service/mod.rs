@@ -59,8 +59,8 @@ impl Default for ServiceConfig {
             grace_period: Duration::from_secs(20),
             keepalive_interval: Some(Duration::from_secs(30)),
             keepalive_timeout: Duration::from_secs(20),
-            default_deadline: Some(Duration::from_secs(300)),
-            stall_timeout: Duration::from_secs(60),
+            default_deadline: Some(Duration::from_mins(5)),
+            stall_timeout: Duration::from_mins(1),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The server: its services, its connections, its end.
 //!
 //! Comes in: the facade and a listener, or a pipe in the process. Goes out: nothing, until shutdown is asked for.
-//! The end has one order: health says NOT_SERVING; no new connections or calls, answers are cut short; ingestion reaches
+//! The end has one order: health says `NOT_SERVING`; no new connections or calls, answers are cut short; ingestion reaches
 //! its commit and all responses go out; what is left after the grace period is cut.
 
 use std::convert::Infallible;

@@ -75,8 +75,7 @@ pub(crate) fn encoder(precision: Option<&str>) -> InstalledEncoder {
     let catalog = match precision {
         None => Catalog::built_in().expect("the catalog is whole"),
         Some(precision) => {
-            let built_in = include_str!("../../src/models/catalog/catalog.toml");
-            let changed = built_in.replace("precision = \"int8\"", &format!("precision = \"{precision}\""));
+            let changed = format!("[models.{}]\nprecision = \"{precision}\"\n", handbook::EMBEDDING_MODEL);
             let file = tempfile::Builder::new()
                 .suffix(".toml")
                 .tempfile()
@@ -150,7 +149,13 @@ impl Raw {
             ..tokenizers::TruncationParams::default()
         };
         tokenizer.with_truncation(Some(truncation)).expect("a truncation");
-        let session = Session::builder()
+        // The library is loaded already: this names the same one again.
+        let library = std::fs::canonicalize(&encoder.runtime_library).expect("the library is there");
+        let environment = ort::init_from(library)
+            .expect("the library loads")
+            .build()
+            .expect("an environment");
+        let session = Session::builder(&environment)
             .and_then(|builder| Ok(builder.with_optimization_level(GraphOptimizationLevel::Level3)?))
             .and_then(|builder| Ok(builder.with_intra_threads(threads)?))
             .and_then(|mut builder| builder.commit_from_file(&encoder.onnx))

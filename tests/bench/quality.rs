@@ -20,9 +20,8 @@ pub(crate) fn run(directory: &Path) {
     let home = tempfile::tempdir().expect("a temporary directory");
     let mut settings = handbook::settings(home.path());
     if let Some(precision) = &precision {
-        let built_in = include_str!("../../src/models/catalog/catalog.toml");
         let catalog = home.path().join("catalog.toml");
-        let changed = built_in.replace("precision = \"int8\"", &format!("precision = \"{precision}\""));
+        let changed = format!("[models.{}]\nprecision = \"{precision}\"\n", handbook::EMBEDDING_MODEL);
         std::fs::write(&catalog, changed).expect("it can be written");
         settings.model_catalog = Some(catalog);
         crate::embed::encoder(Some(precision));

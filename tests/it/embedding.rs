@@ -1,7 +1,6 @@
 //! Real encoders, fetched by the program's own code: the graphs that it writes compute what the model's reference
 //! implementation computes. The files are kept in `GROUNDWORK_MODELS`, or in the platform's cache directory.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
@@ -12,25 +11,16 @@ use groundwork::models::{Catalog, InstalledEncoder, InstalledModel, ModelStore};
 use groundwork::worker::{Cancel, ComputeGate};
 use tokenizers::Tokenizer;
 
-const MODEL: &str = "all-minilm-l6-v2";
+use crate::support::models;
 
-/// Returns where the tests keep model files.
-fn models_directory() -> PathBuf {
-    std::env::var_os("GROUNDWORK_MODELS").map_or_else(
-        || {
-            let directories = directories::ProjectDirs::from("", "", "groundwork").expect("there is a home directory");
-            directories.cache_dir().join("models")
-        },
-        PathBuf::from,
-    )
-}
+const MODEL: &str = "all-minilm-l6-v2";
 
 fn store(precision: &str) -> ModelStore {
     let own = tempfile::NamedTempFile::new().expect("a temporary file can be made");
     let text = format!("[models.{MODEL}]\nprecision = \"{precision}\"\n");
     std::fs::write(own.path(), text).expect("it can be written");
     let catalog = Catalog::with_user_file(own.path()).expect("it is sound");
-    ModelStore::open(catalog, models_directory(), Vec::new()).expect("the store opens")
+    ModelStore::open(catalog, models::directory(), Vec::new()).expect("the store opens")
 }
 
 fn encoder(precision: &str) -> InstalledEncoder {

@@ -10,6 +10,7 @@ mod grounded_answers;
 mod grpcurl_session;
 mod ingest;
 mod knowledge_bases;
+mod language_model;
 mod pdf_isolation;
 mod replace_and_delete;
 mod service;

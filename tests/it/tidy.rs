@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 /// Rank of each module; a module may use only modules of lower rank, and itself.
 const RANKS: &[(&str, u32)] = &[
     ("worker", 0),
-    ("document", 0),
-    ("chunk", 1),
-    ("embed", 1),
-    ("models", 1),
-    ("index", 2),
-    ("store", 3),
-    ("ingest", 4),
-    ("retrieve", 4),
-    ("generate", 5),
-    ("knowledge_base", 6),
-    ("service", 7),
-    ("config", 8),
-    ("cli", 9),
+    ("document", 1),
+    ("chunk", 2),
+    ("embed", 2),
+    ("models", 2),
+    ("index", 3),
+    ("store", 4),
+    ("ingest", 5),
+    ("retrieve", 5),
+    ("generate", 6),
+    ("knowledge_base", 7),
+    ("service", 8),
+    ("config", 9),
+    ("cli", 10),
 ];
 
 /// Third-party engines, each with the places that may name it.

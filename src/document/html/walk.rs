@@ -32,7 +32,6 @@ impl Scope {
 /// Extracts the text under a node. Walks along the tree's own links, so depth costs no stack.
 pub(super) fn extract(root: NodeRef<'_, Node>, scope: Scope, outline: &Outline) -> Page {
     let mut walk = Walk {
-        scope,
         writer: Writer::default(),
         articles: usize::from(scope == Scope::Main),
         heading: None,
@@ -74,7 +73,6 @@ pub(super) fn extract(root: NodeRef<'_, Node>, scope: Scope, outline: &Outline) 
 }
 
 struct Walk {
-    scope: Scope,
     writer: Writer,
     /// How many articles and the like are open.
     articles: usize,
@@ -120,11 +118,7 @@ impl Walk {
         match name {
             "br" if self.preformatted > 0 => self.writer.verbatim("\n"),
             // A second break in a row is how old pages part paragraphs.
-            "br" => {
-                if self.writer.end_line() && self.items == 0 && self.heading.is_none() {
-                    self.end_block();
-                }
-            }
+            "br" => self.line_break(),
             "pre" | "listing" | "xmp" | "plaintext" => {
                 if self.preformatted == 0 {
                     self.end_block();
@@ -198,6 +192,12 @@ impl Walk {
         }
     }
 
+    fn line_break(&mut self) {
+        if self.writer.end_line() && self.items == 0 && self.heading.is_none() {
+            self.end_block();
+        }
+    }
+
     fn open_item(&mut self) {
         if self.items == 0 {
             self.end_block();
@@ -215,10 +215,6 @@ impl Walk {
             _ => "- ".to_owned(),
         };
         self.writer.begin_item(format!("{}{bullet}", "  ".repeat(depth)));
-        debug_assert!(
-            self.scope != Scope::Main || self.articles > 0,
-            "a main element counts as an article"
-        );
     }
 }
 

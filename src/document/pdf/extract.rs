@@ -18,15 +18,33 @@ pub(super) enum Failure {
     Damaged(String),
 }
 
-/// Extracts the text of all pages. A page that fails keeps what was read of it; only when every page fails, the
-/// document does.
+/// Extracts the text of all pages. A file without any is tried once more with a new table of objects, because a wrong
+/// one hides pages and their contents.
 pub(super) fn extract(bytes: &[u8]) -> Result<Extraction, Failure> {
-    let document = open(bytes)?;
+    let first = load(bytes).and_then(|document| read_pages(&document));
+    if matches!(&first, Ok(extraction) if !extraction.is_empty()) || matches!(&first, Err(Failure::Encrypted)) {
+        return first;
+    }
+    let mended = repair::rebuild(bytes).map(|mended| load(&mended).and_then(|document| read_pages(&document)));
+    match (first, mended) {
+        (_, Some(Ok(extraction))) if !extraction.is_empty() => Ok(extraction),
+        (_, Some(Err(Failure::Encrypted))) => Err(Failure::Encrypted),
+        (Err(Failure::Damaged(_)), Some(Ok(extraction))) => Ok(extraction),
+        // Some encryptions hide the tree of pages itself.
+        (Err(Failure::Damaged(_)), _) if bytes.windows(8).any(|window| window == b"/Encrypt") => {
+            Err(Failure::Encrypted)
+        }
+        (first, _) => first,
+    }
+}
+
+/// Reads page after page. A page that fails keeps what was read of it; only when every page fails, the document does.
+fn read_pages(document: &Document) -> Result<Extraction, Failure> {
     let mut pages = Vec::new();
     let mut failure = None;
     for number in document.get_pages().keys() {
         let mut output = Output::default();
-        let result = catch_unwind(AssertUnwindSafe(|| output_doc_page(&document, &mut output, *number)));
+        let result = catch_unwind(AssertUnwindSafe(|| output_doc_page(document, &mut output, *number)));
         match result {
             Ok(Ok(())) => {}
             Ok(Err(error)) => failure = Some(error.to_string()),
@@ -39,7 +57,7 @@ pub(super) fn extract(bytes: &[u8]) -> Result<Extraction, Failure> {
     }
     match failure {
         Some(reason) if pages.iter().all(PageBuilder::is_empty) => Err(Failure::Damaged(reason)),
-        _ => Ok(assemble(title(&document), pages)),
+        _ => Ok(assemble(title(document), pages)),
     }
 }
 
@@ -51,21 +69,6 @@ pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
         .and_then(|message| message.lines().next())
         .unwrap_or("no reason given");
     line.chars().take(200).collect()
-}
-
-/// Opens a document, mending its table of objects when that is what is broken.
-fn open(bytes: &[u8]) -> Result<Document, Failure> {
-    let first = match load(bytes) {
-        Ok(document) if !document.get_pages().is_empty() => return Ok(document),
-        Err(Failure::Encrypted) => return Err(Failure::Encrypted),
-        Ok(_) => Failure::Damaged("it has no pages".to_owned()),
-        Err(failure) => failure,
-    };
-    match repair::rebuild(bytes).map(|mended| load(&mended)) {
-        Some(Ok(document)) => Ok(document),
-        Some(Err(Failure::Encrypted)) => Err(Failure::Encrypted),
-        _ => Err(first),
-    }
 }
 
 fn load(bytes: &[u8]) -> Result<Document, Failure> {
@@ -127,15 +130,16 @@ impl OutputDev for Output {
     ) -> Result<(), OutputError> {
         let scale = (matrix.m11 * matrix.m22 - matrix.m12 * matrix.m21).abs().sqrt();
         let along = matrix.m11.hypot(matrix.m12);
-        let (dx, dy) = match along > 0.0 {
-            true => (matrix.m11 / along, matrix.m12 / along),
-            false => (1.0, 0.0),
+        let direction = if along > 0.0 {
+            (matrix.m11 / along, matrix.m12 / along)
+        } else {
+            (1.0, 0.0)
         };
         self.page.glyph(&Glyph {
             text,
             x: matrix.m31,
             y: matrix.m32,
-            direction: (dx, dy),
+            direction,
             size: (scale * font_size).abs(),
             advance: width * font_size * along,
             begins_word: std::mem::take(&mut self.begins_word),

@@ -29,6 +29,13 @@ pub(super) struct Extraction {
     pub(super) pages: Vec<Page>,
 }
 
+impl Extraction {
+    /// Whether no page has text.
+    pub(super) fn is_empty(&self) -> bool {
+        self.pages.iter().all(|page| page.paragraphs.is_empty())
+    }
+}
+
 /// A glyph: lengths in points, y grows upward.
 pub(super) struct Glyph<'a> {
     pub(super) text: &'a str,
@@ -68,11 +75,15 @@ struct Line {
     size: f64,
 }
 
+/// Position and character of a glyph.
+type Place = (f64, f64, char);
+
 /// A page while its glyphs come in.
 #[derive(Default)]
 pub(super) struct PageBuilder {
     lines: Vec<Line>,
-    seen: HashMap<(i64, i64), Vec<(f64, f64, char)>>,
+    /// Where glyphs were drawn, by cells of the page.
+    seen: HashMap<(i64, i64), Vec<Place>>,
 }
 
 impl PageBuilder {

@@ -23,7 +23,7 @@ use crate::worker::Cancel;
 use layout::{Extraction, Paragraph};
 
 /// Default of [`PdfReader::timeout`].
-pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(1);
 /// Default of [`PdfReader::max_memory_bytes`]: 1.5 GiB.
 pub const DEFAULT_MAX_MEMORY_BYTES: u64 = 1_536 * 1024 * 1024;
 

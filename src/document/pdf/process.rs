@@ -62,7 +62,7 @@ fn start(program: &Path, reader: &PdfReader) -> Result<Running, PdfError> {
     Command::new(program)
         .arg(CHILD_COMMAND)
         .arg(reader.max_memory_bytes.to_string())
-        .arg((reader.timeout.as_secs() + 1).to_string())
+        .arg(reader.timeout.as_secs().saturating_add(1).to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -82,21 +82,22 @@ fn read_bounded(mut pipe: impl Read, limit: u64) -> Vec<u8> {
 }
 
 struct Deadline {
-    at: Instant,
+    /// Nothing when it is beyond what the clock can say.
+    at: Option<Instant>,
     seconds: u64,
 }
 
 impl Deadline {
     fn new(reader: &PdfReader) -> Self {
         Self {
-            at: Instant::now() + reader.timeout,
+            at: Instant::now().checked_add(reader.timeout),
             seconds: reader.timeout.as_secs(),
         }
     }
 
     fn check(&self, cancel: &Cancel) -> Result<(), ReadError> {
         cancel.check()?;
-        if Instant::now() < self.at {
+        if self.at.is_none_or(|at| Instant::now() < at) {
             return Ok(());
         }
         let seconds = self.seconds;

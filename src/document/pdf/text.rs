@@ -32,12 +32,10 @@ pub(super) fn join(paragraph: &mut String, line: &str) {
     let mut before = paragraph.chars().rev();
     let (last, second_last) = (before.next(), before.next());
     let next = line.chars().next();
-    if last == Some('\u{ad}') {
-        paragraph.pop();
-    } else if matches!(last, Some('-' | '\u{2010}'))
+    let is_hyphenated = matches!(last, Some('-' | '\u{2010}'))
         && second_last.is_some_and(char::is_lowercase)
-        && next.is_some_and(char::is_lowercase)
-    {
+        && next.is_some_and(char::is_lowercase);
+    if last == Some('\u{ad}') || is_hyphenated {
         paragraph.pop();
     } else if !(last.is_some_and(is_ideographic) && next.is_some_and(is_ideographic)) {
         paragraph.push(' ');

@@ -1,3 +1,5 @@
+//! Tests of answer.
+
 use super::*;
 use crate::generate::fixture::hit;
 use crate::generate::scripted::ScriptedModel;

@@ -1,3 +1,5 @@
+//! Tests of attribution.
+
 use super::*;
 use crate::generate::fixture::references;
 

@@ -1,3 +1,5 @@
+//! Tests of citation.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of context.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of prompt.
+
 use super::*;
 use crate::generate::fixture::hit;
 use crate::generate::scripted::ScriptedModel;

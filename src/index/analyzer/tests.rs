@@ -1,3 +1,5 @@
+//! Tests of analyzer.
+
 use super::*;
 
 fn asked(language: &str, text: &str) -> Vec<String> {
@@ -78,7 +80,8 @@ fn long_terms_are_left_out() {
 
 #[test]
 fn repeated_terms_are_counted_and_bounded() {
-    let query = (0..3_000).map(|i| format!("w{i} w0 ")).collect::<String>();
+    let words: Vec<_> = (0..3_000).map(|i| format!("w{i} w0")).collect();
+    let query = words.join(" ");
     let terms = Analyzer::new(Language::default()).query_terms(&query);
     assert_eq!(terms.len(), MAX_QUERY_TERMS);
     assert_eq!(terms[0], ("w0".to_owned(), 3_001));

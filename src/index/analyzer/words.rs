@@ -23,16 +23,16 @@ pub(super) enum WordsFor {
 /// Cuts text into words.
 #[derive(Debug, Clone)]
 pub(super) struct Words {
-    words_for: WordsFor,
+    purpose: WordsFor,
     // In English `don't` is one word; in French `l'avion` is two.
     joins_at_apostrophe: bool,
     dotless_i: bool,
 }
 
 impl Words {
-    pub(super) fn new(language: &str, words_for: WordsFor) -> Self {
+    pub(super) fn new(language: &str, purpose: WordsFor) -> Self {
         Self {
-            words_for,
+            purpose,
             joins_at_apostrophe: language == "en",
             dotless_i: language == "tr",
         }
@@ -69,7 +69,7 @@ impl Words {
     fn push_pairs(&self, starts: &[usize], end: usize, bounds: &mut Vec<Range<usize>>) {
         let end_of = |at: usize| starts.get(at).copied().unwrap_or(end);
         for (at, &start) in starts.iter().enumerate() {
-            if self.words_for == WordsFor::Indexing || starts.len() == 1 {
+            if self.purpose == WordsFor::Indexing || starts.len() == 1 {
                 bounds.push(start..end_of(at + 1));
             }
             if at + 1 < starts.len() {

@@ -10,8 +10,9 @@ pub(super) const SCHEMA_VERSION: u32 = 1;
 /// Name under which the analyzer is registered; its language is not part of it, because the payload names that.
 pub(super) const ANALYZER_NAME: &str = "groundwork";
 
-/// Weight of a term in title and headings beside the weight 1 of the same term in the text.
-const HEADING_WEIGHT: f32 = 0.5;
+/// Weight of a term in title and headings beside the weight 1 of the same term in the text. Found on training queries
+/// of scientific abstracts: 0.25 gained a point of nDCG@10 over 0 and 0.5, and 1 lost two.
+const HEADING_WEIGHT: f32 = 0.25;
 
 const CHUNK_ID: &str = "chunk_id";
 const HEADING: &str = "heading";

@@ -1,3 +1,5 @@
+//! Tests of terms.
+
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -191,8 +193,13 @@ fn damaged_files_ask_for_rebuild() {
 }
 
 fn words() -> impl Strategy<Value = String> {
-    proptest::collection::vec(0..12_u8, 1..12)
-        .prop_map(|words| words.iter().map(|word| format!("w{word} ")).collect::<String>())
+    proptest::collection::vec(0..12_u8, 1..12).prop_map(|words| {
+        words
+            .iter()
+            .map(|word| format!("w{word}"))
+            .collect::<Vec<_>>()
+            .join(" ")
+    })
 }
 
 proptest! {
@@ -243,6 +250,7 @@ fn no_words_are_syntax() {
         assert!(corpus.terms.snapshot().search(query, 5, &|_| true).is_ok(), "{query}");
     }
     assert_eq!(found(&corpus.terms, "text:(fox"), [1]);
-    let long = "fox ".repeat(5_000) + &(0..5_000).map(|i| format!("w{i} ")).collect::<String>();
+    let words: Vec<_> = (0..5_000).map(|i| format!("w{i}")).collect();
+    let long = "fox ".repeat(5_000) + &words.join(" ");
     assert_eq!(found(&corpus.terms, &long), [1]);
 }

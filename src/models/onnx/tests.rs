@@ -1,3 +1,5 @@
+//! Tests of onnx.
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;

@@ -16,6 +16,7 @@
 //! ```
 
 mod directory;
+mod graph;
 mod lock;
 
 use std::path::{Path, PathBuf};
@@ -23,9 +24,10 @@ use std::path::{Path, PathBuf};
 use super::catalog::{Catalog, CatalogFile, CatalogModel};
 use super::fetch::Fetcher;
 use super::onnx::{self, EncoderConfig};
-use super::stamp::{self, FileState, Stamp};
+use super::stamp::{FileState, Stamp};
 use super::{Error, InstalledEncoder, InstalledLanguageModel, InstalledModel, Modality, PullEvent};
 use crate::worker::Cancel;
+use graph::Graph;
 use lock::Lock;
 
 /// Weights of an encoder that we write the graph of.
@@ -304,7 +306,7 @@ impl ModelStore {
             files,
             directory,
             config: &config,
-            made_from: made_from(model, &weights_sha256, &json),
+            made_from: graph::made_from(model, &weights_sha256, &json),
         };
         graph.ensure(&self.directory, lock, events, cancel)?;
         let onnx = directory.join(model.precision.file_name());
@@ -320,75 +322,6 @@ impl ModelStore {
         };
         written.then(|| (directory, model.precision.file_name().to_owned()))
     }
-}
-
-/// A graph that is written from weights, once.
-struct Graph<'a> {
-    model: &'a CatalogModel,
-    files: &'a Path,
-    directory: &'a Path,
-    config: &'a EncoderConfig,
-    made_from: String,
-}
-
-impl Graph<'_> {
-    /// Writes the graph unless it is there, whole, and made from these weights by this version of the writer.
-    fn ensure(
-        &self,
-        cache: &Path,
-        lock: Option<&Lock>,
-        events: &mut dyn FnMut(PullEvent),
-        cancel: &Cancel,
-    ) -> Result<(), Error> {
-        if self.is_current()? {
-            return Ok(());
-        }
-        let _own = match lock {
-            Some(_) => None,
-            None => Some(Lock::acquire(cache, events, cancel)?),
-        };
-        // Whoever had the lock may have written it.
-        if self.is_current()? {
-            return Ok(());
-        }
-        let name = self.model.precision.file_name();
-        events(PullEvent::Writing { file: name.to_owned() });
-        let path = self.files.join(WEIGHTS);
-        let weights = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        let graph = onnx::write(self.config, &weights, self.model.pooling, self.model.precision);
-        let graph = graph.map_err(|source| Error::Encoder {
-            path: self.files.to_owned(),
-            source,
-        })?;
-        stamp::write_atomically(&self.directory.join(name), &graph)?;
-        let mut stamp = Stamp::read(self.directory, self.directory);
-        stamp.remember(name, stamp::hash_bytes(&graph), Some(self.made_from.clone()))?;
-        stamp.save()?;
-        events(PullEvent::Done { file: name.to_owned() });
-        Ok(())
-    }
-
-    fn is_current(&self) -> Result<bool, Error> {
-        let name = self.model.precision.file_name();
-        let mut stamp = Stamp::read(self.directory, self.directory);
-        if stamp.made_from(name) != Some(&self.made_from) {
-            return Ok(false);
-        }
-        Ok(matches!(stamp.check(name, None, false)?, FileState::Verified { .. }))
-    }
-}
-
-/// Everything that decides what a graph's bytes are.
-fn made_from(model: &CatalogModel, weights_sha256: &str, config: &[u8]) -> String {
-    let pooling = match model.pooling {
-        super::Pooling::Mean => "mean",
-        super::Pooling::Cls => "cls",
-    };
-    let config = stamp::hash_bytes(config);
-    format!(
-        "writer {} weights {weights_sha256} config {config} pooling {pooling}",
-        onnx::WRITER_VERSION
-    )
 }
 
 fn language_model(model: &CatalogModel, directory: PathBuf) -> Result<InstalledModel, Error> {

@@ -1,3 +1,5 @@
+//! Tests of fusion.
+
 use proptest::prelude::*;
 
 use super::*;

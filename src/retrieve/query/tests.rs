@@ -1,3 +1,5 @@
+//! Tests of query.
+
 use super::*;
 
 fn equals(key: &str) -> Filter {

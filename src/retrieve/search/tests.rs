@@ -1,3 +1,5 @@
+//! Tests of search.
+
 use tempfile::TempDir;
 
 use super::*;
@@ -45,8 +47,8 @@ impl Fixture {
 
 fn query(search_type: SearchType, limit: usize) -> Query {
     Query {
-        search_type,
         limit,
+        search_type,
         ..Query::new("red fox")
     }
 }

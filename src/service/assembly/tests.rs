@@ -1,3 +1,5 @@
+//! Tests of assembly.
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;

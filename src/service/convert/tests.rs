@@ -1,3 +1,5 @@
+//! Tests of convert.
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
@@ -28,15 +30,15 @@ fn check<T: std::fmt::Debug>(result: Result<T, Error>, field: &str, part: &str) 
     assert!(violation.description.contains(part), "{}", violation.description);
 }
 
-fn words(text: &str) -> Option<pb::RetrievalQuery> {
-    Some(pb::RetrievalQuery { text: text.to_owned() })
+fn words(text: &str) -> pb::RetrievalQuery {
+    pb::RetrievalQuery { text: text.to_owned() }
 }
 
 fn searched(search: pb::VectorSearchConfiguration) -> Result<Query, Error> {
     let configuration = pb::RetrievalConfiguration {
         vector_search_configuration: Some(search),
     };
-    query("retrieval_query", words("what is it"), Some(configuration))
+    query("retrieval_query", Some(words("what is it")), Some(configuration))
 }
 
 fn filtered(filter: pb::RetrievalFilter) -> Result<Query, Error> {
@@ -69,7 +71,7 @@ const SEARCH: &str = "retrieval_configuration.vector_search_configuration";
 
 #[test]
 fn bare_query_takes_the_defaults() {
-    let query = query("retrieval_query", words("what is it"), None).expect("it is valid");
+    let query = query("retrieval_query", Some(words("what is it")), None).expect("it is valid");
     assert_eq!(query, Query::new("what is it".to_owned()));
 }
 
@@ -112,9 +114,9 @@ fn query_takes_what_is_given() {
 #[test]
 fn bad_query_names_its_field() {
     check(query("input", None, None), "input", "required");
-    check(query("input", words(" "), None), "input.text", "20000");
+    check(query("input", Some(words(" ")), None), "input.text", "20000");
     check(
-        query("retrieval_query", words(""), None),
+        query("retrieval_query", Some(words("")), None),
         "retrieval_query.text",
         "20000",
     );
@@ -204,7 +206,7 @@ fn deep_filter_is_refused() {
 
 fn asked(inference: pb::InferenceConfiguration) -> Result<crate::knowledge_base::Question, Error> {
     question(pb::RetrieveAndGenerateStreamRequest {
-        input: words("what is it"),
+        input: Some(words("what is it")),
         generation_configuration: Some(pb::GenerationConfiguration {
             model_id: "tiny".to_owned(),
             inference_configuration: Some(inference),

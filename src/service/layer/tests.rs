@@ -1,3 +1,5 @@
+//! Tests of layer.
+
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
@@ -7,13 +9,13 @@ use super::{REQUEST_ID, request_id, timeout};
 #[test]
 fn timeouts_are_read_in_every_unit() {
     let table = [
-        ("2H", Some(Duration::from_secs(7_200))),
-        ("3M", Some(Duration::from_secs(180))),
+        ("2H", Some(Duration::from_hours(2))),
+        ("3M", Some(Duration::from_mins(3))),
         ("4S", Some(Duration::from_secs(4))),
         ("5m", Some(Duration::from_millis(5))),
         ("6u", Some(Duration::from_micros(6))),
         ("7n", Some(Duration::from_nanos(7))),
-        ("99999999H", Some(Duration::from_secs(99_999_999 * 3_600))),
+        ("99999999H", Some(Duration::from_hours(99_999_999))),
         ("123456789S", None),
         ("", None),
         ("S", None),

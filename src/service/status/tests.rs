@@ -1,3 +1,5 @@
+//! Tests of status.
+
 use std::time::Duration;
 
 use tonic::Code;

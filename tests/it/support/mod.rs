@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use groundwork::document::DocumentId;
 use groundwork::document::metadata::Metadata;
-use groundwork::embed::hashing::HashingEmbedder;
+use groundwork::embed::HashingEmbedder;
 use groundwork::generate::LanguageModel;
-use groundwork::generate::scripted::ScriptedModel;
+use groundwork::generate::ScriptedModel;
 use groundwork::knowledge_base::{
     DocumentOutcome, Error, Groundwork, IngestSummary, NewDocument, NewKnowledgeBase, Next, ProvidedModels, ReadAt,
     Settings,

@@ -204,11 +204,13 @@ impl RetrievalService for StandIn {
         let work =
             move |seen: &Seen, request: pb::RetrieveAndGenerateStreamRequest, cancel: &Cancel, outlet: &Outlet<_>| {
                 let habit = request.input.unwrap_or_default().text;
-                while habit == "endless" {
-                    outlet.send(text()).inspect_err(|_| {
-                        seen.cancelled.fetch_add(1, Ordering::SeqCst);
-                    })?;
-                    seen.sent.fetch_add(1, Ordering::SeqCst);
+                if habit == "endless" {
+                    loop {
+                        outlet.send(text()).inspect_err(|_| {
+                            seen.cancelled.fetch_add(1, Ordering::SeqCst);
+                        })?;
+                        seen.sent.fetch_add(1, Ordering::SeqCst);
+                    }
                 }
                 seen.behave(&habit, cancel).map(|()| text())
             };

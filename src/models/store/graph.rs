@@ -1,0 +1,83 @@
+//! The graph of an encoder, written once and kept.
+//!
+//! Comes in: verified weights. Goes out: an ONNX file in the cache.
+//! Always holds: a graph that is kept was made from these weights by this version of the writer.
+//! Not here: what is in the graph.
+
+use std::path::Path;
+
+use super::super::onnx::{self, EncoderConfig};
+use super::super::stamp::{self, FileState, Stamp};
+use super::super::{CatalogModel, Error, Pooling, PullEvent};
+use super::WEIGHTS;
+use super::lock::Lock;
+use crate::worker::Cancel;
+
+/// A graph that is written from weights, once.
+pub(super) struct Graph<'a> {
+    pub(super) model: &'a CatalogModel,
+    pub(super) files: &'a Path,
+    pub(super) directory: &'a Path,
+    pub(super) config: &'a EncoderConfig,
+    pub(super) made_from: String,
+}
+
+impl Graph<'_> {
+    /// Writes the graph unless it is there, whole, and made from these weights by this version of the writer.
+    pub(super) fn ensure(
+        &self,
+        cache: &Path,
+        lock: Option<&Lock>,
+        events: &mut dyn FnMut(PullEvent),
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        if self.is_current()? {
+            return Ok(());
+        }
+        let _own = match lock {
+            Some(_) => None,
+            None => Some(Lock::acquire(cache, events, cancel)?),
+        };
+        // Whoever had the lock may have written it.
+        if self.is_current()? {
+            return Ok(());
+        }
+        let name = self.model.precision.file_name();
+        events(PullEvent::Writing { file: name.to_owned() });
+        let path = self.files.join(WEIGHTS);
+        let weights = std::fs::read(&path).map_err(Error::io("read", &path))?;
+        let graph = onnx::write(self.config, &weights, self.model.pooling, self.model.precision);
+        let graph = graph.map_err(|source| Error::Encoder {
+            path: self.files.to_owned(),
+            source,
+        })?;
+        stamp::write_atomically(&self.directory.join(name), &graph)?;
+        let mut stamp = Stamp::read(self.directory, self.directory);
+        stamp.remember(name, stamp::hash_bytes(&graph), Some(self.made_from.clone()))?;
+        stamp.save()?;
+        events(PullEvent::Done { file: name.to_owned() });
+        Ok(())
+    }
+
+    fn is_current(&self) -> Result<bool, Error> {
+        let name = self.model.precision.file_name();
+        let mut stamp = Stamp::read(self.directory, self.directory);
+        if stamp.made_from(name) != Some(&self.made_from) {
+            return Ok(false);
+        }
+        Ok(matches!(stamp.check(name, None, false)?, FileState::Verified { .. }))
+    }
+}
+
+/// Everything that decides what a graph's bytes are.
+pub(super) fn made_from(model: &CatalogModel, weights_sha256: &str, config: &[u8]) -> String {
+    let pooling = match model.pooling {
+        Pooling::Mean => "mean",
+        Pooling::Cls => "cls",
+    };
+    let config = stamp::hash_bytes(config);
+    format!(
+        "writer {} weights {weights_sha256} config {config} pooling {pooling}",
+        onnx::WRITER_VERSION
+    )
+}
