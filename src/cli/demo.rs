@@ -23,11 +23,7 @@ const KNOWLEDGE_BASE: &str = "handbook";
 /// Where the handbook lies in a clone.
 const CORPUS: &str = "corpora/handbook/documents";
 /// What is asked.
-const QUESTIONS: [&str; 3] = [
-    "What is an epoch?",
-    "How large can a document be?",
-    "What is the default listen address of the server?",
-];
+const QUESTIONS: [&str; 3] = ["What is a chunk?", "What is an epoch?", "How large can a document be?"];
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]

@@ -120,6 +120,10 @@ impl fmt::Display for Told<'_> {
                 // What lies below a status is the transport's own account of it.
                 return details(f, &failure, &said);
             }
+            let error = cause.downcast_ref::<knowledge_base::Error>();
+            if error.is_some_and(|error| error.reason == "DATA_DIRECTORY_LOCKED") {
+                f.write_str("\n  where a server holds it, speak to that server with --server HOST:PORT")?;
+            }
         }
         Ok(())
     }

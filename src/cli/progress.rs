@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::LazyLock;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
 
 /// All bars share one board, so that notes and log lines can be written above them.
 static BOARD: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
@@ -24,7 +24,7 @@ pub(super) fn bytes(name: &str, size: u64) -> ProgressBar {
         let template = "  {prefix}  {bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}";
         (ProgressBar::new(size), template)
     };
-    let bar = BOARD.add(bar.with_style(style(template)).with_prefix(name.to_owned()));
+    let bar = on_board(bar.with_style(style(template)).with_prefix(name.to_owned()));
     bar.tick();
     bar
 }
@@ -32,7 +32,7 @@ pub(super) fn bytes(name: &str, size: u64) -> ProgressBar {
 /// Returns a bar over documents of these bytes in all.
 pub(super) fn documents(bytes: u64) -> ProgressBar {
     let template = "  {bar:30} {msg}  {bytes}/{total_bytes} {binary_bytes_per_sec}  {eta} left";
-    let bar = BOARD.add(ProgressBar::new(bytes).with_style(style(template)));
+    let bar = on_board(ProgressBar::new(bytes).with_style(style(template)));
     bar.enable_steady_tick(std::time::Duration::from_millis(250));
     bar
 }
@@ -40,9 +40,14 @@ pub(super) fn documents(bytes: u64) -> ProgressBar {
 /// Returns a turning sign for work whose length nobody knows.
 pub(super) fn spinner(what: &str) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_style(style("{spinner} {msg}"));
-    let bar = BOARD.add(bar.with_message(what.to_owned()));
+    let bar = on_board(bar.with_message(what.to_owned()));
     bar.enable_steady_tick(std::time::Duration::from_millis(100));
     bar
+}
+
+/// Puts a bar on the board. It leaves no trace, also when an error drops it.
+fn on_board(bar: ProgressBar) -> ProgressBar {
+    BOARD.add(bar.with_finish(ProgressFinish::AndClear))
 }
 
 fn style(template: &str) -> ProgressStyle {

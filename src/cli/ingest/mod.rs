@@ -35,7 +35,7 @@ use crate::worker::Cancel;
 /// Messages that wait to be sent: enough to keep the server busy, few enough to stop soon.
 const QUEUED_MESSAGES: usize = 4;
 /// After Ctrl-C, how long outcomes of documents that are already sent are waited for.
-const LAST_OUTCOMES: Duration = Duration::from_secs(10);
+const LAST_OUTCOMES: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
