@@ -89,11 +89,11 @@ fn request(arguments: Arguments) -> pb::RetrieveAndGenerateStreamRequest {
 
 /// What came of an answer.
 #[derive(Debug, Default)]
-struct Answer {
-    text: String,
-    references: Vec<pb::RetrievedReference>,
-    citations: Vec<pb::Citation>,
-    summary: Option<pb::AnswerSummary>,
+pub(super) struct Answer {
+    pub(super) text: String,
+    pub(super) references: Vec<pb::RetrievedReference>,
+    pub(super) citations: Vec<pb::Citation>,
+    pub(super) summary: Option<pb::AnswerSummary>,
 }
 
 /// Asks, and writes the answer as it comes with its sources.
@@ -128,7 +128,8 @@ pub(super) async fn answer(request: pb::RetrieveAndGenerateStreamRequest, sessio
 }
 
 impl Answer {
-    fn json(&self) -> serde_json::Value {
+    /// Returns the whole as one object.
+    pub(super) fn json(&self) -> serde_json::Value {
         json!({
             "output": { "text": self.text },
             "citations": self.citations.iter().map(json::citation).collect::<Vec<_>>(),
@@ -138,12 +139,14 @@ impl Answer {
     }
 
     /// Writes what follows the text: why there is none, or the sources; how it was made goes to stderr.
-    fn write_rest(&self, output: &mut Output) -> std::io::Result<()> {
+    pub(super) fn write_rest(&self, output: &mut Output) -> std::io::Result<()> {
         if !self.text.is_empty() && !self.text.ends_with('\n') {
             output.line("")?;
         }
         let summary = self.summary.clone().unwrap_or_default();
-        if summary.no_answer_reason() != pb::NoAnswerReason::Unspecified {
+        let is_answered = summary.no_answer_reason() == pb::NoAnswerReason::Unspecified;
+        // Where no model was called the text itself says so.
+        if !is_answered && (self.text.is_empty() || !summary.model_id.is_empty()) {
             output.line(format!("No answer: {}.", no_answer(summary.no_answer_reason())))?;
         }
         self.write_sources(output)?;

@@ -25,8 +25,8 @@ const CORPUS: &str = "corpora/handbook/documents";
 /// What is asked.
 const QUESTIONS: [&str; 3] = [
     "What is an epoch?",
-    "What happens when the documents do not hold the answer?",
-    "How is a document deleted?",
+    "How large can a document be?",
+    "What is the default listen address of the server?",
 ];
 
 #[derive(Debug, Args)]

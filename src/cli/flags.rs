@@ -20,7 +20,7 @@ pub(super) struct Arguments {
 
 const EXAMPLES: &str = "\
 Examples:
-  groundwork demo                                  cited answers from the handbook, then a server to play with
+  groundwork demo
   groundwork kb create notes
   groundwork ingest notes ~/notes
   groundwork ask notes \"When is the release?\"
@@ -39,6 +39,10 @@ fn long_help() -> String {
 /// Flags of every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
+#[expect(
+    clippy::doc_markdown,
+    reason = "these are help texts, where backticks would be shown"
+)]
 pub(super) struct GlobalFlags {
     /// Where knowledge bases live [default: the platform's data directory; GROUNDWORK_DATA_DIR]
     #[arg(long, global = true, value_name = "DIR", conflicts_with = "server")]

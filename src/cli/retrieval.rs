@@ -81,17 +81,15 @@ pub(super) fn heading(result: &pb::RetrievalResult) -> String {
 
 /// Returns document, page and byte range.
 pub(super) fn place(result: &pb::RetrievalResult, span: Option<&pb::Span>) -> String {
-    let mut place = one_line(&result.document_id);
-    if let Some(page) = result
+    let page = result
         .location
         .as_ref()
         .map(|location| location.page)
-        .filter(|page| *page > 0)
-    {
-        place.push_str(&format!(", page {page}"));
-    }
-    if let Some(span) = span {
-        place.push_str(&format!(", bytes {}–{}", span.start, span.end));
-    }
-    place
+        .filter(|page| *page > 0);
+    let parts = [
+        Some(one_line(&result.document_id)),
+        page.map(|page| format!("page {page}")),
+        span.map(|span| format!("bytes {}–{}", span.start, span.end)),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -58,7 +58,8 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
     Ok(Exit::Done)
 }
 
-fn write_result(number: usize, result: &pb::RetrievalResult, output: &mut Output) -> std::io::Result<()> {
+/// Writes a hit with its place, its scores and its text.
+pub(super) fn write_result(number: usize, result: &pb::RetrievalResult, output: &mut Output) -> std::io::Result<()> {
     let number = output.mark(&format!("{number}."));
     let title = output.bold(&heading(result));
     output.line(format!("{number} {title}"))?;
@@ -74,14 +75,14 @@ fn write_result(number: usize, result: &pb::RetrievalResult, output: &mut Output
 
 /// Returns the score, and each leg's part in it with its rank there.
 fn scores(result: &pb::RetrievalResult) -> String {
-    let mut text = format!("score {:.3}", result.score);
-    for (leg, score) in [("cosine", &result.cosine), ("bm25", &result.bm25)] {
-        if let Some(score) = score {
-            text.push_str(&format!(", {leg} {:.3}", score.raw));
-            if score.rank > 0 {
-                text.push_str(&format!(" (#{})", score.rank));
-            }
-        }
-    }
-    text
+    let part = |leg: &str, score: &pb::LegScore| match score.rank {
+        0 => format!("{leg} {:.3}", score.raw),
+        rank => format!("{leg} {:.3} (#{rank})", score.raw),
+    };
+    let parts = [
+        Some(format!("score {:.3}", result.score)),
+        result.cosine.as_ref().map(|score| part("cosine", score)),
+        result.bm25.as_ref().map(|score| part("bm25", score)),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

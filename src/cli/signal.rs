@@ -49,9 +49,16 @@ async fn watch((mut interrupt, mut terminate): (Signal, Signal), wish: Cancellat
             () = stop.cancelled() => return,
         }
         if wish.is_cancelled() {
-            // What was acknowledged is on disk, and what was not is made whole when it is opened next.
-            std::process::exit(Exit::Interrupted.code().into());
+            end_at_once();
         }
         wish.cancel();
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what was acknowledged is on disk, and what was not is made whole when it is opened next"
+)]
+fn end_at_once() {
+    std::process::exit(Exit::Interrupted.code().into());
 }

@@ -318,3 +318,121 @@ fn serving_commands_refuse_a_server_to_speak_to() {
     .expect_err("a server speaks to no server");
     assert_eq!(Exit::of(&error), Exit::Usage);
 }
+
+fn result() -> pb::RetrievalResult {
+    pb::RetrievalResult {
+        document_id: "concepts/epochs.md".to_owned(),
+        content: Some(pb::RetrievalResultContent {
+            text: "An epoch is the number\nof a commit.".to_owned(),
+        }),
+        location: Some(pb::RetrievalResultLocation {
+            title: "Epochs".to_owned(),
+            heading_path: vec!["Epochs".to_owned(), "What a commit is".to_owned()],
+            page: 3,
+            span: Some(span(33, 68)),
+            ..pb::RetrievalResultLocation::default()
+        }),
+        score: 0.75,
+        cosine: Some(pb::LegScore {
+            rank: 1,
+            raw: 0.5,
+            normalized: 1.0,
+        }),
+        bm25: Some(pb::LegScore {
+            raw: 2.25,
+            ..pb::LegScore::default()
+        }),
+        ..pb::RetrievalResult::default()
+    }
+}
+
+fn span(start: u64, end: u64) -> pb::Span {
+    pb::Span {
+        start,
+        end,
+        ..pb::Span::default()
+    }
+}
+
+#[test]
+fn hits_show_place_and_scores() {
+    let written = Written::default();
+    super::search::write_result(1, &result(), &mut written.output(false)).expect("writing to memory works");
+    let expected = "\
+1. Epochs › What a commit is
+   concepts/epochs.md, page 3, bytes 33–68: score 0.750, cosine 0.500 (#1), bm25 2.250
+   An epoch is the number
+   of a commit.
+
+";
+    assert_eq!(written.text(), expected);
+}
+
+#[test]
+fn sources_follow_the_answer_once_each() {
+    let citation = |reference_number, start, source_text: &str| pb::Citation {
+        reference_number,
+        document_id: "concepts/epochs.md".to_owned(),
+        source_span: Some(span(start, start + 5)),
+        source_text: source_text.to_owned(),
+        ..pb::Citation::default()
+    };
+    let answer = super::ask::Answer {
+        text: "Second. [2] First. [1] Again. [1]".to_owned(),
+        references: vec![pb::RetrievedReference {
+            reference_number: 1,
+            result: Some(result()),
+        }],
+        citations: vec![
+            citation(2, 7, "No reference."),
+            citation(1, 33, "An\nepoch."),
+            citation(1, 33, "An\nepoch."),
+        ],
+        summary: Some(pb::AnswerSummary::default()),
+    };
+    let written = Written::default();
+    answer
+        .write_rest(&mut written.output(false))
+        .expect("writing to memory works");
+    let expected = "\n\nSources\n\
+        [1] Epochs › What a commit is (concepts/epochs.md, page 3, bytes 33–38):\n    \"An epoch.\"\n\
+        [2] concepts/epochs.md (concepts/epochs.md, bytes 7–12):\n    \"No reference.\"\n";
+    assert_eq!(written.text(), expected);
+    let object = answer.json();
+    assert_eq!(object["citations"].as_array().map(Vec::len), Some(3));
+    assert_eq!(
+        object["retrieved_references"][0]["result"]["location"]["span"]["end"],
+        68
+    );
+}
+
+#[test]
+fn missing_answer_says_why() {
+    #[track_caller]
+    fn check(text: &str, model_id: &str, reason: pb::NoAnswerReason, expected: &str) {
+        let answer = super::ask::Answer {
+            text: text.to_owned(),
+            summary: Some(pb::AnswerSummary {
+                no_answer_reason: reason.into(),
+                model_id: model_id.to_owned(),
+                ..pb::AnswerSummary::default()
+            }),
+            ..super::ask::Answer::default()
+        };
+        let written = Written::default();
+        answer
+            .write_rest(&mut written.output(false))
+            .expect("writing to memory works");
+        assert_eq!(written.text(), expected);
+    }
+    let unsupported = "\nNo answer: no passage supports what the language model wrote.\n";
+    check("Bees.", "m", pb::NoAnswerReason::NotSupported, unsupported);
+    check(
+        "",
+        "",
+        pb::NoAnswerReason::EmptyKnowledgeBase,
+        "No answer: the knowledge base holds no documents.\n",
+    );
+    // Where no model was called the text is the server's own and says so.
+    check("It holds none.", "", pb::NoAnswerReason::NoResults, "\n");
+}
