@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use tonic::Status;
 
+use crate::config;
 use crate::knowledge_base::{self, ErrorKind};
+use crate::models;
 use crate::service::client::Failure;
-use crate::{config, models};
 
 /// What the exit codes mean, for `--help`.
 pub(super) const HELP: &str = "\

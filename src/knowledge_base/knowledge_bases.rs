@@ -42,7 +42,8 @@ impl Groundwork {
         let record = self.new_record(&request)?;
         let token = (!request.client_token.is_empty()).then_some((request.client_token.as_str(), &request_hash[..]));
         self.catalog.insert(&record, token)?;
-        Ok(self.bases.describe(&record))
+        // Read back, so that a repeated call describes it alike to the millisecond.
+        Ok(self.bases.describe(&self.record(&record.id)?))
     }
 
     fn new_record(&self, request: &NewKnowledgeBase) -> Result<BaseRecord, Error> {

@@ -114,11 +114,11 @@ fn query_takes_what_is_given() {
 #[test]
 fn bad_query_names_its_field() {
     check(query("input", None, None), "input", "required");
-    check(query("input", Some(words(" ")), None), "input.text", "20000");
+    check(query("input", Some(words(" ")), None), "input.text", "no words");
     check(
         query("retrieval_query", Some(words("")), None),
         "retrieval_query.text",
-        "20000",
+        "no words",
     );
     let search = pb::VectorSearchConfiguration::default;
     check(
