@@ -8,44 +8,44 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 
 // Each line stands alone so that the order is the order of the flow; the number is the module's rank.
-/// 0. Cancellation and the gate before the cores.
+// 0. Cancellation and the gate before the cores.
 pub mod worker;
 
-/// 1. Bytes to [`document::Document`].
+// 1. Bytes to [`document::Document`].
 pub mod document;
 
-/// 2. Document to [`chunk::Chunk`]s.
+// 2. Document to [`chunk::Chunk`]s.
 pub mod chunk;
 
-/// 2. Text to [`embed::Embedding`].
+// 2. Text to [`embed::Embedding`].
 pub mod embed;
 
-/// 2. The catalog of models and their files.
+// 2. The catalog of models and their files.
 pub mod models;
 
-/// 3. Terms and vectors.
+// 3. Terms and vectors.
 pub mod index;
 
-/// 4. What is durable, and which epoch is current.
+// 4. What is durable, and which epoch is current.
 pub mod store;
 
-/// 5. Documents to a committed epoch.
+// 5. Documents to a committed epoch.
 pub mod ingest;
 
-/// 5. Query to hits.
+// 5. Query to hits.
 pub mod retrieve;
 
-/// 6. Hits to an answer.
+// 6. Hits to an answer.
 pub mod generate;
 
-/// 7. The border: what callers can ask for.
+// 7. The border: what callers can ask for.
 pub mod knowledge_base;
 
-/// 8. gRPC.
+// 8. gRPC.
 pub mod service;
 
-/// 9. Configuration.
+// 9. Configuration.
 pub mod config;
 
-/// 10. The command line.
+// 10. The command line.
 pub mod cli;

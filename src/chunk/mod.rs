@@ -14,9 +14,9 @@ pub use split::split;
 
 use crate::document::ByteSpan;
 
-/// Default of [`ChunkConfig::max_tokens`].
+/// Default of `max_tokens` of [`ChunkConfig::FixedSize`].
 pub const DEFAULT_MAX_TOKENS: usize = 160;
-/// Default of [`ChunkConfig::overlap_tokens`].
+/// Default of `overlap_tokens` of [`ChunkConfig::FixedSize`].
 pub const DEFAULT_OVERLAP_TOKENS: usize = 20;
 
 /// How documents are split.

@@ -6,7 +6,7 @@
 
 mod answer;
 mod attribution;
-pub mod candle;
+mod candle;
 mod chat_template;
 mod citation;
 mod context;

@@ -8,8 +8,7 @@ use parking_lot::Mutex;
 
 use super::{Availability, Error, ErrorKind, Groundwork, ModelInfo, Page, PageRequest, Settings, check};
 use crate::embed::{self, Embedder, EncoderFiles, FastEmbedder};
-use crate::generate::LanguageModel;
-use crate::generate::candle::CandleModel;
+use crate::generate::{CandleModel, LanguageModel};
 use crate::models::{self, Catalog, CatalogModel, InstalledEncoder, InstalledModel, Modality, ModelStore};
 use crate::worker::ComputeGate;
 
