@@ -47,13 +47,13 @@ pub(super) struct GlobalFlags {
     /// Where knowledge bases live [default: the platform's data directory; GROUNDWORK_DATA_DIR]
     #[arg(long, global = true, value_name = "DIR", conflicts_with = "server")]
     pub(super) data_dir: Option<PathBuf>,
-    /// Speak to a running server in place of opening the data directory [GROUNDWORK_SERVER]
+    /// Speak to a running server in place of opening the data directory (GROUNDWORK_SERVER)
     #[arg(long, global = true, value_name = "HOST:PORT")]
     pub(super) server: Option<String>,
     /// Where model files live [default: the platform's cache directory; GROUNDWORK_MODELS]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) models_dir: Option<PathBuf>,
-    /// Configuration file [GROUNDWORK_CONFIG]
+    /// Configuration file (GROUNDWORK_CONFIG)
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// Any setting by its name in the file; may be repeated
@@ -62,7 +62,7 @@ pub(super) struct GlobalFlags {
     /// Write results as JSON, for scripts
     #[arg(long, global = true)]
     pub(super) json: bool,
-    /// Which log lines go to stderr, such as info or groundwork=debug [GROUNDWORK_LOG]
+    /// Which log lines go to stderr, such as info or groundwork=debug (GROUNDWORK_LOG)
     #[arg(long, global = true, value_name = "FILTER")]
     pub(super) log: Option<String>,
 }
