@@ -67,7 +67,7 @@ struct Entry<'a> {
     sequence: u64,
     id: DocumentId,
     verdict: Verdict,
-    _in_flight: InFlightGuard<'a>,
+    in_flight: InFlightGuard<'a>,
 }
 
 /// What one run has gathered and told.
@@ -147,7 +147,7 @@ impl<'a> Pipeline<'a> {
             sequence,
             id,
             verdict,
-            _in_flight: in_flight,
+            in_flight,
         });
         Ok(())
     }
@@ -260,7 +260,7 @@ impl<'a> Pipeline<'a> {
                 changes.len() - 1
             });
             told.push((entry.sequence, entry.id, outcome, change_at));
-            guards.push(entry._in_flight);
+            guards.push(entry.in_flight);
         }
         let committed = if changes.is_empty() {
             Committed::default()

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::base::Base;
 use super::{AnswerSummary, Error, ErrorKind, Groundwork, Question, ReadAt, Retrieval, StageTimes};
-use crate::embed::Purpose;
-use crate::generate::{self, AnswerEvent, GenerationSummary, NoAnswerReason, Sink, StopReason};
+use crate::embed::{Embedding, Purpose};
+use crate::generate::{self, NoAnswerReason, Sink};
 use crate::index::{ChunkId, Epoch};
 use crate::retrieve::{self, Candidate, Hit, Legs, Query, SearchType};
 use crate::store::{ChunkRecord, ChunkSet};
@@ -40,7 +40,7 @@ impl Groundwork {
         };
         cancel.check()?;
         let search_started = Instant::now();
-        let (candidates, epoch) = search(&base, &query, embedding.as_ref().map(|e| e.as_slice()), as_of)?;
+        let (candidates, epoch) = search(&base, &query, embedding.as_ref().map(Embedding::as_slice), as_of)?;
         let hits = hits(&base, candidates)?;
         times.search = search_started.elapsed();
         times.total = started.elapsed();
@@ -67,27 +67,26 @@ impl Groundwork {
             .retrieve(knowledge_base, &question.query, question.at, cancel)
             .map_err(|error| error.renamed("retrieval_query.text", "input.text"))?;
         let mut times = retrieval.times;
-        let (generation, model) = match self.no_answer_reason(knowledge_base, question, &retrieval)? {
-            Some(reason) => (decline(reason, sink)?, None),
-            None => {
-                let waiting = Instant::now();
-                let _slot = self.answers.enter(cancel)?;
-                let model = self.models.language_model(model_id)?;
-                times.queue += waiting.elapsed();
-                let before_generation = started.elapsed();
-                let mut generation = generate::answer(
-                    &*model,
-                    &question.query.text,
-                    retrieval.hits,
-                    &question.inference,
-                    &self.gate,
-                    cancel,
-                    sink,
-                )?;
-                generation.time_to_first_token = generation.time_to_first_token.map(|time| time + before_generation);
-                let hash = model.model_hash().to_owned();
-                (generation, Some((model_id.to_owned(), hash)))
-            }
+        let (generation, model) = if let Some(reason) = self.no_answer_reason(knowledge_base, question, &retrieval)? {
+            (generate::answer_nothing(reason, sink)?, None)
+        } else {
+            let waiting = Instant::now();
+            let _slot = self.answers.enter(cancel)?;
+            let model = self.models.language_model(model_id)?;
+            times.queue += waiting.elapsed();
+            let before_generation = started.elapsed();
+            let mut generation = generate::answer(
+                &*model,
+                &question.query.text,
+                retrieval.hits,
+                &question.inference,
+                &self.gate,
+                cancel,
+                sink,
+            )?;
+            generation.time_to_first_token = generation.time_to_first_token.map(|time| time + before_generation);
+            let hash = model.model_hash().to_owned();
+            (generation, Some((model_id.to_owned(), hash)))
         };
         times.total = started.elapsed();
         Ok(AnswerSummary {
@@ -117,20 +116,6 @@ impl Groundwork {
         }
         Ok(generate::relevance(&question.query.text, &retrieval.hits).err())
     }
-}
-
-fn decline(reason: NoAnswerReason, sink: &mut Sink<'_>) -> Result<GenerationSummary, Error> {
-    sink(AnswerEvent::References(Vec::new()))?;
-    sink(AnswerEvent::Text(generate::no_answer_text(reason).to_owned()))?;
-    Ok(GenerationSummary {
-        stop_reason: StopReason::NoAnswer,
-        no_answer_reason: Some(reason),
-        input_tokens: 0,
-        output_tokens: 0,
-        prefill: std::time::Duration::ZERO,
-        decode: std::time::Duration::ZERO,
-        time_to_first_token: None,
-    })
 }
 
 /// Waits for the epoch that the caller insists on, and returns the one to read if it is not the published one.

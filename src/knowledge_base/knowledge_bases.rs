@@ -16,13 +16,13 @@ const DEFAULT_LANGUAGE: &str = "en";
 
 impl Groundwork {
     /// Creates a knowledge base.
-    pub fn create_knowledge_base(&self, request: NewKnowledgeBase) -> Result<KnowledgeBaseInfo, Error> {
+    pub fn create_knowledge_base(&self, request: &NewKnowledgeBase) -> Result<KnowledgeBaseInfo, Error> {
         check::name(&request.name)?;
         check::description(&request.description)?;
         check::tags(&request.tags)?;
         check::client_token(&request.client_token)?;
         let _changing = self.catalog_change.lock();
-        let request_hash = request_hash(&request);
+        let request_hash = request_hash(request);
         if !request.client_token.is_empty()
             && let Some((hash, record)) = self.catalog.by_client_token(&request.client_token)?
         {
@@ -39,7 +39,7 @@ impl Groundwork {
         if self.catalog.find(&request.name)?.is_some() {
             return Err(name_taken(&request.name));
         }
-        let record = self.new_record(&request)?;
+        let record = self.new_record(request)?;
         let token = (!request.client_token.is_empty()).then_some((request.client_token.as_str(), &request_hash[..]));
         self.catalog.insert(&record, token)?;
         // Read back, so that a repeated call describes it alike to the millisecond.

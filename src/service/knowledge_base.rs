@@ -31,7 +31,7 @@ impl pb::knowledge_base_service_server::KnowledgeBaseService for KnowledgeBases 
         request: Request<pb::CreateKnowledgeBaseRequest>,
     ) -> Result<Response<pb::CreateKnowledgeBaseResponse>, Status> {
         unary(request, &self.groundwork, |groundwork, request, _| {
-            let created = groundwork.create_knowledge_base(new_knowledge_base(request)?)?;
+            let created = groundwork.create_knowledge_base(&new_knowledge_base(request)?)?;
             Ok(pb::CreateKnowledgeBaseResponse {
                 knowledge_base: Some(knowledge_base(created)),
             })

@@ -175,11 +175,7 @@ impl Raw {
             let encodings = self.tokenizer.encode_batch(batch.to_vec(), true).expect("it tokenizes");
             let width = encodings[0].get_ids().len();
             let gather = |of: fn(&tokenizers::Encoding) -> &[u32]| {
-                let values: Vec<i64> = encodings
-                    .iter()
-                    .flat_map(|encoding| of(encoding))
-                    .map(|id| i64::from(*id))
-                    .collect();
+                let values: Vec<i64> = encodings.iter().flat_map(of).map(|id| i64::from(*id)).collect();
                 Tensor::from_array(([batch.len(), width], values)).expect("a tensor")
             };
             let ids = gather(tokenizers::Encoding::get_ids);

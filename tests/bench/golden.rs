@@ -14,7 +14,7 @@ pub(crate) fn run() {
     let questions = handbook::questions();
     let judgments = handbook::judgments(&handbook::root().join("qrels.tsv"));
     println!("\ngolden: {} questions about the handbook", questions.len());
-    let verbose = std::env::var_os("GOLDEN_VERBOSE").is_some();
+    let verbose = std::env::args().any(|argument| argument == "--verbose");
     let mut totals = Totals::default();
     for question in &questions {
         let asked = ask(&groundwork, &question.text);

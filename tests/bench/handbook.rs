@@ -76,7 +76,7 @@ pub(crate) fn ingest(groundwork: &Groundwork, name: &str, documents: Vec<NewDocu
         name: name.to_owned(),
         ..NewKnowledgeBase::default()
     };
-    groundwork.create_knowledge_base(request).expect("it is new");
+    groundwork.create_knowledge_base(&request).expect("it is new");
     let mut documents = documents.into_iter().enumerate();
     let mut next = |_: Duration| match documents.next() {
         None => Next::End,

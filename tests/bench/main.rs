@@ -1,8 +1,10 @@
 //! Benchmarks: each prints our side and, where there is one in the process, the other side of the same run.
 //!
-//! `cargo bench -- [embed] [ingest] [retrieve] [generate] [golden] [quality DIR]`; without names all but `quality` run.
-//! `quality` takes the directory of a collection in BEIR's form (`corpus.jsonl`, `queries.jsonl`, `qrels.tsv`).
-//! Figures hold for the machine they were taken on; only sides of one run compare.
+//! `cargo bench -- [embed] [ingest] [retrieve] [generate] [golden] [quality DIR [f32]]`; without names all but `quality` run.
+//! `quality` takes the directory of a collection in BEIR's form (`corpus.jsonl`, `queries.jsonl`, `qrels.tsv`) and,
+//! if wanted, a precision of the embedding model.
+//! `--verbose` prints every golden answer. Figures hold for the machine they were taken on; only sides of one run compare.
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 mod embed;
 mod generate;
@@ -44,7 +46,7 @@ fn main() {
         let directory = arguments
             .get(at + 1)
             .expect("quality takes the directory of a collection");
-        quality::run(directory.as_ref());
+        quality::run(directory.as_ref(), arguments.get(at + 2).map(String::as_str));
     }
 }
 

@@ -15,11 +15,10 @@ use crate::{handbook, report};
 /// Hits asked for, so that enough documents remain when chunks of one are folded.
 const HITS: usize = 400;
 
-pub(crate) fn run(directory: &Path) {
-    let precision = std::env::var("QUALITY_PRECISION").ok();
+pub(crate) fn run(directory: &Path, precision: Option<&str>) {
     let home = tempfile::tempdir().expect("a temporary directory");
     let mut settings = handbook::settings(home.path());
-    if let Some(precision) = &precision {
+    if let Some(precision) = precision {
         let catalog = home.path().join("catalog.toml");
         let changed = format!("[models.{}]\nprecision = \"{precision}\"\n", handbook::EMBEDDING_MODEL);
         std::fs::write(&catalog, changed).expect("it can be written");
@@ -111,7 +110,7 @@ fn search(groundwork: &Groundwork, text: &str, search_type: SearchType) -> Vec<S
     ids.filter(|id| seen.insert(id.clone())).collect()
 }
 
-/// Linear gains, as trec_eval has them.
+/// Linear gains, as `trec_eval` has them.
 fn ndcg_at_10(ranked: &[String], grades: &HashMap<String, u32>) -> f64 {
     let discount = |at: usize| 1.0 / (at as f64 + 2.0).log2();
     let gain = |id: &String| f64::from(grades.get(id).copied().unwrap_or(0));

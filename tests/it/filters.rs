@@ -1,7 +1,7 @@
 //! Metadata filters hold in both legs, and never lose a result that exists.
 
 use groundwork::document::metadata::MetadataValue;
-use groundwork::knowledge_base::{Groundwork, NewDocument};
+use groundwork::knowledge_base::{Groundwork, NewDocument, ReadAt};
 use groundwork::retrieve::{Filter, Query, SearchType};
 use groundwork::worker::Cancel;
 
@@ -31,7 +31,7 @@ fn check(groundwork: &Groundwork, filter: &Filter, expected: &[&str]) {
         query.limit = 100;
         query.filter = Some(filter.clone());
         let retrieval = groundwork
-            .retrieve("kb", &query, Default::default(), &Cancel::new())
+            .retrieve("kb", &query, ReadAt::default(), &Cancel::new())
             .expect("the search works");
         assert_eq!(ids(&retrieval.hits), expected, "{leg:?} {filter:?}");
     }

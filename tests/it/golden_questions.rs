@@ -73,7 +73,7 @@ fn handbook(data_dir: &Path) -> Groundwork {
         name: "handbook".to_owned(),
         ..NewKnowledgeBase::default()
     };
-    groundwork.create_knowledge_base(request).expect("it is new");
+    groundwork.create_knowledge_base(&request).expect("it is new");
     let root = corpus().join("documents");
     let mut paths = files(&root).into_iter().enumerate();
     let mut next = |_: Duration| match paths.next() {
@@ -121,9 +121,9 @@ fn files(directory: &Path) -> Vec<PathBuf> {
     for entry in std::fs::read_dir(directory).expect("the folder can be read") {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
-            found.extend(files(&path))
+            found.extend(files(&path));
         } else {
-            found.push(path)
+            found.push(path);
         }
     }
     found.sort();

@@ -109,7 +109,11 @@ fn an_operator_gets_by_with_grpcurl_alone() {
     assert!(is_ok && health.contains("SERVING"), "{health}");
 
     let create = json!({ "name": "harbour", "client_token": "t1" });
-    let created = ask(&server, "KnowledgeBaseService/CreateKnowledgeBase", &[create.clone()]);
+    let created = ask(
+        &server,
+        "KnowledgeBaseService/CreateKnowledgeBase",
+        std::slice::from_ref(&create),
+    );
     let again = ask(&server, "KnowledgeBaseService/CreateKnowledgeBase", &[create]);
     assert_eq!(created, again, "the client token makes it the same");
 
@@ -144,7 +148,7 @@ fn an_operator_gets_by_with_grpcurl_alone() {
     let events = ask(
         &server,
         "RetrievalService/RetrieveAndGenerateStream",
-        &[ask_crane.clone()],
+        std::slice::from_ref(&ask_crane),
     );
     assert!(events[0]["references"]["references"].is_array(), "{events:?}");
     let answer: String = events

@@ -16,11 +16,11 @@ fn repeated_client_token_returns_the_first_result() {
         client_token: "token-1".to_owned(),
         ..named("second")
     };
-    let first = groundwork.create_knowledge_base(request("x")).expect("it is new");
-    let again = groundwork.create_knowledge_base(request("x")).expect("the same again");
+    let first = groundwork.create_knowledge_base(&request("x")).expect("it is new");
+    let again = groundwork.create_knowledge_base(&request("x")).expect("the same again");
     assert_eq!(first.id, again.id);
     let other = groundwork
-        .create_knowledge_base(request("y"))
+        .create_knowledge_base(&request("y"))
         .expect_err("other content");
     assert_eq!(
         (other.kind, other.reason),
@@ -32,7 +32,7 @@ fn repeated_client_token_returns_the_first_result() {
 fn taken_names_are_refused() {
     let (_home, groundwork) = with_base(&[]);
     let error = groundwork
-        .create_knowledge_base(named("kb"))
+        .create_knowledge_base(&named("kb"))
         .expect_err("the name is taken");
     assert_eq!((error.kind, error.reason), (ErrorKind::AlreadyExists, "NAME_TAKEN"));
 }
@@ -48,7 +48,7 @@ fn bad_requests_name_field_limit_and_value() {
         ..named("new")
     };
     let check = |request: NewKnowledgeBase, field: &str, mentions: &str| {
-        let error = groundwork.create_knowledge_base(request).expect_err(field);
+        let error = groundwork.create_knowledge_base(&request).expect_err(field);
         assert_eq!(error.kind, ErrorKind::InvalidRequest, "{field}");
         assert_eq!(error.violations[0].field, field);
         let description = &error.violations[0].description;
@@ -83,7 +83,7 @@ fn bad_requests_name_field_limit_and_value() {
 fn lists_are_paged_oldest_first() {
     let (_home, groundwork) = with_base(&[]);
     for name in ["b", "c", "d", "e"] {
-        groundwork.create_knowledge_base(named(name)).expect("it is new");
+        groundwork.create_knowledge_base(&named(name)).expect("it is new");
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
     let mut names = Vec::new();
@@ -152,7 +152,7 @@ fn deleted_knowledge_bases_leave_no_directory() {
         ErrorKind::NotFound
     );
     groundwork
-        .create_knowledge_base(named("kb"))
+        .create_knowledge_base(&named("kb"))
         .expect("the name is free again");
     assert_eq!(found(&groundwork, "alpha", SearchType::Keyword), [""; 0]);
 }

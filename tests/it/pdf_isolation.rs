@@ -1,6 +1,6 @@
 //! A PDF that breaks its reader fails as that one document, through the real child process.
 
-use groundwork::knowledge_base::{DocumentStatus, NewDocument};
+use groundwork::knowledge_base::{DocumentStatus, NewDocument, ReadAt};
 use groundwork::retrieve::SearchType;
 
 use crate::support::{found, ingest, text, with_base};
@@ -73,7 +73,7 @@ fn broken_pdfs_fail_alone_with_a_reason() {
 fn pages_of_a_pdf_are_counted_from_one() {
     let (_home, groundwork) = with_base(&[]);
     ingest(&groundwork, vec![pdf("whole", small_pdf("The pelican lands at dusk."))]);
-    let hits = crate::support::search_at(&groundwork, "pelican", SearchType::Keyword, Default::default());
+    let hits = crate::support::search_at(&groundwork, "pelican", SearchType::Keyword, ReadAt::default());
     let hits = hits.expect("the search works");
     assert_eq!(
         (hits[0].page, hits[0].text.as_str()),

@@ -3,14 +3,15 @@
 use super::child::answer;
 use super::layout::{Extraction, Page, Paragraph};
 use super::*;
+use std::fmt::Write as _;
 
 /// Writes a PDF of these objects, the first of which is the catalog.
 fn pdf(objects: &[String]) -> Vec<u8> {
     let mut out = "%PDF-1.4\n".to_owned();
     let mut table = format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1);
     for (object, number) in objects.iter().zip(1..) {
-        table = table + &format!("{:010} 00000 n \n", out.len());
-        out = out + &format!("{number} 0 obj\n{object}\nendobj\n");
+        writeln!(table, "{:010} 00000 n ", out.len()).expect("a string takes everything");
+        writeln!(out, "{number} 0 obj\n{object}\nendobj").expect("a string takes everything");
     }
     let start = out.len();
     let trailer = format!(

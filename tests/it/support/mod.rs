@@ -63,7 +63,9 @@ pub(crate) fn open(data_dir: &Path) -> Groundwork {
 pub(crate) fn with_base(replies: &[&str]) -> (tempfile::TempDir, Groundwork) {
     let home = tempfile::tempdir().expect("a temporary directory");
     let groundwork = open_with_replies(home.path(), replies);
-    groundwork.create_knowledge_base(named("kb")).expect("a knowledge base");
+    groundwork
+        .create_knowledge_base(&named("kb"))
+        .expect("a knowledge base");
     (home, groundwork)
 }
 
