@@ -1,7 +1,7 @@
-//! Configuration: file, environment and flags become one checked [`Config`](crate::config::Config).
+//! Configuration: file, environment and flags become one checked `Config`.
 //!
 //! Comes in: a TOML file, `GROUNDWORK_*` variables, flags; the later ones win. Goes out: values that are right by type,
-//! each with its [`Origin`](crate::config::Origin), so that a message can say who set it.
+//! each with its `Origin`, so that a message can say who set it.
 //! Always holds: an unknown key of the file or of a flag is refused; relative paths of a file count from its directory.
 //! Not here: acting on the values. Only this module and [`crate::cli`] read the environment.
 
