@@ -53,6 +53,10 @@ pub(super) struct GlobalFlags {
     /// Where model files live [default: the platform's cache directory; GROUNDWORK_MODELS]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) models_dir: Option<PathBuf>,
+    /// A directory with a model (an encoder, or one GGUF file), used under the directory's name; may be repeated
+    /// (GROUNDWORK_MODEL_DIRS)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) model_dir: Vec<PathBuf>,
     /// Configuration file (GROUNDWORK_CONFIG)
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
@@ -119,6 +123,15 @@ impl Arguments {
             if let Some(path) = path {
                 layers.add_flag(key, path);
             }
+        }
+        if !global.model_dir.is_empty() {
+            let joined = std::env::join_paths(&global.model_dir).map_err(|error| config::Error::Invalid {
+                key: Key::ModelDirs.name(),
+                origin: config::Origin::Flag("--model-dir"),
+                expected: "a directory whose name can stand in a list of paths".to_owned(),
+                found: error.to_string(),
+            })?;
+            layers.add_flag(Key::ModelDirs, joined);
         }
         let texts = [
             (Key::Server, global.server.as_ref()),

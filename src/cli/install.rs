@@ -24,10 +24,7 @@ pub(super) enum Pulled {
 
 /// Opens the store of model files.
 pub(super) fn open_store(config: &Config) -> Result<ModelStore, Error> {
-    let catalog = match &config.model_catalog {
-        Some(path) => Catalog::with_user_file(path)?,
-        None => Catalog::built_in()?,
-    };
+    let catalog = Catalog::open(config.model_catalog.as_deref(), &config.model_dirs)?;
     ModelStore::open(catalog, &config.models_dir, config.model_sources.clone())
 }
 

@@ -44,6 +44,7 @@ keys! {
     ModelsDir, "models_dir", "GROUNDWORK_MODELS", "Where model files live.";
     ModelCatalog, "model_catalog", "GROUNDWORK_MODEL_CATALOG", "A catalog of models over the built-in one.";
     ModelSources, "model_sources", "GROUNDWORK_MODEL_SOURCES", "Directories to look for model files in before fetching.";
+    ModelDirs, "model_dirs", "GROUNDWORK_MODEL_DIRS", "Directories that each hold a model, used under the directory's name.";
     EmbeddingModel, "embedding_model", "GROUNDWORK_EMBEDDING_MODEL", "Embedding model of new knowledge bases.";
     LanguageModel, "language_model", "GROUNDWORK_LANGUAGE_MODEL", "Language model of answers.";
     Listen, "listen", "GROUNDWORK_LISTEN", "Address to serve on, as host:port.";
@@ -69,6 +70,7 @@ impl Key {
         match self {
             Self::DataDir => "--data-dir",
             Self::ModelsDir => "--models-dir",
+            Self::ModelDirs => "--model-dir",
             Self::Listen => "--listen",
             Self::Server => "--server",
             Self::Offline => "--offline",

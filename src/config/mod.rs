@@ -147,6 +147,8 @@ pub struct Config {
     pub model_catalog: Option<PathBuf>,
     /// Directories to look for model files in before anything is fetched.
     pub model_sources: Vec<PathBuf>,
+    /// Directories that each hold a model.
+    pub model_dirs: Vec<PathBuf>,
     /// Embedding model of new knowledge bases.
     pub embedding_model: String,
     /// Language model of answers.
@@ -197,6 +199,7 @@ impl Config {
             models_dir: self.models_dir.clone(),
             model_catalog: self.model_catalog.clone(),
             model_sources: self.model_sources.clone(),
+            model_dirs: self.model_dirs.clone(),
             embedding_model_id: self.embedding_model.clone(),
             language_model_id: self.language_model.clone(),
             pdf_reader,

@@ -39,6 +39,9 @@ pub(super) fn resolve(layers: &Layers) -> Result<Config, Error> {
         model_sources: values.value(Key::ModelSources, "a list of paths", Vec::new(), paths, |paths| {
             json!(paths)
         })?,
+        model_dirs: values.value(Key::ModelDirs, "a list of paths", Vec::new(), paths, |paths| {
+            json!(paths)
+        })?,
         embedding_model: values.text(Key::EmbeddingModel, DEFAULT_EMBEDDING_MODEL)?,
         language_model: values.text(Key::LanguageModel, DEFAULT_LANGUAGE_MODEL)?,
         listen: values.value(Key::Listen, ADDRESS, DEFAULT_LISTEN.to_owned(), listen_address, |a| {

@@ -81,10 +81,7 @@ impl<M: ?Sized> Shelf<M> {
 
 impl ModelHost {
     pub(super) fn open(settings: &Settings, provided: ProvidedModels, gate: Arc<ComputeGate>) -> Result<Self, Error> {
-        let catalog = match &settings.model_catalog {
-            Some(path) => Catalog::with_user_file(path)?,
-            None => Catalog::built_in()?,
-        };
+        let catalog = Catalog::open(settings.model_catalog.as_deref(), &settings.model_dirs)?;
         let store = ModelStore::open(catalog, &settings.models_dir, settings.model_sources.clone())?;
         let threads = match settings.compute_threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -40,6 +40,8 @@ pub struct Settings {
     pub model_catalog: Option<PathBuf>,
     /// Directories to look for model files in before anything is fetched.
     pub model_sources: Vec<PathBuf>,
+    /// Directories that each hold a model: an encoder or one GGUF file, used under the directory's name.
+    pub model_dirs: Vec<PathBuf>,
     /// Embedding model of new knowledge bases.
     pub embedding_model_id: String,
     /// Language model of answers.

@@ -277,8 +277,9 @@ fn removed_model_is_gone() {
 fn directory_with_one_gguf_is_a_language_model() {
     let fixture = Fixture::new();
     let open = |fixture: &Fixture| {
-        let store = fixture.store();
-        store.from_directory(&fixture.path("own"), &mut |_| {}, &Cancel::new())
+        let catalog = Catalog::open(None, &[fixture.path("own")])?;
+        let store = ModelStore::open(catalog, fixture.path("cache-of-own"), Vec::new())?;
+        store.pull("own", &mut |_| {}, &Cancel::new())
     };
     fixture.write("own/README.md", b"");
     assert!(matches!(open(&fixture), Err(Error::Directory { .. })));

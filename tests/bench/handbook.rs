@@ -30,6 +30,7 @@ pub(crate) fn settings(data_dir: &Path) -> Settings {
         models_dir: models_dir(),
         model_catalog: None,
         model_sources: Vec::new(),
+        model_dirs: Vec::new(),
         embedding_model_id: EMBEDDING_MODEL.to_owned(),
         language_model_id: LANGUAGE_MODEL.to_owned(),
         pdf_reader: Some(env!("CARGO_BIN_EXE_groundwork").into()),

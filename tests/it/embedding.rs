@@ -169,9 +169,11 @@ fn second_library_is_refused_by_name() {
 #[test]
 fn model_in_a_directory_of_the_user_serves() {
     let pulled = encoder("int8");
-    let directory = pulled.tokenizer.parent().expect("it lies in a directory");
-    let model = store("int8")
-        .from_directory(directory, &mut |_| {}, &Cancel::new())
+    let directory = pulled.tokenizer.parent().expect("it lies in a directory").to_owned();
+    let catalog = Catalog::open(None, &[directory]).expect("it holds a model");
+    let store = ModelStore::open(catalog, models::directory(), Vec::new()).expect("the store opens");
+    let model = store
+        .pull(MODEL, &mut |_| {}, &Cancel::new())
         .expect("it is an encoder");
     let InstalledModel::Encoder(model) = model else {
         panic!("it makes embeddings");

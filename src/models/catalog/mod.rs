@@ -4,6 +4,7 @@
 //! Always holds: every file of a model has a pinned hash, unless fastembed names the model and the hub its files.
 //! Not here: fetching.
 
+pub(super) mod directory;
 mod record;
 
 use std::collections::BTreeMap;
@@ -132,6 +133,19 @@ impl Catalog {
         let mut record = CatalogRecord::parse(BUILT_IN).map_err(refused(BUILT_IN_NAME))?;
         record.overlay(CatalogRecord::parse(text).map_err(refused(file))?);
         Self::from_record(record, file)
+    }
+
+    /// Returns the built-in catalog, with the user's own over it if there is one, and the models of these directories.
+    pub fn open(user_file: Option<&Path>, model_directories: &[PathBuf]) -> Result<Self, Error> {
+        let mut catalog = match user_file {
+            Some(path) => Self::with_user_file(path)?,
+            None => Self::built_in()?,
+        };
+        for directory in model_directories {
+            let model = directory::describe(directory)?;
+            catalog.models.insert(model.id.clone(), model);
+        }
+        Ok(catalog)
     }
 
     /// Returns the models, ordered by id.

@@ -31,6 +31,7 @@ pub(crate) fn settings(data_dir: &Path) -> Settings {
         models_dir: data_dir.join("models"),
         model_catalog: None,
         model_sources: Vec::new(),
+        model_dirs: Vec::new(),
         embedding_model_id: groundwork::embed::Embedder::model_id(&embedder).to_owned(),
         language_model_id: model.model_id().to_owned(),
         pdf_reader: Some(env!("CARGO_BIN_EXE_groundwork").into()),
