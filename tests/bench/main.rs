@@ -21,6 +21,12 @@ fn main() {
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
+    if arguments
+        .first()
+        .is_some_and(|argument| argument == embed::RAW_ARGUMENT)
+    {
+        return embed::run_raw();
+    }
     let wants = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     println!(
         "groundwork {} on {} threads",
