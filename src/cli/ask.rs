@@ -1,6 +1,6 @@
 //! `groundwork ask`: an answer as it comes, then the sources that it rests on.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::exit::Exit;
@@ -32,6 +32,9 @@ pub(super) struct Arguments {
     /// 0 takes the likeliest token, higher values vary more [default: 0]
     #[arg(long, value_name = "T")]
     temperature: Option<f64>,
+    /// How the answer is worded [default: the model's own style]
+    #[arg(long, value_enum, value_name = "STYLE")]
+    style: Option<Style>,
     /// Draw from the likeliest tokens that together reach this probability [default: 1]
     #[arg(long, value_name = "P")]
     top_p: Option<f64>,
@@ -68,7 +71,21 @@ pub(super) fn plain_request(knowledge_base: &str, question: &str) -> pb::Retriev
     }
 }
 
+/// How an answer is worded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Style {
+    /// Sentences of the passages, word for word
+    Quoted,
+    /// The model's own words
+    Free,
+}
+
 fn request(arguments: Arguments) -> pb::RetrieveAndGenerateStreamRequest {
+    let style = match arguments.style {
+        None => pb::AnswerStyle::Unspecified,
+        Some(Style::Quoted) => pb::AnswerStyle::Quoted,
+        Some(Style::Free) => pb::AnswerStyle::Free,
+    };
     let inference = pb::InferenceConfiguration {
         temperature: arguments.temperature,
         top_p: arguments.top_p,
@@ -82,6 +99,7 @@ fn request(arguments: Arguments) -> pb::RetrieveAndGenerateStreamRequest {
         generation_configuration: Some(pb::GenerationConfiguration {
             model_id: arguments.model,
             inference_configuration: Some(inference),
+            answer_style: style.into(),
         }),
         ..plain_request(&arguments.knowledge_base, &arguments.question)
     }

@@ -7,46 +7,79 @@ use super::attribution::Sources;
 use super::citation::{Annotator, Tally};
 use super::decode::decode;
 use super::prompt::Prompt;
+use super::quote::{decode_quotes, quotes};
+use super::rank::rank;
 use super::relevance::{no_answer_text, relevance};
 use super::stop::StopSequences;
 use super::text::Utf8Pieces;
-use super::{AnswerEvent, Error, GenerationSummary, Inference, LanguageModel, NoAnswerReason, Sink, StopReason};
+use super::{
+    AnswerEvent, AnswerStyle, Error, GenerationSummary, Inference, LanguageModel, NoAnswerReason, Sink, StopReason,
+};
+use crate::embed::Embedder;
 use crate::retrieve::Hit;
 use crate::worker::{Cancel, ComputeGate, Stopped};
 
-/// Answers `question` from `hits`, or says why there is no answer. All pieces of text joined are the answer.
-#[expect(clippy::needless_pass_by_value, reason = "callers have no more use for the hits")]
+/// What a model is asked to answer, and from what.
+#[derive(Clone)]
+pub struct Asked<'a> {
+    /// The question.
+    pub question: &'a str,
+    /// What was found for it.
+    pub hits: Vec<Hit>,
+    /// How tokens are drawn.
+    pub inference: &'a Inference,
+    /// What the hits were found with; without it sentences are compared by their words.
+    pub embedder: Option<&'a dyn Embedder>,
+}
+
+/// Answers a question, or says why there is no answer. All pieces of text joined are the answer.
 pub fn answer(
     model: &dyn LanguageModel,
-    question: &str,
-    hits: Vec<Hit>,
-    inference: &Inference,
+    asked: Asked<'_>,
     gate: &ComputeGate,
     cancel: &Cancel,
     sink: &mut Sink<'_>,
 ) -> Result<GenerationSummary, Error> {
+    let Asked {
+        question,
+        hits,
+        inference,
+        embedder,
+    } = asked;
     cancel.check()?;
     if let Err(reason) = relevance(question, &hits) {
         return Ok(answer_nothing(reason, sink)?);
     }
-    let prompt = Prompt::build(model, question, &hits, inference)?;
+    let ranked = rank(question, &hits, embedder, cancel)?;
+    let prompt = Prompt::build(model, question, &hits, &ranked, inference)?;
+    let style = inference.style.unwrap_or_else(|| default_style(model, inference));
+    let quotes = match style {
+        AnswerStyle::Quoted => quotes(model, &hits, &ranked, &prompt.references)?,
+        AnswerStyle::Free => Vec::new(),
+    };
     let sources = Sources::new(question, &prompt.references);
     let input_tokens = prompt.tokens.len() as u64;
     sink(AnswerEvent::References(prompt.references))?;
     let mut stream = TextStream::new(&sources, &inference.stop_sequences);
-    let decoded = decode(
-        model,
-        &prompt.tokens,
-        &prompt.grounding,
-        inference,
-        gate,
-        cancel,
-        &mut |token| {
-            let (events, flow) = stream.push(&model.token_bytes(token));
-            events.into_iter().try_for_each(&mut *sink)?;
-            Ok(flow)
-        },
-    )?;
+    let mut on_piece = |bytes: &[u8]| {
+        let (events, flow) = stream.push(bytes);
+        events.into_iter().try_for_each(&mut *sink)?;
+        Ok(flow)
+    };
+    let decoded = if quotes.is_empty() {
+        let mut on_token = |token| on_piece(&model.token_bytes(token));
+        decode(
+            model,
+            &prompt.tokens,
+            &prompt.grounding,
+            inference,
+            gate,
+            cancel,
+            &mut on_token,
+        )?
+    } else {
+        decode_quotes(model, &prompt.tokens, quotes, inference, gate, cancel, &mut on_piece)?
+    };
     let (events, tally) = stream.finish();
     events.into_iter().try_for_each(&mut *sink)?;
     Ok(GenerationSummary {
@@ -58,6 +91,15 @@ pub fn answer(
         decode: decoded.decode,
         time_to_first_token: decoded.time_to_first_token,
     })
+}
+
+/// A model that is to quote does so unless the caller asks for variety.
+fn default_style(model: &dyn LanguageModel, inference: &Inference) -> AnswerStyle {
+    if inference.temperature > 0.0 {
+        AnswerStyle::Free
+    } else {
+        model.answer_style()
+    }
 }
 
 /// Says that there is no answer without asking a model: no references, and a sentence for people.

@@ -17,7 +17,7 @@ use candle_transformers::models::quantized_llama::{MAX_SEQ_LEN, ModelWeights};
 
 use super::chat_template::ChatTemplate;
 use super::{Error, LanguageModel, Message, Sequence};
-use crate::models::InstalledLanguageModel;
+use crate::models::{AnswerStyle, InstalledLanguageModel};
 use vocabulary::Vocabulary;
 
 /// The architectures that are supported, as `general.architecture` names them.
@@ -28,6 +28,7 @@ pub struct CandleModel {
     model_id: String,
     model_hash: String,
     context_tokens: usize,
+    answer_style: AnswerStyle,
     vocabulary: Vocabulary,
     chat_template: ChatTemplate,
     // Never fed itself: clones share its weights and begin with an empty cache.
@@ -67,6 +68,7 @@ impl CandleModel {
             model_id: installed.model_id.clone(),
             model_hash: installed.sha256.clone(),
             context_tokens,
+            answer_style: installed.answer_style,
             vocabulary,
             chat_template,
             weights,
@@ -85,6 +87,10 @@ impl LanguageModel for CandleModel {
 
     fn context_tokens(&self) -> usize {
         self.context_tokens
+    }
+
+    fn answer_style(&self) -> AnswerStyle {
+        self.answer_style
     }
 
     fn render(&self, messages: &[Message]) -> Result<String, Error> {

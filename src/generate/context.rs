@@ -4,8 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sentence::sentences;
-use super::words::content_words;
+use super::rank::Ranked;
 use super::{Error, Reference};
 use crate::document::ByteSpan;
 use crate::retrieve::Hit;
@@ -30,30 +29,27 @@ struct Candidate {
     hit: usize,
     span: ByteSpan,
     tokens: usize,
-    overlap: f64,
+    score: f64,
 }
 
-/// Chooses at most `budget` tokens of text: all passages if they fit, else the sentences that share most with the
-/// question, in order.
+/// Chooses at most `budget` tokens of text: all passages if they fit, else the sentences that answer the question best,
+/// in order.
 pub(super) fn choose(
-    question: &str,
+    ranked: &[Ranked],
     hits: &[Hit],
     budget: usize,
     count_tokens: &dyn Fn(&str) -> Result<usize, Error>,
 ) -> Result<Vec<Excerpt>, Error> {
-    let mut candidates = Vec::new();
-    for (at, hit) in hits.iter().enumerate() {
-        for span in sentences(&hit.text) {
-            let tokens = count_tokens(span.of(&hit.text).unwrap_or_default())? + 1;
-            candidates.push(Candidate {
-                hit: at,
-                span,
-                tokens,
-                overlap: 0.0,
-            });
-        }
+    let mut candidates = Vec::with_capacity(ranked.len());
+    for sentence in ranked {
+        let text = sentence.span.of(&hits[sentence.hit].text).unwrap_or_default();
+        candidates.push(Candidate {
+            hit: sentence.hit,
+            span: sentence.span,
+            tokens: count_tokens(text)? + 1,
+            score: sentence.score,
+        });
     }
-    weigh(question, hits, &mut candidates);
     let total: usize = candidates.iter().map(|candidate| candidate.tokens).sum();
     let is_whole = total + hits.len() * EXCERPT_TOKENS <= budget;
     let chosen = if is_whole {
@@ -64,33 +60,10 @@ pub(super) fn choose(
     Ok(excerpts(hits, &candidates, &chosen))
 }
 
-/// Gives each candidate the inverse-document-frequency-weighted words that it shares with the question.
-fn weigh(question: &str, hits: &[Hit], candidates: &mut [Candidate]) {
-    let question = content_words(question);
-    let shared: Vec<BTreeSet<String>> = candidates
-        .iter()
-        .map(|candidate| {
-            let text = candidate.span.of(&hits[candidate.hit].text).unwrap_or_default();
-            content_words(text).intersection(&question).cloned().collect()
-        })
-        .collect();
-    let mut frequencies: BTreeMap<&str, usize> = BTreeMap::new();
-    for word in shared.iter().flatten() {
-        *frequencies.entry(word).or_insert(0) += 1;
-    }
-    let count = candidates.len() as f64;
-    for (candidate, words) in candidates.iter_mut().zip(&shared) {
-        candidate.overlap = words
-            .iter()
-            .map(|word| (1.0 + count / (1.0 + frequencies[word.as_str()] as f64)).ln())
-            .sum();
-    }
-}
-
-/// Returns the candidates that fit the budget, those of most overlap first; among equals the earlier.
+/// Returns the candidates that fit the budget, those of the best score first; among equals the earlier.
 fn nearest(candidates: &[Candidate], budget: usize) -> BTreeSet<usize> {
     let mut order: Vec<usize> = (0..candidates.len()).collect();
-    order.sort_by(|a, b| candidates[*b].overlap.total_cmp(&candidates[*a].overlap).then(a.cmp(b)));
+    order.sort_by(|a, b| candidates[*b].score.total_cmp(&candidates[*a].score).then(a.cmp(b)));
     let mut left = budget;
     let mut chosen = BTreeSet::new();
     let mut hits = BTreeSet::new();

@@ -87,7 +87,13 @@ pub(super) fn decode(
     })
 }
 
-fn step(sequence: &mut dyn Sequence, tokens: &[u32], gate: &ComputeGate, cancel: &Cancel) -> Result<Vec<f32>, Error> {
+/// Reads tokens while holding the gate.
+pub(super) fn step(
+    sequence: &mut dyn Sequence,
+    tokens: &[u32],
+    gate: &ComputeGate,
+    cancel: &Cancel,
+) -> Result<Vec<f32>, Error> {
     cancel.check()?;
     let _turn = gate.enter();
     // The wait for the gate may have been long.

@@ -16,6 +16,8 @@ mod decode;
 mod fixture;
 mod grounding;
 mod prompt;
+mod quote;
+mod rank;
 mod relevance;
 mod sampler;
 mod scripted;
@@ -27,9 +29,10 @@ mod words;
 use std::time::Duration;
 
 use crate::document::ByteSpan;
+pub use crate::models::AnswerStyle;
 use crate::retrieve::Hit;
 use crate::worker::Stopped;
-pub use answer::{answer, answer_nothing};
+pub use answer::{Asked, answer, answer_nothing};
 pub use candle::{CandleModel, SUPPORTED_ARCHITECTURES};
 pub use relevance::{MIN_COSINE, MIN_COVERAGE, MIN_COVERAGE_ALONE, no_answer_text, relevance};
 pub use scripted::ScriptedModel;
@@ -47,6 +50,8 @@ pub struct Inference {
     pub stop_sequences: Vec<String>,
     /// Seed of the draws.
     pub seed: u64,
+    /// How the answer is worded; nothing takes the model's own style, or free words above temperature 0.
+    pub style: Option<AnswerStyle>,
 }
 
 impl Default for Inference {
@@ -57,6 +62,7 @@ impl Default for Inference {
             max_tokens: 256,
             stop_sequences: Vec::new(),
             seed: 0,
+            style: None,
         }
     }
 }
@@ -122,6 +128,10 @@ pub trait LanguageModel: Send + Sync {
     fn encode(&self, text: &str) -> Result<Vec<u32>, Error>;
     /// Turns tokens into bytes, which may end inside a character. Special tokens give nothing.
     fn token_bytes(&self, token: u32) -> Vec<u8>;
+    /// Returns how its answers are worded unless the caller says otherwise.
+    fn answer_style(&self) -> AnswerStyle {
+        AnswerStyle::Free
+    }
     /// Returns whether the token ends an answer.
     fn is_end(&self, token: u32) -> bool;
     /// Begins an empty sequence with a cache of its own.

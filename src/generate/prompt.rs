@@ -4,6 +4,7 @@ use minijinja::{Environment, context};
 
 use super::context::{Excerpt, MAX_CONTEXT_TOKENS, choose};
 use super::grounding::Grounding;
+use super::rank::Ranked;
 use super::{Error, Inference, LanguageModel, Message, Reference, Role};
 use crate::retrieve::Hit;
 
@@ -30,6 +31,7 @@ impl Prompt {
         model: &dyn LanguageModel,
         question: &str,
         hits: &[Hit],
+        ranked: &[Ranked],
         inference: &Inference,
     ) -> Result<Self, Error> {
         // A caller may allow more tokens than the window has; half of it is left to read.
@@ -48,7 +50,7 @@ impl Prompt {
         let mut budget = MAX_CONTEXT_TOKENS.min(room - question_tokens + MIN_CONTEXT_TOKENS);
         loop {
             let count = |text: &str| Ok(model.encode(&defused(text))?.len());
-            let excerpts = choose(question, hits, budget, &count)?;
+            let excerpts = choose(ranked, hits, budget, &count)?;
             let tokens = model.encode(&render(model, question, &excerpts)?)?;
             // Tokens of parts do not add up exactly, so that the whole is what counts.
             if tokens.len() <= window || budget == 0 {

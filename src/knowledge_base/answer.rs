@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::base::Base;
 use super::{AnswerSummary, Error, ErrorKind, Groundwork, Question, ReadAt, Retrieval, StageTimes};
 use crate::embed::{Embedding, Purpose};
-use crate::generate::{self, NoAnswerReason, Sink};
+use crate::generate::{self, Asked, NoAnswerReason, Sink};
 use crate::index::{ChunkId, Epoch};
 use crate::retrieve::{self, Candidate, Hit, Legs, Query, SearchType};
 use crate::store::{ChunkRecord, ChunkSet};
@@ -63,6 +63,7 @@ impl Groundwork {
         self.models
             .check_language_model(model_id)
             .map_err(|error| error.in_field("generation_configuration.model_id"))?;
+        let record = self.record(knowledge_base)?;
         let retrieval = self
             .retrieve(knowledge_base, &question.query, question.at, cancel)
             .map_err(|error| error.renamed("retrieval_query.text", "input.text"))?;
@@ -75,11 +76,15 @@ impl Groundwork {
             let model = self.models.language_model(model_id)?;
             times.queue += waiting.elapsed();
             let before_generation = started.elapsed();
+            let embedder = self.models.embedder(&record.embedding_model_id)?;
             let mut generation = generate::answer(
                 &*model,
-                &question.query.text,
-                retrieval.hits,
-                &question.inference,
+                Asked {
+                    question: &question.query.text,
+                    hits: retrieval.hits,
+                    inference: &question.inference,
+                    embedder: Some(&*embedder),
+                },
                 &self.gate,
                 cancel,
                 sink,

@@ -75,6 +75,16 @@ pub struct InstalledEncoder {
     pub query_prefix: String,
 }
 
+/// How a language model words its answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AnswerStyle {
+    /// It chooses among sentences of the passages and quotes them: for models too small to be trusted with words of their own.
+    Quoted,
+    /// In its own words.
+    Free,
+}
+
 /// Files and facts of a language model.
 #[derive(Debug, Clone)]
 pub struct InstalledLanguageModel {
@@ -88,4 +98,6 @@ pub struct InstalledLanguageModel {
     pub directory: PathBuf,
     /// Tokens of context, if the catalog bounds them below the file's own value.
     pub context_tokens: Option<usize>,
+    /// How it words its answers unless the caller says otherwise.
+    pub answer_style: AnswerStyle,
 }

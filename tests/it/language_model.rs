@@ -4,7 +4,7 @@ use std::path::Path;
 
 use groundwork::document::metadata::Metadata;
 use groundwork::document::{ByteSpan, DocumentId};
-use groundwork::generate::{AnswerEvent, CandleModel, Inference, LanguageModel as _, Message, Role, answer};
+use groundwork::generate::{AnswerEvent, Asked, CandleModel, Inference, LanguageModel as _, Message, Role, answer};
 use groundwork::index::ChunkId;
 use groundwork::models::{Catalog, InstalledLanguageModel, InstalledModel, ModelStore};
 use groundwork::retrieve::Hit;
@@ -56,9 +56,12 @@ fn ask(model: &CandleModel) -> String {
     let question = "When was the old bridge built?";
     answer(
         model,
-        question,
-        hits,
-        &inference,
+        Asked {
+            question,
+            hits,
+            inference: &inference,
+            embedder: None,
+        },
         &ComputeGate::default(),
         &Cancel::new(),
         &mut |event| {

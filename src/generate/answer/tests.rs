@@ -39,9 +39,12 @@ fn ask(reply: &str, hits: Vec<Hit>, inference: &Inference) -> (Heard, Generation
     let mut heard = Heard::default();
     let summary = answer(
         &ScriptedModel::new([reply]),
-        QUESTION,
-        hits,
-        inference,
+        Asked {
+            question: QUESTION,
+            hits,
+            inference,
+            embedder: None,
+        },
         &ComputeGate::default(),
         &Cancel::new(),
         &mut |event| {
@@ -150,11 +153,14 @@ fn full_window_ends_the_answer() {
         .collect();
     let summary = answer(
         &ScriptedModel::new([reply]).with_context_tokens(200),
-        QUESTION,
-        tower(),
-        &Inference {
-            max_tokens: 4_096,
-            ..Inference::default()
+        Asked {
+            question: QUESTION,
+            hits: tower(),
+            inference: &Inference {
+                max_tokens: 4_096,
+                ..Inference::default()
+            },
+            embedder: None,
         },
         &ComputeGate::default(),
         &Cancel::new(),
@@ -191,9 +197,12 @@ fn cancelled_answer_stops_within_a_token() {
     let mut texts = 0;
     let stopped = answer(
         &ScriptedModel::new(["Gustave Eiffel built it and then much more was said."]),
-        QUESTION,
-        tower(),
-        &Inference::default(),
+        Asked {
+            question: QUESTION,
+            hits: tower(),
+            inference: &Inference::default(),
+            embedder: None,
+        },
         &ComputeGate::default(),
         &cancel,
         &mut |event| {
@@ -216,9 +225,12 @@ fn lost_reader_ends_the_generation() {
     let mut events = 0;
     let stopped = answer(
         &ScriptedModel::new(["Gustave Eiffel built it."]),
-        QUESTION,
-        tower(),
-        &Inference::default(),
+        Asked {
+            question: QUESTION,
+            hits: tower(),
+            inference: &Inference::default(),
+            embedder: None,
+        },
         &ComputeGate::default(),
         &Cancel::new(),
         &mut |_| {
@@ -240,9 +252,12 @@ fn passed_deadline_stops_before_the_model() {
     let model = ScriptedModel::new(["x"]);
     let stopped = answer(
         &model,
-        QUESTION,
-        tower(),
-        &Inference::default(),
+        Asked {
+            question: QUESTION,
+            hits: tower(),
+            inference: &Inference::default(),
+            embedder: None,
+        },
         &gate,
         &cancel,
         &mut |_| Ok(()),
@@ -251,4 +266,32 @@ fn passed_deadline_stops_before_the_model() {
         matches!(stopped, Err(Error::Stopped(Stopped::DeadlineExceeded))),
         "{stopped:?}"
     );
+}
+
+#[test]
+fn quoted_answers_are_sentences_of_the_passages() {
+    let quoting = Inference {
+        style: Some(AnswerStyle::Quoted),
+        ..Inference::default()
+    };
+    let (heard, summary) = ask("never said", tower(), &quoting);
+    assert_eq!(heard.text, "The Eiffel Tower was built in 1889 by Gustave Eiffel. [1]");
+    assert_eq!(heard.kinds.first(), Some(&'r'));
+    assert_eq!(heard.citations.len(), 1);
+    assert_eq!(
+        heard.citations[0].source_text,
+        "The Eiffel Tower was built in 1889 by Gustave Eiffel."
+    );
+    assert!((heard.citations[0].support - 1.0).abs() < 1e-9);
+    assert_eq!(
+        (summary.stop_reason, summary.no_answer_reason),
+        (StopReason::EndTurn, None)
+    );
+    let short = Inference {
+        max_tokens: 3,
+        ..quoting
+    };
+    let (heard, summary) = ask("never said", tower(), &short);
+    assert_eq!((summary.stop_reason, summary.output_tokens), (StopReason::MaxTokens, 3));
+    assert_eq!(heard.text, "The Eiffel Tower [1]");
 }

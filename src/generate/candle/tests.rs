@@ -16,6 +16,7 @@ fn foreign_files_are_refused_by_name() {
             gguf: path.clone(),
             directory: directory.path().to_owned(),
             context_tokens: None,
+            answer_style: AnswerStyle::Free,
         };
         let error = CandleModel::open(&installed, 1).err().map(|error| error.to_string());
         assert!(

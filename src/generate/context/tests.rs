@@ -4,15 +4,21 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::generate::fixture::hit;
+use crate::generate::rank::rank;
+use crate::worker::Cancel;
 
 #[expect(clippy::unnecessary_wraps, reason = "a model's tokenizer can fail")]
 fn words(text: &str) -> Result<usize, Error> {
     Ok(text.split_whitespace().count())
 }
 
+fn ranked(question: &str, hits: &[Hit]) -> Vec<Ranked> {
+    rank(question, hits, None, &Cancel::new()).expect("words alone cannot fail")
+}
+
 fn check(question: &str, texts: &[&str], budget: usize, expected: &[(u32, &str)]) {
     let hits: Vec<Hit> = texts.iter().map(|text| hit("d", 0, text)).collect();
-    let chosen = choose(question, &hits, budget, &words).expect("counting words cannot fail");
+    let chosen = choose(&ranked(question, &hits), &hits, budget, &words).expect("counting words cannot fail");
     let found: Vec<_> = chosen.iter().map(|e| (e.reference.number, e.text.as_str())).collect();
     assert_eq!(found, expected);
 }
@@ -63,7 +69,7 @@ proptest! {
         texts in prop::collection::vec("([A-C][a-c ]{0,12}\\. ){0,6}", 0..5), question in "[A-Ca-c ]{0,12}", budget in 0usize..60,
     ) {
         let hits: Vec<Hit> = texts.iter().map(|text| hit("d", 0, text)).collect();
-        let chosen = choose(&question, &hits, budget, &words).expect("counting words cannot fail");
+        let chosen = choose(&ranked(&question, &hits), &hits, budget, &words).expect("counting words cannot fail");
         let used: usize = chosen.iter().map(|e| words(&e.text).unwrap_or(0)).sum();
         prop_assert!(used <= budget);
         for (number, excerpt) in (1..).zip(&chosen) {

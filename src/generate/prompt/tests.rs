@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::generate::fixture::hit;
+use crate::generate::rank::rank;
 use crate::generate::scripted::ScriptedModel;
+use crate::worker::Cancel;
 
 fn build(model: &ScriptedModel, question: &str, max_tokens: usize) -> Result<Prompt, Error> {
     let hits = vec![
@@ -13,7 +15,8 @@ fn build(model: &ScriptedModel, question: &str, max_tokens: usize) -> Result<Pro
         max_tokens,
         ..Inference::default()
     };
-    Prompt::build(model, question, &hits, &inference)
+    let ranked = rank(question, &hits, None, &Cancel::new())?;
+    Prompt::build(model, question, &hits, &ranked, &inference)
 }
 
 #[test]
@@ -51,13 +54,9 @@ fn passages_cannot_speak_in_another_role() {
 #[test]
 fn messages_are_rendered_from_the_templates() {
     let model = ScriptedModel::new(["x"]);
-    let excerpts = choose(
-        "Who?",
-        &[hit("a", 0, "One {{ x }}."), hit("b", 0, "Two.")],
-        100,
-        &|_| Ok(1),
-    )
-    .expect("counting cannot fail");
+    let hits = [hit("a", 0, "One {{ x }}."), hit("b", 0, "Two.")];
+    let ranked = rank("Who?", &hits, None, &Cancel::new()).expect("words alone cannot fail");
+    let excerpts = choose(&ranked, &hits, 100, &|_| Ok(1)).expect("counting cannot fail");
     let text = render(&model, "Who?", &excerpts).expect("the templates are valid");
     assert_eq!(
         text,

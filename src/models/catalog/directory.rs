@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::super::onnx::Precision;
-use super::super::{Error, Modality, Pooling};
+use super::super::{AnswerStyle, Error, Modality, Pooling};
 use super::CatalogModel;
 
 /// Weights of an encoder.
@@ -51,6 +51,7 @@ pub(super) fn describe(path: &Path) -> Result<CatalogModel, Error> {
             Pooling::Mean
         },
         precision: Precision::Int8,
+        answer_style: AnswerStyle::Free,
         passage_prefix: String::new(),
         query_prefix: String::new(),
         files: Vec::new(),

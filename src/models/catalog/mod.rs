@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::onnx::Precision;
-use super::{Error, Modality, Pooling, builtin};
+use super::{AnswerStyle, Error, Modality, Pooling, builtin};
 use record::CatalogRecord;
 
 /// The catalog that comes with the program.
@@ -88,6 +88,8 @@ pub struct CatalogModel {
     pub pooling: Pooling,
     /// In how many bits an encoder is computed.
     pub precision: Precision,
+    /// How a language model words its answers.
+    pub answer_style: AnswerStyle,
     /// Put before each passage.
     pub passage_prefix: String,
     /// Put before each query.

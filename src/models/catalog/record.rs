@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{CatalogFile, CatalogModel, CatalogRuntime, Source};
 use crate::models::onnx::Precision;
-use crate::models::{Modality, Pooling};
+use crate::models::{AnswerStyle, Modality, Pooling};
 
 /// Branch of a repository when a source names none; the pinned hash says which file it must hold.
 const DEFAULT_REVISION: &str = "main";
@@ -37,6 +37,7 @@ pub(super) struct ModelRecord {
     context_tokens: Option<usize>,
     pooling: Option<PoolingRecord>,
     precision: Option<Precision>,
+    answer_style: Option<AnswerStyle>,
     passage_prefix: Option<String>,
     query_prefix: Option<String>,
     files: Option<Vec<FileRecord>>,
@@ -130,6 +131,7 @@ impl ModelRecord {
         replace(&mut self.context_tokens, over.context_tokens);
         replace(&mut self.pooling, over.pooling);
         replace(&mut self.precision, over.precision);
+        replace(&mut self.answer_style, over.answer_style);
         replace(&mut self.passage_prefix, over.passage_prefix);
         replace(&mut self.query_prefix, over.query_prefix);
     }
@@ -179,6 +181,7 @@ impl ModelRecord {
                 Some(PoolingRecord::Mean) | None => Pooling::Mean,
             },
             precision: self.precision.unwrap_or(Precision::Int8),
+            answer_style: self.answer_style.unwrap_or(AnswerStyle::Free),
             passage_prefix: self.passage_prefix.unwrap_or_default(),
             query_prefix: self.query_prefix.unwrap_or_default(),
             files,

@@ -75,5 +75,6 @@ fn gguf_in(path: &Path, derived: PathBuf, model: &CatalogModel) -> Result<Instal
         gguf,
         directory: derived,
         context_tokens: Some(model.max_tokens).filter(|tokens| *tokens > 0),
+        answer_style: model.answer_style,
     }))
 }

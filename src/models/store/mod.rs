@@ -337,6 +337,7 @@ fn language_model(model: &CatalogModel, directory: PathBuf) -> Result<InstalledM
         gguf: directory.join(&file.name),
         directory,
         context_tokens: Some(model.max_tokens).filter(|tokens| *tokens > 0),
+        answer_style: model.answer_style,
     }))
 }
 

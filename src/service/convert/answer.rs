@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::hit::{hit, metrics, micros, span};
 use super::{query, read_at};
-use crate::generate::{AnswerEvent, Citation, CitationOrigin, Inference, NoAnswerReason, Reference, StopReason};
+use crate::generate::{
+    AnswerEvent, AnswerStyle, Citation, CitationOrigin, Inference, NoAnswerReason, Reference, StopReason,
+};
 use crate::knowledge_base::{AnswerSummary, Error, Question};
 use crate::retrieve::Hit;
 use crate::service::pb;
@@ -19,10 +21,14 @@ const MAX_STOP_SEQUENCE_BYTES: usize = 256;
 /// Returns a checked question.
 pub(in crate::service) fn question(request: pb::RetrieveAndGenerateStreamRequest) -> Result<Question, Error> {
     let generation = request.generation_configuration.unwrap_or_default();
+    let style = answer_style(generation.answer_style)?;
     Ok(Question {
         query: query("input", request.input, request.retrieval_configuration)?,
         model_id: generation.model_id,
-        inference: inference(generation.inference_configuration.unwrap_or_default())?,
+        inference: Inference {
+            style,
+            ..inference(generation.inference_configuration.unwrap_or_default())?
+        },
         at: read_at(request.min_epoch, request.as_of_epoch),
     })
 }
@@ -37,6 +43,18 @@ impl From<pb::RetrieveAndGenerateRequest> for pb::RetrieveAndGenerateStreamReque
             min_epoch: request.min_epoch,
             as_of_epoch: request.as_of_epoch,
         }
+    }
+}
+
+fn answer_style(wire: i32) -> Result<Option<AnswerStyle>, Error> {
+    match pb::AnswerStyle::try_from(wire) {
+        Ok(pb::AnswerStyle::Unspecified) => Ok(None),
+        Ok(pb::AnswerStyle::Quoted) => Ok(Some(AnswerStyle::Quoted)),
+        Ok(pb::AnswerStyle::Free) => Ok(Some(AnswerStyle::Free)),
+        Err(_) => Err(Error::invalid(
+            "generation_configuration.answer_style",
+            format!("has no value {wire}; QUOTED is 1, FREE is 2"),
+        )),
     }
 }
 

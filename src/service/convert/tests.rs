@@ -210,6 +210,7 @@ fn asked(inference: pb::InferenceConfiguration) -> Result<crate::knowledge_base:
         generation_configuration: Some(pb::GenerationConfiguration {
             model_id: "tiny".to_owned(),
             inference_configuration: Some(inference),
+            answer_style: pb::AnswerStyle::Quoted.into(),
         }),
         min_epoch: 3,
         ..pb::RetrieveAndGenerateStreamRequest::default()
