@@ -225,10 +225,11 @@ fn of_zip(bytes: &[u8]) -> &'static str {
         "an OpenDocument file"
     } else if holds(b"word/document") {
         "a Word document (.docx)"
+    } else if holds(b"ppt/presentation") {
+        // Before Excel: a chart in a presentation is a workbook of its own.
+        "a PowerPoint presentation (.pptx)"
     } else if holds(b"xl/workbook") {
         "an Excel workbook (.xlsx)"
-    } else if holds(b"ppt/presentation") {
-        "a PowerPoint presentation (.pptx)"
     } else {
         "a zip archive"
     }

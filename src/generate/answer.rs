@@ -19,6 +19,9 @@ use crate::embed::Embedder;
 use crate::retrieve::Hit;
 use crate::worker::{Cancel, ComputeGate, Stopped};
 
+/// A small model that has no more to say begins to write the next prompt itself.
+const PROMPT_ECHO: &str = "\nQuestion:";
+
 /// What a model is asked to answer, and from what.
 #[derive(Clone)]
 pub struct Asked<'a> {
@@ -82,9 +85,10 @@ pub fn answer(
     };
     let (events, tally) = stream.finish();
     events.into_iter().try_for_each(&mut *sink)?;
+    let no_answer_reason = no_answer_reason(tally);
     Ok(GenerationSummary {
-        stop_reason: decoded.stop_reason,
-        no_answer_reason: no_answer_reason(tally),
+        stop_reason: no_answer_reason.map_or(decoded.stop_reason, |_| StopReason::NoAnswer),
+        no_answer_reason,
         input_tokens,
         output_tokens: decoded.output_tokens,
         prefill: decoded.prefill,
@@ -136,9 +140,11 @@ struct TextStream<'a> {
 
 impl<'a> TextStream<'a> {
     fn new(sources: &'a Sources, stop_sequences: &[String]) -> Self {
+        let mut stop_sequences = stop_sequences.to_vec();
+        stop_sequences.push(PROMPT_ECHO.to_owned());
         Self {
             pieces: Utf8Pieces::default(),
-            stop: StopSequences::new(stop_sequences),
+            stop: StopSequences::new(&stop_sequences),
             annotator: Annotator::new(sources),
             is_stopped: false,
         }

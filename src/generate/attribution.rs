@@ -63,7 +63,9 @@ impl Sources {
                 tracing::warn!(chunk = ?hit.chunk_id, "a passage differs from its span in the document, it is not cited");
                 continue;
             }
-            found.extend(sentences(&hit.text).into_iter().map(|span| Source {
+            // A heading names a subject and claims nothing.
+            let is_claim = |span: &ByteSpan| !span.of(&hit.text).unwrap_or_default().starts_with('#');
+            found.extend(sentences(&hit.text).into_iter().filter(is_claim).map(|span| Source {
                 reference_number: reference.number,
                 base: hit.span.start,
                 passage: passages.len(),

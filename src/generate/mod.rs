@@ -153,7 +153,7 @@ pub enum StopReason {
     MaxTokens,
     /// A stop sequence came.
     StopSequence,
-    /// No model was called, or what it said is not an answer.
+    /// There is no answer: no model was called, or what it said is not one.
     NoAnswer,
     /// The context window was full.
     ContextWindowExceeded,

@@ -75,9 +75,8 @@ impl Groundwork {
             let _slot = self.answers.enter(cancel)?;
             let model = self.models.language_model(model_id)?;
             times.queue += waiting.elapsed();
-            let before_generation = started.elapsed();
             let embedder = self.models.embedder(&record.embedding_model_id)?;
-            let mut generation = generate::answer(
+            let generation = generate::answer(
                 &*model,
                 Asked {
                     question: &question.query.text,
@@ -89,7 +88,6 @@ impl Groundwork {
                 cancel,
                 sink,
             )?;
-            generation.time_to_first_token = generation.time_to_first_token.map(|time| time + before_generation);
             let hash = model.model_hash().to_owned();
             (generation, Some((model_id.to_owned(), hash)))
         };

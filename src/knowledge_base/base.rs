@@ -89,8 +89,8 @@ impl OpenBases {
             updated_at: record.updated_at,
         };
         let opened = self.get(record).and_then(|base| {
-            let counts = base.store.counts()?;
-            Ok((base.store.epoch(), counts))
+            let epoch = base.store.epoch();
+            Ok((epoch, base.store.counts(epoch)?))
         });
         match opened {
             Ok((epoch, (documents, chunks))) => {

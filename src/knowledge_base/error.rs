@@ -210,8 +210,30 @@ impl From<crate::worker::Stopped> for Error {
     }
 }
 
+/// Returns whether a full disk is at the bottom of it.
+fn is_storage_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let by_io = error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|io| io.kind() == std::io::ErrorKind::StorageFull);
+        let by_store = matches!(error.downcast_ref(), Some(store::Error::Database { source, .. })
+            if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull));
+        // The keyword index hands some failures of the system on as text only.
+        if by_io || by_store || error.to_string().contains("No space left on device") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
+        if is_storage_full(&error) {
+            let message = "the disk that holds the data directory is full; make room, then send again what failed";
+            return Self::new(ErrorKind::Overloaded, "STORAGE_FULL", message).because(error);
+        }
         let (kind, reason) = match &error {
             store::Error::Locked { .. } => (ErrorKind::FailedPrecondition, "DATA_DIRECTORY_LOCKED"),
             store::Error::NewerFormat { .. } => (ErrorKind::FailedPrecondition, "NEWER_FORMAT"),
@@ -219,15 +241,11 @@ impl From<store::Error> for Error {
             store::Error::Poisoned { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),
             store::Error::Removed => (ErrorKind::NotFound, "NOT_FOUND"),
             store::Error::Database { source, .. } => match source.sqlite_error_code() {
-                Some(rusqlite::ErrorCode::DiskFull) => (ErrorKind::Overloaded, "STORAGE_FULL"),
                 Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
                     (ErrorKind::Corrupted, "STORE_DAMAGED")
                 }
                 _ => (ErrorKind::Internal, "STORE_FAILED"),
             },
-            store::Error::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-                (ErrorKind::Overloaded, "STORAGE_FULL")
-            }
             store::Error::File { .. } | store::Error::Index(_) => (ErrorKind::Internal, "STORE_FAILED"),
         };
         Self::new(kind, reason, error.to_string()).because_of(error)

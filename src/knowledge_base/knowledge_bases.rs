@@ -132,7 +132,7 @@ impl Groundwork {
         }
         record.updated_at = SystemTime::now();
         self.catalog.update(&record)?;
-        Ok(self.bases.describe(&record))
+        Ok(self.bases.describe(&self.record(&record.id)?))
     }
 
     /// Removes a knowledge base and returns its id.

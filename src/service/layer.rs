@@ -33,6 +33,8 @@ mod tests;
 /// Names a call, in requests and responses.
 pub(super) const REQUEST_ID: &str = "x-request-id";
 
+/// What the codec says of a request that it cannot decode.
+const UNDECODED: &str = "failed to decode Protobuf message";
 const GRPC_STATUS: &str = "grpc-status";
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 const TRACEPARENT: &str = "traceparent";
@@ -164,15 +166,23 @@ where
             .await
             .unwrap_or_else(|_| call.refuse(Stopped::DeadlineExceeded.into()).into_http()),
     };
-    name_limit(response, call)
+    name_refusal(response, call)
 }
 
-/// The codec says `OUT_OF_RANGE` of a message over the limit, and nothing else here does.
-/// To clients it is a limit like the others.
-fn name_limit(response: http::Response<Body>, call: &Call) -> http::Response<Body> {
+/// Says what the codec found wrong with a request as any other refusal is said: it answers `OUT_OF_RANGE` for a message
+/// over the limit, which nothing else here does, and `INTERNAL` for one that it cannot decode.
+fn name_refusal(response: http::Response<Body>, call: &Call) -> http::Response<Body> {
     let too_large = Status::from_header_map(response.headers()).filter(|status| status.code() == Code::OutOfRange);
     if let Some(status) = too_large {
         return call.refuse(message_too_large(status.message())).into_http();
+    }
+    let unreadable = Status::from_header_map(response.headers())
+        .filter(|status| status.code() == Code::Internal && status.message().contains(UNDECODED));
+    if let Some(status) = unreadable {
+        let message = format!("the request is not a message of this method ({})", status.message());
+        return call
+            .refuse(Error::new(ErrorKind::InvalidRequest, "UNREADABLE_MESSAGE", message))
+            .into_http();
     }
     response
 }

@@ -13,6 +13,7 @@ use super::recover;
 use super::snapshot::{Attributes, Snapshot};
 use super::{DocumentInfo, DocumentStatus, Error, layout, sqlite};
 use crate::document::DocumentId;
+use crate::document::metadata::Metadata;
 use crate::index::{ChunkId, Epoch, Language, Lifetime, TermRow, Terms, Vectors, Visibility};
 use crate::worker::{Cancel, Stopped};
 
@@ -40,15 +41,17 @@ pub struct EpochStore {
     published: AtomicU64,
     /// Chunks visible at the published epoch.
     live_chunks: AtomicUsize,
-    writer: Mutex<Writer>,
+    pub(super) writer: Mutex<Writer>,
     published_changed: (Mutex<()>, Condvar),
     removed: AtomicBool,
 }
 
+/// The one who writes.
 #[derive(Debug)]
-struct Writer {
-    connection: Connection,
-    poison: Option<String>,
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    /// Why a commit is in the records and not in the indexes.
+    pub(super) poison: Option<String>,
 }
 
 impl EpochStore {
@@ -92,9 +95,9 @@ impl EpochStore {
         Epoch(self.published.load(Ordering::Acquire))
     }
 
-    /// Returns how many documents and chunks the published epoch holds.
-    pub fn counts(&self) -> Result<(u64, u64), Error> {
-        self.records.counts()
+    /// Returns how many documents and chunks an epoch holds.
+    pub fn counts(&self, epoch: Epoch) -> Result<(u64, u64), Error> {
+        self.records.counts(epoch)
     }
 
     /// Returns how many chunks the published epoch holds, without asking the records.
@@ -119,14 +122,21 @@ impl EpochStore {
     }
 
     /// Applies the changes as one commit: on disk, in both indexes and published when this returns. A commit cannot be
-    /// cancelled. `cause` says for people what made it.
+    /// cancelled. After one that reached the records and not the indexes (a full disk), the next first brings the indexes
+    /// up; until that succeeds, writes are refused. `cause` says for people what made it.
     pub fn commit(&self, changes: &[Change], cause: &str) -> Result<Committed, Error> {
         let mut writer = self.writer.lock();
         if self.removed.load(Ordering::Acquire) {
             return Err(Error::Removed);
         }
         if let Some(cause) = &writer.poison {
-            return Err(Error::Poisoned { cause: cause.clone() });
+            let behind = |error: Error| {
+                tracing::warn!(error = %error, "the indexes cannot be brought up to the records yet");
+                Error::Poisoned { cause: cause.clone() }
+            };
+            self.catch_up().map_err(behind)?;
+            tracing::info!(epoch = %self.epoch(), "the indexes are up to the records again; writes go on");
+            writer.poison = None;
         }
         let before = self.epoch();
         let committed = commit::write(
@@ -190,6 +200,26 @@ impl EpochStore {
         self.terms.commit(epoch).map_err(Error::Index)?;
         self.vectors.insert(&rows).map_err(Error::Index)?;
         let live = self.live_chunks() + rows.len() - committed.retired.len();
+        self.publish(epoch, live);
+        Ok(())
+    }
+
+    /// Brings both indexes from the published epoch to that of the records, after a commit that failed between the two.
+    fn catch_up(&self) -> Result<(), Error> {
+        let epoch = self.records.epoch()?;
+        self.terms.rollback().map_err(Error::Index)?;
+        let mut live = 0;
+        self.records.lifetimes(|chunk| {
+            self.visibility.set(chunk.chunk_id, chunk.lifetime);
+            self.attributes
+                .add(chunk.revision_id, &Metadata::new(), chunk.chunk_id, 1);
+            live += usize::from(chunk.lifetime.contains(epoch));
+        })?;
+        self.records
+            .attributes(|revision_id, metadata| self.attributes.add(revision_id, &metadata, ChunkId(0), 0))?;
+        recover::replay_terms(&self.terms, &self.records, self.epoch(), epoch)?;
+        // Vectors that are there already are left alone.
+        recover::insert_vectors(&self.vectors, &self.records, self.epoch())?;
         self.publish(epoch, live);
         Ok(())
     }

@@ -215,12 +215,13 @@ impl Records {
         })
     }
 
-    /// Counts documents and chunks that are not retired.
-    pub(super) fn counts(&self) -> Result<(u64, u64), Error> {
+    /// Counts the documents and chunks that an epoch sees.
+    pub(super) fn counts(&self, epoch: Epoch) -> Result<(u64, u64), Error> {
         self.read(|connection| {
             connection.query_row(
-                "SELECT count(*), coalesce(sum(chunk_count), 0) FROM revision WHERE retired_epoch = ?1",
-                [i64::MAX],
+                "SELECT count(*), coalesce(sum(chunk_count), 0) FROM revision
+                 WHERE added_epoch <= ?1 AND ?1 < retired_epoch",
+                [from_epoch(epoch)],
                 |row| {
                     Ok((
                         row.get::<_, i64>(0)?.unsigned_abs(),
@@ -295,11 +296,12 @@ impl Records {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Calls `each` for the vector of every chunk, in order.
-    pub(super) fn embeddings(&self, mut each: impl FnMut(ChunkId, Vec<f32>)) -> Result<(), Error> {
+    /// Calls `each` for the vector of every chunk added after `epoch`, in order.
+    pub(super) fn embeddings(&self, after: Epoch, mut each: impl FnMut(ChunkId, Vec<f32>)) -> Result<(), Error> {
         self.read(|connection| {
-            let mut statement = connection.prepare("SELECT chunk_id, embedding FROM chunk ORDER BY chunk_id")?;
-            let mut rows = statement.query([])?;
+            let mut statement =
+                connection.prepare("SELECT chunk_id, embedding FROM chunk WHERE added_epoch > ?1 ORDER BY chunk_id")?;
+            let mut rows = statement.query([from_epoch(after)])?;
             while let Some(row) = rows.next()? {
                 let chunk_id = ChunkId(row.get::<_, i64>(0)?.unsigned_abs());
                 each(chunk_id, sqlite::to_vector(row.get_ref(1)?.as_blob()?));

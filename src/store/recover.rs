@@ -85,7 +85,8 @@ fn recover_terms(
     Ok(terms)
 }
 
-fn replay_terms(terms: &Terms, records: &Records, from: Epoch, to: Epoch) -> Result<(), Error> {
+/// Adds the chunks of the epochs after `from` up to `to`.
+pub(super) fn replay_terms(terms: &Terms, records: &Records, from: Epoch, to: Epoch) -> Result<(), Error> {
     if from == to {
         return Ok(());
     }
@@ -105,6 +106,12 @@ fn replay_terms(terms: &Terms, records: &Records, from: Epoch, to: Epoch) -> Res
 /// Builds the vector graph from the stored vectors.
 fn recover_vectors(records: &Records, options: OpenOptions) -> Result<Vectors, Error> {
     let vectors = Vectors::new(options.dimensions);
+    insert_vectors(&vectors, records, Epoch(0))?;
+    Ok(vectors)
+}
+
+/// Adds the vectors of chunks that were added after `after`.
+pub(super) fn insert_vectors(vectors: &Vectors, records: &Records, after: Epoch) -> Result<(), Error> {
     let mut batch: Vec<(ChunkId, Vec<f32>)> = Vec::new();
     let mut failed = None;
     let insert = |batch: &mut Vec<(ChunkId, Vec<f32>)>| {
@@ -113,7 +120,7 @@ fn recover_vectors(records: &Records, options: OpenOptions) -> Result<Vectors, E
         batch.clear();
         inserted
     };
-    records.embeddings(|chunk_id, vector| {
+    records.embeddings(after, |chunk_id, vector| {
         batch.push((chunk_id, vector));
         if batch.len() == VECTOR_BATCH && failed.is_none() {
             failed = insert(&mut batch).err();
@@ -122,6 +129,5 @@ fn recover_vectors(records: &Records, options: OpenOptions) -> Result<Vectors, E
     if let Some(error) = failed {
         return Err(error);
     }
-    insert(&mut batch)?;
-    Ok(vectors)
+    insert(&mut batch)
 }

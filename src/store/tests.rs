@@ -141,6 +141,30 @@ fn a_commit_that_stopped_before_the_indexes_is_replayed() {
 }
 
 #[test]
+fn a_commit_that_failed_half_way_is_caught_up_by_the_next() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let store = create(home.path());
+    store.commit(&[put("a", &["old tale"], 0)], "test").expect("a commit");
+    // What a disk that is full for tantivy and not for SQLite leaves behind.
+    let mut writer = store.writer.lock();
+    let path = layout::records(home.path());
+    let changes = [put("a", &["new tale"], 1)];
+    commit::write(&mut writer.connection, &path, &changes, "test", SystemTime::now()).expect("the transaction");
+    writer.poison = Some("no space".to_owned());
+    drop(writer);
+    check(&store, None, &["old tale"]);
+    assert_eq!(store.counts(store.epoch()).expect("it works"), (1, 1));
+    store
+        .commit(&[put("b", &["second tale"], 2)], "test")
+        .expect("the next commit catches up");
+    assert_eq!(store.epoch(), Epoch(3));
+    check(&store, None, &["new tale", "second tale"]);
+    check(&store, Some(Epoch(1)), &["old tale"]);
+    drop(store);
+    check(&reopen(home.path()), None, &["new tale", "second tale"]);
+}
+
+#[test]
 fn an_index_ahead_of_the_records_is_made_again() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let store = create(home.path());

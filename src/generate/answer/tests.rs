@@ -131,7 +131,7 @@ fn unsupported_text_is_no_answer() {
         invented,
         &plain,
         invented,
-        StopReason::EndTurn,
+        StopReason::NoAnswer,
         Some(NoAnswerReason::NotSupported),
     );
     let declining = "The text does not say who built it.";
@@ -139,18 +139,20 @@ fn unsupported_text_is_no_answer() {
         declining,
         &plain,
         declining,
-        StopReason::EndTurn,
+        StopReason::NoAnswer,
         Some(NoAnswerReason::ModelDeclined),
     );
-    check("", &plain, "", StopReason::EndTurn, Some(NoAnswerReason::NotSupported));
+    check("", &plain, "", StopReason::NoAnswer, Some(NoAnswerReason::NotSupported));
 }
 
 #[test]
 fn full_window_ends_the_answer() {
     let mut text = String::new();
-    let reply: String = (0..400)
+    // One sentence that is supported makes it an answer, if one that is cut off.
+    let items: String = (0..400)
         .flat_map(|number| ["item".to_owned(), number.to_string(), " ".to_owned()])
         .collect();
+    let reply = format!("Gustave Eiffel built it. {items}");
     let summary = answer(
         &ScriptedModel::new([reply]).with_context_tokens(200),
         Asked {
@@ -173,7 +175,7 @@ fn full_window_ends_the_answer() {
     )
     .expect("a full window is no error");
     assert_eq!(summary.stop_reason, StopReason::ContextWindowExceeded);
-    assert!(text.starts_with("item0 item1 "));
+    assert!(text.starts_with("Gustave Eiffel built it. [1] item0 item1 "), "{text}");
 }
 
 #[test]
