@@ -150,7 +150,7 @@ fn full_window_ends_the_answer() {
     let mut text = String::new();
     // One sentence that is supported makes it an answer, if one that is cut off.
     let items: String = (0..400)
-        .flat_map(|number| ["item".to_owned(), number.to_string(), " ".to_owned()])
+        .flat_map(|number| ["Item".to_owned(), number.to_string(), " ".to_owned()])
         .collect();
     let reply = format!("Gustave Eiffel built it. {items}");
     let summary = answer(
@@ -175,7 +175,7 @@ fn full_window_ends_the_answer() {
     )
     .expect("a full window is no error");
     assert_eq!(summary.stop_reason, StopReason::ContextWindowExceeded);
-    assert!(text.starts_with("Gustave Eiffel built it. [1] item0 item1 "), "{text}");
+    assert!(text.starts_with("Gustave Eiffel built it. [1] Item0 Item1 "), "{text}");
 }
 
 #[test]
