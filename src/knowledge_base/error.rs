@@ -246,7 +246,8 @@ impl From<store::Error> for Error {
                 }
                 _ => (ErrorKind::Internal, "STORE_FAILED"),
             },
-            store::Error::File { .. } | store::Error::Index(_) => (ErrorKind::Internal, "STORE_FAILED"),
+            store::Error::Index(_) => (ErrorKind::Unavailable, "INDEX_FAILED"),
+            store::Error::File { .. } => (ErrorKind::Internal, "STORE_FAILED"),
         };
         Self::new(kind, reason, error.to_string()).because_of(error)
     }

@@ -49,10 +49,12 @@ pub enum Error {
         what: String,
     },
     /// A derived index fails.
-    #[error("the index of the knowledge base fails")]
+    #[error("an index of the knowledge base fails; reads go on, and the next write tries to mend it")]
     Index(#[source] crate::index::Error),
     /// An earlier failure stopped all writes.
-    #[error("writes are stopped since a commit failed half-way ({cause}); restart the server to recover, reads go on")]
+    #[error(
+        "writes are refused while the indexes cannot follow the records ({cause}); reads go on, and the next write tries again"
+    )]
     Poisoned {
         /// The earlier failure.
         cause: String,

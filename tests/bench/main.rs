@@ -58,7 +58,8 @@ fn main() {
 
 /// Prints one figure.
 fn report(name: &str, figure: f64, unit: &str) {
-    println!("{name:<58} {figure:>12.2} {unit}");
+    let decimals = if unit.is_empty() { 4 } else { 2 };
+    println!("{name:<58} {figure:>12.decimals$} {unit}");
 }
 
 /// The `share` quantile of times, in milliseconds.
