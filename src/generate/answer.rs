@@ -63,7 +63,7 @@ pub fn answer(
     let sources = Sources::new(question, &prompt.references);
     let input_tokens = prompt.tokens.len() as u64;
     sink(AnswerEvent::References(prompt.references))?;
-    let mut stream = TextStream::new(&sources, &inference.stop_sequences);
+    let mut stream = TextStream::new(&sources, &inference.stop_sequences, style);
     let mut on_piece = |bytes: &[u8]| {
         let (events, flow) = stream.push(bytes);
         events.into_iter().try_for_each(&mut *sink)?;
@@ -139,13 +139,13 @@ struct TextStream<'a> {
 }
 
 impl<'a> TextStream<'a> {
-    fn new(sources: &'a Sources, stop_sequences: &[String]) -> Self {
+    fn new(sources: &'a Sources, stop_sequences: &[String], style: AnswerStyle) -> Self {
         let mut stop_sequences = stop_sequences.to_vec();
         stop_sequences.push(PROMPT_ECHO.to_owned());
         Self {
             pieces: Utf8Pieces::default(),
             stop: StopSequences::new(&stop_sequences),
-            annotator: Annotator::new(sources),
+            annotator: Annotator::new(sources, style == AnswerStyle::Free),
             is_stopped: false,
         }
     }

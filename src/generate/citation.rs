@@ -22,6 +22,8 @@ const MIN_REPEATED_WORDS: usize = 3;
 #[derive(Debug)]
 pub(super) struct Annotator<'a> {
     sources: &'a Sources,
+    /// Whether the words are the model's own, so that some of them can say that there is no answer.
+    may_decline: bool,
     // Length of the visible text that was given out.
     visible_bytes: usize,
     // The sentence in the making without its marks, and how much of it was given out.
@@ -55,9 +57,10 @@ pub(super) struct Tally {
 
 impl<'a> Annotator<'a> {
     /// Begins an answer.
-    pub(super) fn new(sources: &'a Sources) -> Self {
+    pub(super) fn new(sources: &'a Sources, may_decline: bool) -> Self {
         Self {
             sources,
+            may_decline,
             visible_bytes: 0,
             sentence: String::new(),
             given_bytes: 0,
@@ -200,7 +203,7 @@ impl<'a> Annotator<'a> {
         self.text.push_str(&sentence[given..]);
         let sentence_end = self.visible_bytes + self.text.len();
         let start = sentence_end - sentence.len();
-        if declines(&sentence) {
+        if self.may_decline && declines(&sentence) {
             self.tally.declined += 1;
         } else if let Some((support, origin)) = self.support(&sentence, &marks) {
             self.tally.supported += 1;

@@ -5,7 +5,7 @@
 //! token by token along the tree of the sentences' tokens: each branch has the model's log-probability and the best
 //! score of the sentences beyond it.
 //!
-//! Always holds: every quoted piece is a range of a hit's text; the gate is held for one step and no longer.
+//! Always holds: every quoted sentence is one of a hit's, but for white space; the gate is held for one step and no longer.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -69,7 +69,7 @@ pub(super) fn quotes(
     order.sort_by(|a, b| b.score.total_cmp(&a.score));
     let best = order.first().map_or(0.0, |sentence| sentence.score);
     let mut quotes: Vec<Quote> = Vec::new();
-    let mut texts: Vec<&str> = Vec::new();
+    let mut texts: Vec<String> = Vec::new();
     for sentence in order {
         if quotes.len() == CHOICES + MAX_SENTENCES || sentence.score < best - MARGIN {
             break;
@@ -78,17 +78,17 @@ pub(super) fn quotes(
         if text.is_empty() || texts.contains(&text) {
             continue;
         }
+        quotes.push(Quote::new(model, &text, sentence.score)?);
         texts.push(text);
-        quotes.push(Quote::new(model, text, sentence.score)?);
     }
     Ok(quotes)
 }
 
-/// Takes the marks of lists, quotations and headings off; gives nothing for what cannot answer.
-fn quotable(sentence: &str) -> &str {
+/// Takes the marks of lists, quotations and headings off and joins lines; gives nothing for what cannot answer.
+fn quotable(sentence: &str) -> String {
     let text = sentence.trim();
     if text.starts_with('#') {
-        return "";
+        return String::new();
     }
     let text = text.trim_start_matches(['-', '*', '+', '>']).trim_start();
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -97,7 +97,11 @@ fn quotable(sentence: &str) -> &str {
         _ => text,
     };
     let has_words = text.chars().any(char::is_alphanumeric);
-    if text.len() < MIN_BYTES || !has_words { "" } else { text }
+    if text.len() < MIN_BYTES || !has_words {
+        return String::new();
+    }
+    // Where the source breaks a line, the answer's sentence goes on.
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Reads `prompt` and hands the text of up to [`MAX_SENTENCES`] quotes to `on_piece`, token by token.

@@ -10,6 +10,10 @@ fn marks_of_lists_and_headings_are_no_words() {
     check("2. Start the server.", "Start the server.");
     check("2026 was a good year.", "2026 was a good year.");
     check("> Quoted words here.", "Quoted words here.");
+    check(
+        "A sentence that goes\nover two lines.",
+        "A sentence that goes over two lines.",
+    );
     check("## Limits of documents", "");
     check("|---|---|---|", "");
     check("Yes.", "");
