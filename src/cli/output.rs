@@ -15,6 +15,8 @@ pub(super) struct Output {
     json: bool,
     styled: bool,
     width: Option<usize>,
+    outlives_reader: bool,
+    reader_is_gone: bool,
 }
 
 impl Output {
@@ -26,6 +28,8 @@ impl Output {
             json,
             styled: terminal && console::colors_enabled(),
             width: terminal.then(|| usize::from(Term::stdout().size().1)),
+            outlives_reader: false,
+            reader_is_gone: false,
         }
     }
 
@@ -37,7 +41,14 @@ impl Output {
             json,
             styled: false,
             width: None,
+            outlives_reader: false,
+            reader_is_gone: false,
         }
+    }
+
+    /// Sets whether a command goes on silently when the reader of stdout has gone, or ends with that error.
+    pub(super) fn outlive_reader(&mut self, outlives: bool) {
+        self.outlives_reader = outlives;
     }
 
     /// Returns whether results are for programs.
@@ -57,19 +68,36 @@ impl Output {
 
     /// Writes a line.
     pub(super) fn line(&mut self, text: impl Display) -> io::Result<()> {
-        writeln!(self.writer, "{text}")
+        self.write(|writer| writeln!(writer, "{text}"))
     }
 
     /// Writes a piece of a line at once, for text that is still in the making.
     pub(super) fn piece(&mut self, text: &str) -> io::Result<()> {
-        self.writer.write_all(text.as_bytes())?;
-        self.writer.flush()
+        self.write(|writer| {
+            writer.write_all(text.as_bytes())?;
+            writer.flush()
+        })
     }
 
     /// Writes an object as one line.
     pub(super) fn object(&mut self, value: &Value) -> io::Result<()> {
-        writeln!(self.writer, "{value}")?;
-        self.writer.flush()
+        self.write(|writer| {
+            writeln!(writer, "{value}")?;
+            writer.flush()
+        })
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        if self.outlives_reader && self.reader_is_gone {
+            return Ok(());
+        }
+        match write(&mut *self.writer) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.reader_is_gone = true;
+                if self.outlives_reader { Ok(()) } else { Err(error) }
+            }
+            written => written,
+        }
     }
 
     /// Returns a text that stands out.
