@@ -16,7 +16,6 @@ pub(super) struct Output {
     styled: bool,
     width: Option<usize>,
     outlives_reader: bool,
-    reader_is_gone: bool,
 }
 
 impl Output {
@@ -29,7 +28,6 @@ impl Output {
             styled: terminal && console::colors_enabled(),
             width: terminal.then(|| usize::from(Term::stdout().size().1)),
             outlives_reader: false,
-            reader_is_gone: false,
         }
     }
 
@@ -42,7 +40,6 @@ impl Output {
             styled: false,
             width: None,
             outlives_reader: false,
-            reader_is_gone: false,
         }
     }
 
@@ -88,14 +85,8 @@ impl Output {
     }
 
     fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-        if self.outlives_reader && self.reader_is_gone {
-            return Ok(());
-        }
         match write(&mut *self.writer) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.reader_is_gone = true;
-                if self.outlives_reader { Ok(()) } else { Err(error) }
-            }
+            Err(error) if self.outlives_reader && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written,
         }
     }

@@ -199,7 +199,6 @@ fn closed_stdout_does_not_stop_ingestion() {
 
 #[test]
 fn wrong_requests_have_codes_of_their_own() {
-    let terminal = Terminal::new();
     #[track_caller]
     fn check(terminal: &Terminal, arguments: &[&str], code: i32, told: &str) {
         let ended = terminal.run(arguments).ends_with(code);
@@ -207,6 +206,7 @@ fn wrong_requests_have_codes_of_their_own() {
         assert!(ended.stderr.contains(told), "{}", ended.stderr);
         assert!(!ended.stderr.contains("goes on"), "{}", ended.stderr);
     }
+    let terminal = Terminal::new();
     let file = terminal.home.path().join("a.md");
     fs::write(&file, "text").expect("a new file");
     let file = file.to_str().expect("the path is UTF-8");
