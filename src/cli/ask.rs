@@ -165,7 +165,14 @@ impl Answer {
         let is_answered = summary.no_answer_reason() == pb::NoAnswerReason::Unspecified;
         // Where no model was called the text itself says so.
         if !is_answered && (self.text.is_empty() || !summary.model_id.is_empty()) {
-            output.line(format!("No answer: {}.", no_answer(summary.no_answer_reason())))?;
+            let reason = no_answer(summary.no_answer_reason());
+            // Text was written as it came, before it was known what it is worth.
+            let of_text = if self.text.trim().is_empty() {
+                ""
+            } else {
+                "do not rely on the text above: "
+            };
+            output.line(format!("{} {of_text}{reason}.", output.bold("No answer:")))?;
         }
         self.write_sources(output)?;
         note(made_of(&summary));

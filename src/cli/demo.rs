@@ -43,7 +43,7 @@ pub(super) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-Data goes to --data-dir, by default to a directory of the demo's own. A second run is quick: models and documents that
+Data goes to --data-dir, by default to a directory of the demo's own. A second run is quick: models and documents that \
 are there are not fetched and not ingested again.
 
 Examples:

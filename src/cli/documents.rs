@@ -251,6 +251,10 @@ async fn delete(arguments: Delete, session: &mut Session) -> anyhow::Result<Exit
         }
     }
     let missing = |document: &pb::DeletedDocument| document.status() == pb::DocumentStatus::NotFound;
-    let all_there = !response.documents.iter().any(missing);
-    Ok(if all_there { Exit::Done } else { Exit::NotFound })
+    let missing = response.documents.iter().filter(|document| missing(document)).count();
+    Ok(match missing {
+        0 => Exit::Done,
+        _ if missing == response.documents.len() => Exit::NotFound,
+        _ => Exit::Partial,
+    })
 }

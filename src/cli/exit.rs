@@ -1,5 +1,6 @@
 //! How a command ends: its exit code, and what an error says to the user.
 
+use std::error::Error as _;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -17,7 +18,7 @@ Exit codes:
   1    failed
   2    wrong usage: flags, configuration, or a request that can never work
   3    there is no such knowledge base, document or model
-  4    partly done: some documents failed, the others are in
+  4    partly done: some documents failed or were not there
   130  interrupted";
 
 /// How a command ended.
@@ -96,6 +97,25 @@ pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
+/// Whether the same command may succeed later, and goes on from what is done: the server did not refuse it, but went
+/// away, or is busy.
+pub(super) fn may_go_on(error: &anyhow::Error) -> bool {
+    let status = error.chain().find_map(|cause| cause.downcast_ref::<Status>());
+    status.is_none_or(|status| {
+        let kind = Failure::from(status.clone()).kind;
+        is_lost(status)
+            || matches!(
+                kind,
+                ErrorKind::Unavailable | ErrorKind::Overloaded | ErrorKind::Cancelled | ErrorKind::DeadlineExceeded
+            )
+    })
+}
+
+/// Whether a status is not the server's word, but this side's for a connection that broke: only those have a cause.
+fn is_lost(status: &Status) -> bool {
+    status.source().is_some() && Failure::from(status.clone()).kind != ErrorKind::DeadlineExceeded
+}
+
 /// An error as it is told to people: the causes in one line, then what the server adds for programs.
 pub(super) struct Told<'a>(pub(super) &'a anyhow::Error);
 
@@ -109,6 +129,10 @@ impl fmt::Display for Told<'_> {
             let part = failure
                 .as_ref()
                 .map_or_else(|| cause.to_string(), |failure| failure.message.clone());
+            let part = match cause.downcast_ref::<Status>() {
+                Some(status) if is_lost(status) => format!("the connection to the server was lost: {part}"),
+                _ => part,
+            };
             // Many errors repeat their cause in their own text.
             if !said.contains(part.as_str()) {
                 if !said.is_empty() {

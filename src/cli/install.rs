@@ -5,11 +5,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 
+use super::exit::Usage;
 use super::output::note;
 use super::progress;
 use super::signal::Interrupt;
 use super::text::one_line;
-use crate::config::Config;
+use crate::config::{Config, Key};
 use crate::models::{Availability, Catalog, Error, ModelStore, PullEvent};
 use crate::worker::{Cancel, Stopped};
 
@@ -33,10 +34,21 @@ pub(super) fn default_models(config: &Config) -> [String; 2] {
     [config.embedding_model.clone(), config.language_model.clone()]
 }
 
-/// Fetches what is missing of these models; what is here is left alone.
+/// Fetches what is missing of these models; what is here is left alone. Refuses to fetch when the configuration does.
 pub(super) async fn pull(config: &Config, ids: Vec<String>, interrupt: &Interrupt) -> anyhow::Result<Pulled> {
     let cancel = Cancel::new();
     let store = Arc::new(open_store(config)?);
+    if config.offline {
+        let missing = missing(&store, &ids)?;
+        if !missing.is_empty() {
+            return Err(Usage(format!(
+                "not installed: {}; nothing is fetched, because offline is set by {}",
+                missing.join(" "),
+                config.origin(Key::Offline)
+            ))
+            .into());
+        }
+    }
     let mut pulling = tokio::task::spawn_blocking({
         let cancel = cancel.clone();
         move || ids.iter().try_for_each(|id| pull_one(&store, id, &cancel))
@@ -57,13 +69,7 @@ pub(super) async fn pull(config: &Config, ids: Vec<String>, interrupt: &Interrup
 
 /// Makes sure that the default models are here, by fetching them unless the configuration forbids it.
 pub(super) async fn prepare(config: &Config, interrupt: &Interrupt) -> anyhow::Result<Pulled> {
-    let store = open_store(config)?;
-    let mut missing = Vec::new();
-    for id in default_models(config) {
-        if store.availability(&id)? == Availability::NotInstalled {
-            missing.push(id);
-        }
-    }
+    let missing = missing(&open_store(config)?, &default_models(config))?;
     if missing.is_empty() {
         return Ok(Pulled::All);
     }
@@ -75,6 +81,17 @@ pub(super) async fn prepare(config: &Config, interrupt: &Interrupt) -> anyhow::R
         return Ok(Pulled::All);
     }
     pull(config, missing, interrupt).await
+}
+
+/// Returns those of the models that are not here, or not whole.
+fn missing(store: &ModelStore, ids: &[String]) -> Result<Vec<String>, Error> {
+    let mut missing = Vec::new();
+    for id in ids {
+        if store.availability(id)? == Availability::NotInstalled {
+            missing.push(id.clone());
+        }
+    }
+    Ok(missing)
 }
 
 fn pull_one(store: &ModelStore, id: &str, cancel: &Cancel) -> Result<(), Error> {

@@ -12,6 +12,7 @@ use super::signal::Interrupt;
 use super::text::{Side, Table};
 use crate::config::Config;
 use crate::models::{Availability, CatalogModel, FileState, Modality};
+use crate::service::pb;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -19,7 +20,7 @@ pub(super) enum Command {
     #[command(
         visible_alias = "ls",
         after_help = "Examples:\n  groundwork models list\n  \
-        groundwork --json models list | jq -r 'select(.availability == \"installed\").model_id'"
+        groundwork --json models list | jq -r 'select(.availability == \"MODEL_AVAILABILITY_INSTALLED\").model_id'"
     )]
     List,
     /// Fetch model files; what is here is not fetched again
@@ -100,15 +101,23 @@ fn object(model: &CatalogModel, availability: Availability, config: &Config) -> 
         .files
         .iter()
         .map(|file| json!({ "name": file.name, "sha256": file.sha256, "size_bytes": file.size_bytes }));
+    let modality = match model.modality {
+        Modality::Embedding => pb::ModelModality::Embedding,
+        Modality::Text => pb::ModelModality::Text,
+    };
+    let availability = match availability {
+        Availability::NotInstalled => pb::ModelAvailability::NotInstalled,
+        Availability::Installed => pb::ModelAvailability::Installed,
+    };
     json!({
         "model_id": model.id,
         "model_name": model.name,
         "provider_name": model.provider,
         "license": model.license,
-        "output_modality": makes(model.modality),
+        "output_modality": modality.as_str_name(),
         "dimensions": model.dimensions,
         "max_input_tokens": model.max_tokens,
-        "availability": state(availability),
+        "availability": availability.as_str_name(),
         "files": files.collect::<Vec<_>>(),
         "is_default": is_default(model, config),
     })

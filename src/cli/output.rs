@@ -15,6 +15,7 @@ pub(super) struct Output {
     json: bool,
     styled: bool,
     width: Option<usize>,
+    outlives_reader: bool,
 }
 
 impl Output {
@@ -26,6 +27,7 @@ impl Output {
             json,
             styled: terminal && console::colors_enabled(),
             width: terminal.then(|| usize::from(Term::stdout().size().1)),
+            outlives_reader: false,
         }
     }
 
@@ -37,7 +39,13 @@ impl Output {
             json,
             styled: false,
             width: None,
+            outlives_reader: false,
         }
+    }
+
+    /// Sets whether a command goes on silently when the reader of stdout has gone, or ends with that error.
+    pub(super) fn outlive_reader(&mut self, outlives: bool) {
+        self.outlives_reader = outlives;
     }
 
     /// Returns whether results are for programs.
@@ -57,19 +65,30 @@ impl Output {
 
     /// Writes a line.
     pub(super) fn line(&mut self, text: impl Display) -> io::Result<()> {
-        writeln!(self.writer, "{text}")
+        self.write(|writer| writeln!(writer, "{text}"))
     }
 
     /// Writes a piece of a line at once, for text that is still in the making.
     pub(super) fn piece(&mut self, text: &str) -> io::Result<()> {
-        self.writer.write_all(text.as_bytes())?;
-        self.writer.flush()
+        self.write(|writer| {
+            writer.write_all(text.as_bytes())?;
+            writer.flush()
+        })
     }
 
     /// Writes an object as one line.
     pub(super) fn object(&mut self, value: &Value) -> io::Result<()> {
-        writeln!(self.writer, "{value}")?;
-        self.writer.flush()
+        self.write(|writer| {
+            writeln!(writer, "{value}")?;
+            writer.flush()
+        })
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        match write(&mut *self.writer) {
+            Err(error) if self.outlives_reader && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
     }
 
     /// Returns a text that stands out.

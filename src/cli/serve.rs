@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-The first SIGINT or SIGTERM ends the server in order: no new calls, running ones get some time. A second one ends it
+The first SIGINT or SIGTERM ends the server in order: no new calls, running ones get some time. A second one ends it \
 at once; what was acknowledged is on disk either way.
 
 Examples:

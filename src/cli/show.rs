@@ -9,7 +9,7 @@ use crate::config::Config;
 
 /// Examples, for `--help`.
 pub(super) const AFTER_HELP: &str = "\
-Settings come from a TOML file (--config, GROUNDWORK_CONFIG, or config.toml in the platform's directory), then from
+Settings come from a TOML file (--config, GROUNDWORK_CONFIG, or config.toml in the platform's directory), then from \
 variables, then from flags; the last one wins. In the file a setting has the name that is shown here.
 
 Examples:

@@ -87,6 +87,71 @@ fn every_command_shows_examples() {
 }
 
 #[test]
+fn paragraphs_of_help_have_no_line_breaks() {
+    fn check(command: &clap::Command) {
+        let help = [command.get_after_help(), command.get_after_long_help()];
+        for text in help.into_iter().flatten().map(ToString::to_string) {
+            for (line, next) in text.lines().zip(text.lines().skip(1)) {
+                let is_running = !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':');
+                assert!(
+                    !is_running || next.is_empty(),
+                    "{}: the terminal's width breaks lines, not the text: {line:?} {next:?}",
+                    command.get_name()
+                );
+            }
+        }
+        command.get_subcommands().for_each(check);
+    }
+    let mut command = Arguments::command();
+    command.build();
+    check(&command);
+}
+
+/// A stdout whose reader has gone.
+struct Gone;
+
+impl Write for Gone {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn gone_reader_ends_commands_unless_outlived() {
+    let mut output = Output::plain(Box::new(Gone), false);
+    let error = output.line("x").expect_err("nobody reads it");
+    assert!(super::exit::is_closed_pipe(&error.into()));
+    output.outlive_reader(true);
+    assert!(output.line("x").is_ok() && output.piece("x").is_ok());
+    output.outlive_reader(false);
+    assert!(output.line("x").is_err());
+}
+
+#[test]
+fn refused_calls_do_not_go_on() {
+    #[track_caller]
+    fn check(error: impl Into<anyhow::Error>, goes_on: bool) {
+        let error = error.into();
+        assert_eq!(super::exit::may_go_on(&error), goes_on, "{error}");
+    }
+    check(Status::not_found("x"), false);
+    check(Status::invalid_argument("x"), false);
+    check(Status::data_loss("x"), false);
+    check(Status::unavailable("x"), true);
+    check(anyhow::anyhow!("the stream ended"), true);
+    let broken = Status::from_error(Box::new(std::io::Error::other("reset by peer")));
+    assert_eq!(
+        Told(&broken.clone().into()).to_string(),
+        "the connection to the server was lost: reset by peer"
+    );
+    check(broken, true);
+}
+
+#[test]
 fn arguments_that_make_no_sense_are_refused() {
     let refused = [
         "",
@@ -257,6 +322,7 @@ fn text_of_others_cannot_steer_the_terminal() {
         "\u{fffd}[31mred\u{fffd}\u{fffd}\u{fffd}"
     );
     assert_eq!(one_line(" a\n\n b\tc \u{1b}"), "a b c \u{fffd}");
+    assert_eq!(harmless("one\r\ntwo\r"), "one\ntwo");
 }
 
 #[test]
@@ -425,7 +491,8 @@ fn missing_answer_says_why() {
             .expect("writing to memory works");
         assert_eq!(written.text(), expected);
     }
-    let unsupported = "\nNo answer: no passage supports what the language model wrote.\n";
+    let unsupported =
+        "\nNo answer: do not rely on the text above: no passage supports what the language model wrote.\n";
     check("Bees.", "m", pb::NoAnswerReason::NotSupported, unsupported);
     check(
         "",

@@ -6,13 +6,22 @@ use console::{measure_text_width, truncate_str};
 
 use super::output::Output;
 
-/// Returns the text without characters that steer a terminal: documents and answers may hold any.
+/// Returns the text without characters that steer a terminal: documents and answers may hold any. Of line ends that
+/// begin with a carriage return the line feed is kept.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
-    if text.chars().any(steers) {
-        Cow::Owned(text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect())
-    } else {
-        Cow::Borrowed(text)
+    if !text.chars().any(steers) {
+        return Cow::Borrowed(text);
     }
+    let mut kept = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        // A piece of text may end inside of a line end.
+        let ends_line = c == '\r' && chars.peek().is_none_or(|next| *next == '\n');
+        if !ends_line {
+            kept.push(if steers(c) { '\u{fffd}' } else { c });
+        }
+    }
+    Cow::Owned(kept)
 }
 
 fn steers(c: char) -> bool {

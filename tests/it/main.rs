@@ -14,4 +14,5 @@ mod language_model;
 mod pdf_isolation;
 mod replace_and_delete;
 mod service;
+mod terminal;
 mod tidy;

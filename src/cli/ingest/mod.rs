@@ -9,6 +9,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod window;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,14 +24,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use self::send::Sending;
 use self::tally::Tally;
 use self::walk::{File, Found};
+use self::window::Window;
 use super::attribute::{self, Attribute};
-use super::exit::{Exit, Usage};
+use super::exit::{self, Exit, Usage};
 use super::json;
 use super::output::note;
 use super::session::Session;
 use crate::service::pb;
 use crate::service::pb::ingest_documents_response::Payload;
-use crate::worker::Cancel;
 
 /// Messages that wait to be sent: enough to keep the server busy, few enough to stop soon.
 const QUEUED_MESSAGES: usize = 4;
@@ -55,8 +56,8 @@ pub(super) struct Arguments {
 }
 
 const AFTER_HELP: &str = "\
-A document's id is its path below the directory that is given, with `/`. Directories are read with everything below
-them, but without hidden files, and only files that end in .txt, .md, .markdown, .html, .htm or .pdf; a file that is
+A document's id is its path below the directory that is given, with `/`. Directories are read with everything below \
+them, but without hidden files, and only files that end in .txt, .md, .markdown, .html, .htm or .pdf; a file that is \
 named itself is always taken. Unchanged documents are skipped, so the same command goes on where it was interrupted.
 
 Attributes: key=text, or key:=json for a number, a truth value or a list of texts.
@@ -71,7 +72,11 @@ With --json each document is a line {\"outcome\": ...}, and the last line is {\"
 
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::Result<Exit> {
     let (paths, prefix) = (arguments.paths.clone(), arguments.prefix);
-    let found = tokio::task::spawn_blocking(move || walk::walk(&paths, &prefix)).await?;
+    let walking = tokio::task::spawn_blocking(move || walk::walk(&paths, &prefix));
+    let found = tokio::select! {
+        found = walking => found?,
+        () = session.interrupt.wished() => return Ok(Exit::Interrupted),
+    };
     let found = found.map_err(|same_id| Usage(same_id.to_string()))?;
     if found.files.is_empty() && found.unreadable.is_empty() {
         let paths: Vec<String> = arguments.paths.iter().map(|path| path.display().to_string()).collect();
@@ -82,7 +87,11 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
         );
         return Err(Usage(message).into());
     }
-    let exit = ingest(&arguments.knowledge_base, found, arguments.metadata, session).await?;
+    // Documents go on into the knowledge base also when nobody reads what became of them.
+    session.output.outlive_reader(true);
+    let exit = ingest(&arguments.knowledge_base, found, arguments.metadata, session).await;
+    session.output.outlive_reader(false);
+    let exit = exit?;
     if exit == Exit::Interrupted {
         note("interrupted: what was acknowledged is in; the same command goes on from there");
     }
@@ -103,13 +112,13 @@ async fn ingest(
 ) -> anyhow::Result<Exit> {
     let mut tally = Tally::new(&found);
     for unreadable in &found.unreadable {
-        write_unread(&unreadable.path.display().to_string(), &unreadable.reason, session)?;
+        write_unread(&unreadable.id, &unreadable.reason, session)?;
     }
     let files: Arc<[File]> = found.files.into();
     let metadata = metadata.into_iter().map(|attribute| (attribute.key, attribute.value));
     let (requests, stream) = mpsc::channel(QUEUED_MESSAGES);
     let (unread, unread_files) = mpsc::channel(QUEUED_MESSAGES);
-    let cancel = Cancel::new();
+    let window = Arc::new(Window::default());
     let sending = Sending {
         knowledge_base: knowledge_base.to_owned(),
         files: Arc::clone(&files),
@@ -117,19 +126,23 @@ async fn ingest(
         max_document_bytes: session.max_document_bytes,
         requests,
         unread,
-        cancel: cancel.clone(),
+        window: Arc::clone(&window),
     };
     let sender = tokio::task::spawn_blocking(move || sending.run());
-    let ended = receive(stream, unread_files, &files, &cancel, &mut tally, session).await;
-    // Whichever way it ended: the queues are closed by now, so the thread ends.
+    let ended = receive(stream, unread_files, &files, &window, &mut tally, session).await;
+    // Whichever way it ended: with this and the queues closed the thread ends.
+    window.close();
     sender.await?;
     tally.end_bar();
     let end = match ended {
         Ok(end) => end,
         Err(error) => {
-            if tally.done() > 0 {
+            let goes_on = exit::may_go_on(&error);
+            if goes_on || tally.present() > 0 {
                 tally.tell(&mut session.output, None)?;
-                note("the stream broke: what was acknowledged is in; the same command goes on from there");
+            }
+            if goes_on {
+                note("what was acknowledged is in; the same command goes on from there");
             }
             return Err(error);
         }
@@ -141,7 +154,7 @@ async fn receive(
     requests: mpsc::Receiver<pb::IngestDocumentsRequest>,
     mut unread: mpsc::Receiver<(usize, String)>,
     files: &[File],
-    cancel: &Cancel,
+    window: &Window,
     tally: &mut Tally,
     session: &mut Session,
 ) -> anyhow::Result<End> {
@@ -153,7 +166,7 @@ async fn receive(
     let mut responses = tokio::select! {
         opened = &mut opened => opened?,
         () = interrupt.wished() => {
-            last_moment = Some(stop(cancel));
+            last_moment = Some(stop(window));
             match tokio::time::timeout(LAST_OUTCOMES, opened).await {
                 Ok(opened) => opened?,
                 Err(_) => return Ok(End::Interrupted),
@@ -166,6 +179,7 @@ async fn receive(
         tokio::select! {
             message = responses.message() => match message?.and_then(|message| message.payload) {
                 Some(Payload::Outcome(outcome)) => {
+                    window.leave(&outcome.document_id);
                     tally.outcome(&outcome);
                     if session.output.is_json() {
                         session.output.object(&json!({ "outcome": json::outcome(&outcome) }))?;
@@ -181,7 +195,7 @@ async fn receive(
                 }
             }
             () = interrupt.wished(), if last_moment.is_none() => {
-                last_moment = Some(stop(cancel));
+                last_moment = Some(stop(window));
             }
             () = tokio::time::sleep_until(last_moment.unwrap_or_else(Instant::now)), if last_moment.is_some() => break,
         }
@@ -197,13 +211,15 @@ async fn receive(
     match summary {
         Some(summary) if last_moment.is_none() || tally.remaining() == 0 => Ok(End::Summary(summary)),
         _ if last_moment.is_some() => Ok(End::Interrupted),
-        _ => Err(anyhow::anyhow!("the server ended the stream without a summary")),
+        _ => Err(anyhow::anyhow!(
+            "the connection to the server was lost: the stream ended without a summary"
+        )),
     }
 }
 
 /// Sends no more, and returns until when outcomes of what was sent are waited for.
-fn stop(cancel: &Cancel) -> Instant {
-    cancel.cancel();
+fn stop(window: &Window) -> Instant {
+    window.close();
     note("stopping after the documents that are already sent; Ctrl-C again leaves at once");
     Instant::now() + LAST_OUTCOMES
 }

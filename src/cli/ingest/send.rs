@@ -9,8 +9,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc::Sender;
 
 use super::walk::{File, reason};
+use super::window::Window;
 use crate::service::{client, pb};
-use crate::worker::Cancel;
 
 /// What is sent, and where.
 pub(super) struct Sending {
@@ -21,7 +21,7 @@ pub(super) struct Sending {
     pub(super) requests: Sender<pb::IngestDocumentsRequest>,
     /// Files that could not be sent: position in `files`, and why.
     pub(super) unread: Sender<(usize, String)>,
-    pub(super) cancel: Cancel,
+    pub(super) window: Arc<Window>,
 }
 
 /// The other end wants no more messages; why, it says itself.
@@ -37,12 +37,15 @@ impl Sending {
     fn send_all(&self) -> Result<(), Closed> {
         self.send(client::ingest_start(self.knowledge_base.as_str()))?;
         for (position, file) in self.files.iter().enumerate() {
-            if self.cancel.check().is_err() {
+            if !self.window.enter(&file.id, file.bytes) {
                 break;
             }
             match read(&file.path, self.max_document_bytes) {
                 Ok(content) => self.send_file(file, content)?,
-                Err(reason) => self.unread.blocking_send((position, reason)).map_err(|_| Closed)?,
+                Err(reason) => {
+                    self.window.leave(&file.id);
+                    self.unread.blocking_send((position, reason)).map_err(|_| Closed)?;
+                }
             }
         }
         Ok(())

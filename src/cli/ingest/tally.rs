@@ -36,9 +36,7 @@ impl Tally {
             indexed: 0,
             unchanged: 0,
             chunks: 0,
-            failures: unreadable
-                .map(|it| (it.path.display().to_string(), it.reason.clone()))
-                .collect(),
+            failures: unreadable.map(|it| (it.id.clone(), it.reason.clone())).collect(),
         };
         tally.show();
         tally
@@ -102,7 +100,7 @@ impl Tally {
         self.bar.finish_and_clear();
     }
 
-    /// Tells the failures with their reasons, then the totals.
+    /// Tells the failures with their reasons, then the totals; without an epoch where the stream ended early.
     pub(super) fn tell(&self, output: &mut Output, epoch: Option<u64>) -> std::io::Result<()> {
         for (id, reason) in self.failures.iter().take(MAX_TOLD_FAILURES) {
             note(format!("failed: {}: {}", one_line(id), one_line(reason)));
@@ -113,16 +111,22 @@ impl Tally {
                 "failed: {untold} more; `groundwork documents list KB --status failed` lists what was sent"
             ));
         }
-        if output.is_json() {
-            return Ok(());
-        }
-        let epoch = epoch.map_or_else(String::new, |epoch| format!(", epoch {epoch}"));
-        output.line(format!(
-            "{} indexed ({} chunks), {} unchanged, {} failed{epoch}",
+        let at = epoch.map_or_else(String::new, |epoch| format!(", epoch {epoch}"));
+        let totals = format!(
+            "{} indexed ({} chunks), {} unchanged, {} failed{at}",
             self.indexed,
             self.chunks,
             self.unchanged,
             self.failed()
-        ))
+        );
+        match (output.is_json(), epoch) {
+            (false, _) => output.line(totals),
+            // No summary line follows, so the totals go where people look.
+            (true, None) => {
+                note(totals);
+                Ok(())
+            }
+            (true, Some(_)) => Ok(()),
+        }
     }
 }

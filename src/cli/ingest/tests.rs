@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::walk::walk;
+use super::window::Window;
 use super::{Arguments, run};
 use crate::cli::connection::Connection;
 use crate::cli::exit::Exit;
@@ -72,6 +73,46 @@ fn hidden_files_are_skipped_unless_named() {
 fn missing_paths_do_not_cost_the_others() {
     let root = tree(&["seen.md"]);
     check_walk(root.path(), &["gone.md", "seen.md"], "", &["seen.md"], 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn unreadable_files_have_ids_like_others() {
+    let root = tree(&["a/seen.md"]);
+    std::os::unix::fs::symlink("nowhere", root.path().join("a/lost.md")).expect("links can be made");
+    let paths = [root.path().join("./."), root.path().join("gone.md")];
+    let found = walk(&paths, "in/").expect("no two files have one id");
+    let unreadable: Vec<&str> = found.unreadable.iter().map(|it| it.id.as_str()).collect();
+    assert_eq!(found.files[0].id, "in/a/seen.md");
+    assert_eq!(unreadable, ["in/a/lost.md", "in/gone.md"]);
+}
+
+#[test]
+fn window_bounds_what_is_under_way() {
+    let window = Arc::new(Window::default());
+    assert!(window.enter("a", 10 << 20) && window.enter("b", 6 << 20));
+    let (entered, answers) = std::sync::mpsc::channel();
+    let sender = std::thread::spawn({
+        let window = Arc::clone(&window);
+        move || {
+            for id in ["c", "large", "never"] {
+                let bytes = if id == "large" { 1 << 30 } else { 1 };
+                if entered.send((id, window.enter(id, bytes))).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    assert!(answers.try_recv().is_err(), "there is no room for c yet");
+    window.leave("a");
+    assert_eq!(answers.recv(), Ok(("c", true)));
+    for id in ["b", "unknown", "c"] {
+        window.leave(id);
+    }
+    assert_eq!(answers.recv(), Ok(("large", true)), "a large one goes alone");
+    window.close();
+    assert_eq!(answers.recv(), Ok(("never", false)));
+    sender.join().expect("the sender ends");
 }
 
 #[cfg(unix)]

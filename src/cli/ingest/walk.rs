@@ -25,7 +25,8 @@ pub(super) struct File {
 /// Something that cannot be ingested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unreadable {
-    pub(super) path: PathBuf,
+    /// Id that its document would have.
+    pub(super) id: String,
     pub(super) reason: String,
 }
 
@@ -79,11 +80,11 @@ impl Walk<'_> {
                 self.file(path, Path::new(name), metadata.len())
             }
             Ok(_) => {
-                self.refuse(path, "neither a file nor a directory".to_owned());
+                self.refuse_root(path, "neither a file nor a directory");
                 Ok(())
             }
             Err(error) => {
-                self.refuse(path, reason(&error));
+                self.refuse_root(path, &reason(&error));
                 Ok(())
             }
         }
@@ -96,7 +97,7 @@ impl Walk<'_> {
             let entries = match fs::read_dir(&directory) {
                 Ok(entries) => entries,
                 Err(error) => {
-                    self.refuse(&directory, reason(&error));
+                    self.refuse_directory(root, &directory, &error);
                     continue;
                 }
             };
@@ -104,7 +105,7 @@ impl Walk<'_> {
                 match entry {
                     Ok(entry) if is_hidden(&entry.file_name()) => {}
                     Ok(entry) => self.entry(root, &entry, &mut waiting)?,
-                    Err(error) => self.refuse(&directory, reason(&error)),
+                    Err(error) => self.refuse_directory(root, &directory, &error),
                 }
             }
         }
@@ -113,10 +114,11 @@ impl Walk<'_> {
 
     fn entry(&mut self, root: &Path, entry: &fs::DirEntry, waiting: &mut Vec<PathBuf>) -> Result<(), SameId> {
         let path = entry.path();
+        let name = path.strip_prefix(root).unwrap_or(&path);
         let file_type = match entry.file_type() {
             Ok(file_type) => file_type,
             Err(error) => {
-                self.refuse(&path, reason(&error));
+                self.refuse(name, reason(&error));
                 return Ok(());
             }
         };
@@ -128,14 +130,11 @@ impl Walk<'_> {
             return Ok(());
         }
         match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => {
-                let name = path.strip_prefix(root).unwrap_or(&path);
-                self.file(&path, name, metadata.len())
-            }
+            Ok(metadata) if metadata.is_file() => self.file(&path, name, metadata.len()),
             // A pipe, a device, or a link to a directory: not a document, whatever its name.
             Ok(_) => Ok(()),
             Err(error) => {
-                self.refuse(&path, reason(&error));
+                self.refuse(name, reason(&error));
                 Ok(())
             }
         }
@@ -145,7 +144,7 @@ impl Walk<'_> {
         let parts: Option<Vec<&str>> = name.iter().map(OsStr::to_str).collect();
         let Some(parts) = parts else {
             self.refuse(
-                path,
+                name,
                 "its name is not valid UTF-8, so it cannot be a document id".to_owned(),
             );
             return Ok(());
@@ -171,9 +170,24 @@ impl Walk<'_> {
         }
     }
 
-    fn refuse(&mut self, path: &Path, reason: String) {
+    /// Refuses a path that was given: its id alone may not tell which it is.
+    fn refuse_root(&mut self, path: &Path, reason: &str) {
+        let name = path.file_name().map_or(path, Path::new);
+        self.refuse(name, format!("{}: {reason}", path.display()));
+    }
+
+    fn refuse_directory(&mut self, root: &Path, directory: &Path, error: &io::Error) {
+        match directory.strip_prefix(root) {
+            Ok(below) if below != Path::new("") => self.refuse(below, reason(error)),
+            _ => self.refuse_root(root, &reason(error)),
+        }
+    }
+
+    /// Refuses what is at `name` below the path that was given.
+    fn refuse(&mut self, name: &Path, reason: String) {
+        let parts: Vec<_> = name.iter().map(OsStr::to_string_lossy).collect();
         self.unreadable.push(Unreadable {
-            path: path.to_owned(),
+            id: format!("{}{}", self.prefix, parts.join("/")),
             reason,
         });
     }

@@ -59,7 +59,12 @@ pub(super) fn load<R: Read + Seek>(
     match read_kept(&path, &installed.sha256) {
         Ok(Some(weights)) => return Ok(weights),
         Ok(None) => {}
-        Err(error) => tracing::warn!(file = %path.display(), %error, "cannot use the kept weights, making them again"),
+        Err(error) => {
+            // candle's errors may carry a backtrace after their first line.
+            let error = error.to_string();
+            let error = error.lines().next().unwrap_or_default();
+            tracing::warn!(file = %path.display(), error, "cannot use the kept weights, making them again");
+        }
     }
     let bytes = requantize(&content, source, widening.as_ref(), &installed.sha256)?;
     if let Err(error) = keep(&path, &bytes) {

@@ -1,0 +1,240 @@
+//! The commands as people and scripts run them: the real program, its output and its exit codes.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::support::models;
+
+/// Where the commands of a test find their data and models.
+struct Terminal {
+    home: tempfile::TempDir,
+}
+
+/// How a command ended, and what it wrote.
+struct Ended {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ended {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().expect("no signal ended the program"),
+            stdout: String::from_utf8(output.stdout).expect("output is UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("messages are UTF-8"),
+        }
+    }
+
+    #[track_caller]
+    fn ends_with(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The objects that it wrote, one a line.
+    fn objects(&self) -> Vec<Value> {
+        let lines = self.stdout.lines();
+        lines
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: `{line}`")))
+            .collect()
+    }
+}
+
+impl Terminal {
+    fn new() -> Self {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        Self { home }
+    }
+
+    /// A terminal whose knowledge base `kb` is there, and a directory of documents.
+    fn with_base() -> Self {
+        let terminal = Self::new();
+        let documents = terminal.documents();
+        fs::create_dir(&documents).expect("a new directory");
+        let bees = "# Bees\r\n\r\nA bee colony keeps one queen.\r\nWorker bees gather nectar in summer.\r\n";
+        fs::write(documents.join("bees.md"), bees).expect("a new file");
+        fs::write(
+            documents.join("tea.md"),
+            "# Tea\n\nGreen tea is steeped for two minutes.\n",
+        )
+        .expect("a new file");
+        terminal.run(&["kb", "create", "kb"]).ends_with(0);
+        terminal
+    }
+
+    fn documents(&self) -> std::path::PathBuf {
+        self.home.path().join("documents")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_groundwork"));
+        command
+            .args(arguments)
+            .arg("--data-dir")
+            .arg(self.home.path().join("data"))
+            .arg("--models-dir")
+            .arg(models::directory())
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        Ended::of(self.command(arguments).output().expect("the program starts"))
+    }
+
+    /// Ingests the directory of documents as the working directory.
+    fn ingest(&self) -> Ended {
+        let mut command = self.command(&["ingest", "kb", ".", "--json"]);
+        command.current_dir(self.documents());
+        Ended::of(command.output().expect("the program starts"))
+    }
+
+    /// Ids of the documents in the knowledge base.
+    fn ids(&self) -> Vec<String> {
+        let listed = self.run(&["documents", "list", "kb", "--json"]).ends_with(0).objects();
+        let ids = listed.iter().filter_map(|document| document["document_id"].as_str());
+        ids.map(str::to_owned).collect()
+    }
+}
+
+fn link_to_nowhere(path: &Path) {
+    std::os::unix::fs::symlink("nowhere", path).expect("links can be made");
+}
+
+#[test]
+fn knowledge_bases_come_and_go() {
+    let terminal = Terminal::new();
+    let created = terminal
+        .run(&["kb", "create", "notes", "--json"])
+        .ends_with(0)
+        .objects();
+    assert_eq!(created[0]["name"], "notes");
+    let listed = terminal.run(&["kb", "list", "--json"]).ends_with(0).objects();
+    assert_eq!(listed, created);
+    let unasked = terminal.run(&["kb", "delete", "notes"]).ends_with(2);
+    assert!(unasked.stderr.contains("--yes"), "{}", unasked.stderr);
+    terminal.run(&["kb", "delete", "notes", "--yes"]).ends_with(0);
+    assert_eq!(terminal.run(&["kb", "list"]).ends_with(0).stdout, "");
+    terminal.run(&["kb", "delete", "notes", "--yes"]).ends_with(3);
+}
+
+#[test]
+fn failed_files_leave_the_others_ingested() {
+    let terminal = Terminal::with_base();
+    link_to_nowhere(&terminal.documents().join("lost.md"));
+    let lines = terminal.ingest().ends_with(4).objects();
+    let statuses: std::collections::BTreeMap<&str, &str> = lines
+        .iter()
+        .filter_map(|line| {
+            Some((
+                line["outcome"]["document_id"].as_str()?,
+                line["outcome"]["status"].as_str()?,
+            ))
+        })
+        .collect();
+    let expected = [
+        ("bees.md", "DOCUMENT_STATUS_INDEXED"),
+        ("lost.md", "DOCUMENT_STATUS_FAILED"),
+        ("tea.md", "DOCUMENT_STATUS_INDEXED"),
+    ];
+    assert_eq!(statuses, expected.into());
+    fs::remove_file(terminal.documents().join("lost.md")).expect("the link is there");
+    let again = terminal.ingest().ends_with(0).objects();
+    let summary = &again.last().expect("a summary")["summary"];
+    assert_eq!(summary["number_of_documents_skipped"], 2);
+    assert_eq!(summary["number_of_new_documents_indexed"], 0);
+}
+
+#[test]
+fn questions_find_passages_and_cited_answers() {
+    let terminal = Terminal::with_base();
+    terminal.ingest().ends_with(0);
+    let found = terminal
+        .run(&["search", "kb", "what do worker bees gather"])
+        .ends_with(0);
+    assert!(
+        found.stdout.starts_with("1. Bees\n") && found.stdout.contains("bees.md") && !found.stdout.contains('\u{fffd}'),
+        "{}",
+        found.stdout
+    );
+    let question = ["ask", "kb", "What do worker bees gather in summer?"];
+    let answered = terminal.run(&question).ends_with(0);
+    assert!(answered.stdout.contains("[1]"), "{}", answered.stdout);
+    assert!(answered.stdout.contains("\nSources\n[1] Bees"), "{}", answered.stdout);
+}
+
+#[test]
+fn deletion_tells_missing_documents_by_its_code() {
+    let terminal = Terminal::with_base();
+    terminal.ingest().ends_with(0);
+    let delete = ["documents", "delete", "kb", "bees.md", "gone.md"];
+    assert_eq!(
+        terminal.run(&delete).ends_with(4).stdout,
+        "bees.md: deleted\ngone.md: not found\n"
+    );
+    terminal.run(&delete).ends_with(3);
+    assert_eq!(terminal.ids(), ["tea.md"]);
+    terminal.run(&["documents", "delete", "kb", "tea.md"]).ends_with(0);
+}
+
+#[test]
+fn closed_stdout_does_not_stop_ingestion() {
+    let terminal = Terminal::with_base();
+    for number in 0..40 {
+        let path = terminal.documents().join(format!("n{number:02}.md"));
+        fs::write(path, format!("Note {number}.")).expect("a new file");
+    }
+    let mut command = terminal.command(&["ingest", "kb", ".", "--json"]);
+    command.current_dir(terminal.documents());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    drop(child.stdout.take());
+    Ended::of(child.wait_with_output().expect("the program ends")).ends_with(0);
+    assert_eq!(terminal.ids().len(), 42);
+}
+
+#[test]
+fn wrong_requests_have_codes_of_their_own() {
+    #[track_caller]
+    fn check(terminal: &Terminal, arguments: &[&str], code: i32, told: &str) {
+        let ended = terminal.run(arguments).ends_with(code);
+        assert!(ended.stdout.is_empty(), "{}", ended.stdout);
+        assert!(ended.stderr.contains(told), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("goes on"), "{}", ended.stderr);
+    }
+    let terminal = Terminal::new();
+    let file = terminal.home.path().join("a.md");
+    fs::write(&file, "text").expect("a new file");
+    let file = file.to_str().expect("the path is UTF-8");
+    check(&terminal, &["search", "none", "x"], 3, "`none`");
+    check(&terminal, &["ingest", "none", file], 3, "`none`");
+    check(&terminal, &["kb", "create", "no/name"], 2, "name");
+    check(&terminal, &["kb", "list", "--never"], 2, "--never");
+}
+
+#[test]
+fn offline_setting_forbids_fetching() {
+    let terminal = Terminal::new();
+    let pull = |models_dir: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_groundwork"));
+        command.args(["models", "pull", "--models-dir"]).arg(models_dir);
+        Ended::of(
+            command
+                .env("GROUNDWORK_OFFLINE", "1")
+                .output()
+                .expect("the program starts"),
+        )
+    };
+    let refused = pull(&terminal.home.path().join("models")).ends_with(2);
+    assert!(
+        refused.stderr.contains("offline is set by GROUNDWORK_OFFLINE"),
+        "{}",
+        refused.stderr
+    );
+    let complete = pull(&models::directory()).ends_with(0);
+    assert!(!complete.stderr.contains("fetching"), "{}", complete.stderr);
+}
