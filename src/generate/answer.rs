@@ -145,7 +145,7 @@ impl<'a> TextStream<'a> {
         Self {
             pieces: Utf8Pieces::default(),
             stop: StopSequences::new(&stop_sequences),
-            annotator: Annotator::new(sources, style == AnswerStyle::Free),
+            annotator: Annotator::new(sources, style),
             is_stopped: false,
         }
     }

@@ -5,6 +5,7 @@
 //! a mark is only ever one that the server wrote.
 //! Not here: which source supports a sentence (see [`super::attribution`]).
 
+use super::AnswerStyle;
 use super::attribution::{ATTRIBUTED_SUPPORT, MARKED_SUPPORT, Sources, Support};
 use super::decline::declines;
 use super::sentence::{ends_without_space, is_closer, is_over, is_terminal};
@@ -22,8 +23,8 @@ const MIN_REPEATED_WORDS: usize = 3;
 #[derive(Debug)]
 pub(super) struct Annotator<'a> {
     sources: &'a Sources,
-    /// Whether the words are the model's own, so that some of them can say that there is no answer.
-    may_decline: bool,
+    /// Only words of the model's own can say that there is no answer.
+    style: AnswerStyle,
     // Length of the visible text that was given out.
     visible_bytes: usize,
     // The sentence in the making without its marks, and how much of it was given out.
@@ -57,10 +58,10 @@ pub(super) struct Tally {
 
 impl<'a> Annotator<'a> {
     /// Begins an answer.
-    pub(super) fn new(sources: &'a Sources, may_decline: bool) -> Self {
+    pub(super) fn new(sources: &'a Sources, style: AnswerStyle) -> Self {
         Self {
             sources,
-            may_decline,
+            style,
             visible_bytes: 0,
             sentence: String::new(),
             given_bytes: 0,
@@ -203,7 +204,7 @@ impl<'a> Annotator<'a> {
         self.text.push_str(&sentence[given..]);
         let sentence_end = self.visible_bytes + self.text.len();
         let start = sentence_end - sentence.len();
-        if self.may_decline && declines(&sentence) {
+        if self.style == AnswerStyle::Free && declines(&sentence) {
             self.tally.declined += 1;
         } else if let Some((support, origin)) = self.support(&sentence, &marks) {
             self.tally.supported += 1;

@@ -17,7 +17,7 @@ struct Written {
 
 fn write<'a>(pieces: impl IntoIterator<Item = &'a str>) -> Written {
     let sources = Sources::new("What?", &references(&[TOWER, BREAD]));
-    let mut annotator = Annotator::new(&sources, true);
+    let mut annotator = Annotator::new(&sources, AnswerStyle::Free);
     let mut events: Vec<AnswerEvent> = pieces.into_iter().flat_map(|piece| annotator.push(piece)).collect();
     let has_repeated = annotator.has_repeated();
     let (last, tally) = annotator.finish();
@@ -146,7 +146,7 @@ fn declining_sentences_are_not_cited() {
 #[test]
 fn text_flows_before_the_sentence_ends() {
     let sources = Sources::new("What?", &references(&[TOWER]));
-    let mut annotator = Annotator::new(&sources, true);
+    let mut annotator = Annotator::new(&sources, AnswerStyle::Free);
     assert_eq!(annotator.push("It was"), [AnswerEvent::Text("It was".into())]);
     assert_eq!(annotator.push(" built"), [AnswerEvent::Text(" built".into())]);
     assert_eq!(annotator.push(" ["), []);
