@@ -129,10 +129,14 @@ impl Site {
                 .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
                 .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         };
+        // Each version knows itself; a listing through either names both.
+        let v1 = reflection().register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET);
+        let v1alpha = reflection().register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET);
+        let (v1, v1alpha) = (v1.build_v1()?, v1alpha.build_v1alpha()?);
         let routes = Routes::default()
             .add_service(limited!(health_server, config))
-            .add_service(limited!(reflection().build_v1()?, config))
-            .add_service(limited!(reflection().build_v1alpha()?, config));
+            .add_service(limited!(v1, config))
+            .add_service(limited!(v1alpha, config));
         Ok(Self {
             config: config.clone(),
             lifecycle: Lifecycle::new(config.max_concurrent_calls),
