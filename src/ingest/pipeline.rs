@@ -399,7 +399,7 @@ impl Run<'_, '_> {
 }
 
 /// Joins an error and its causes into one sentence.
-fn with_causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

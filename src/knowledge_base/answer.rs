@@ -9,7 +9,7 @@ use crate::embed::{Embedding, Purpose};
 use crate::generate::{self, Asked, NoAnswerReason, Sink};
 use crate::index::{ChunkId, Epoch};
 use crate::retrieve::{self, Candidate, Hit, Legs, Query, SearchType};
-use crate::store::{ChunkRecord, ChunkSet};
+use crate::store::{BaseRecord, ChunkRecord, ChunkSet};
 use crate::worker::Cancel;
 
 impl Groundwork {
@@ -21,10 +21,22 @@ impl Groundwork {
         at: ReadAt,
         cancel: &Cancel,
     ) -> Result<Retrieval, Error> {
-        let started = Instant::now();
         let query = query.clone().check()?;
         let (record, base) = self.base(knowledge_base)?;
-        let as_of = epoch_to_read(&base, at, cancel)?;
+        self.retrieve_from(&record, &base, &query, at, cancel)
+    }
+
+    /// Puts a checked query to an open knowledge base.
+    fn retrieve_from(
+        &self,
+        record: &BaseRecord,
+        base: &Base,
+        query: &Query,
+        at: ReadAt,
+        cancel: &Cancel,
+    ) -> Result<Retrieval, Error> {
+        let started = Instant::now();
+        let as_of = epoch_to_read(base, at, cancel)?;
         let mut times = StageTimes {
             queue: started.elapsed(),
             ..StageTimes::default()
@@ -40,8 +52,8 @@ impl Groundwork {
         };
         cancel.check()?;
         let search_started = Instant::now();
-        let (candidates, epoch) = search(&base, &query, embedding.as_ref().map(Embedding::as_slice), as_of)?;
-        let hits = hits(&base, candidates)?;
+        let (candidates, epoch) = search(base, query, embedding.as_ref().map(Embedding::as_slice), as_of)?;
+        let hits = hits(base, candidates)?;
         times.search = search_started.elapsed();
         times.total = started.elapsed();
         Ok(Retrieval { hits, epoch, times })
@@ -63,12 +75,16 @@ impl Groundwork {
         self.models
             .check_language_model(model_id)
             .map_err(|error| error.in_field("generation_configuration.model_id"))?;
-        let record = self.record(knowledge_base)?;
-        let retrieval = self
-            .retrieve(knowledge_base, &question.query, question.at, cancel)
-            .map_err(|error| error.renamed("retrieval_query.text", "input.text"))?;
+        let (record, base) = self.base(knowledge_base)?;
+        let in_input = |error: Error| error.renamed("retrieval_query.text", "input.text");
+        let query = question
+            .query
+            .clone()
+            .check()
+            .map_err(|invalid| in_input(invalid.into()))?;
+        let retrieval = self.retrieve_from(&record, &base, &query, question.at, cancel)?;
         let mut times = retrieval.times;
-        let (generation, model) = if let Some(reason) = self.no_answer_reason(knowledge_base, question, &retrieval)? {
+        let (generation, model) = if let Some(reason) = no_answer_reason(&base, &query, &retrieval) {
             (generate::answer_nothing(reason, sink)?, None)
         } else {
             let waiting = Instant::now();
@@ -79,7 +95,7 @@ impl Groundwork {
             let generation = generate::answer(
                 &*model,
                 Asked {
-                    question: &question.query.text,
+                    question: &query.text,
                     hits: retrieval.hits,
                     inference: &question.inference,
                     embedder: Some(&*embedder),
@@ -100,25 +116,19 @@ impl Groundwork {
             times,
         })
     }
+}
 
-    /// Decides before any model is called whether there is something to answer from.
-    fn no_answer_reason(
-        &self,
-        knowledge_base: &str,
-        question: &Question,
-        retrieval: &Retrieval,
-    ) -> Result<Option<NoAnswerReason>, Error> {
-        if retrieval.hits.is_empty() {
-            let (_, base) = self.base(knowledge_base)?;
-            let is_empty = base.store.snapshot(Some(retrieval.epoch)).chunk_count() == 0;
-            return Ok(Some(if is_empty {
-                NoAnswerReason::EmptyKnowledgeBase
-            } else {
-                NoAnswerReason::NoResults
-            }));
-        }
-        Ok(generate::relevance(&question.query.text, &retrieval.hits).err())
+/// Decides before any model is called whether there is something to answer from.
+fn no_answer_reason(base: &Base, query: &Query, retrieval: &Retrieval) -> Option<NoAnswerReason> {
+    if !retrieval.hits.is_empty() {
+        return generate::relevance(&query.text, &retrieval.hits).err();
     }
+    let is_empty = base.store.snapshot(Some(retrieval.epoch)).chunk_count() == 0;
+    Some(if is_empty {
+        NoAnswerReason::EmptyKnowledgeBase
+    } else {
+        NoAnswerReason::NoResults
+    })
 }
 
 /// Waits for the epoch that the caller insists on, and returns the one to read if it is not the published one.

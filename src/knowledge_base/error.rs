@@ -156,14 +156,7 @@ impl Error {
 
     /// Returns the message with those of all causes, for a log or a status.
     pub fn with_causes(&self) -> String {
-        let mut text = self.message.clone();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        crate::ingest::with_causes(self)
     }
 
     /// Adds the causes of the error that this one stands for; its own text is this one's already.

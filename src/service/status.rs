@@ -4,8 +4,6 @@
 //! Always holds: a client is told the message and the request id; the chain of causes goes to the log alone.
 
 use std::collections::HashMap;
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use tonic::{Code, Status};
@@ -59,7 +57,7 @@ pub(super) fn kind(code: Code) -> ErrorKind {
 /// Returns the status of an error, and logs it when it is ours to look at.
 pub(super) fn of(error: &Error, request_id: &str) -> Status {
     if matches!(error.kind, ErrorKind::Internal | ErrorKind::Corrupted) {
-        tracing::error!(request_id, reason = error.reason, error = %chain(error), "the call failed");
+        tracing::error!(request_id, reason = error.reason, error = %error.with_causes(), "the call failed");
     }
     let message = clip(&error.message);
     Status::with_error_details(code(error.kind), message, details(error, request_id))
@@ -97,18 +95,6 @@ fn metadata(error: &Error, request_id: &str) -> HashMap<String, String> {
         metadata.insert(resource.kind.to_owned(), clip(&resource.name));
     }
     metadata
-}
-
-/// Returns the message and all causes, outermost first.
-pub(super) fn chain(error: &Error) -> String {
-    let mut text = error.message.clone();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a string cannot fail.
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Cuts a text at a character boundary where it would overfill the headers.

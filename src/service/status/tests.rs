@@ -5,7 +5,7 @@ use std::time::Duration;
 use tonic::Code;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{DOMAIN, MAX_TEXT_BYTES, MAX_VIOLATIONS, chain, code, kind, of};
+use super::{DOMAIN, MAX_TEXT_BYTES, MAX_VIOLATIONS, code, kind, of};
 use crate::knowledge_base::{Error, ErrorKind, FieldViolation};
 
 fn check(error: &Error, expected: Code) -> ErrorDetails {
@@ -104,7 +104,7 @@ fn causes_stay_out_of_the_status() {
     assert_eq!(status.message(), "the store failed");
     let details = String::from_utf8_lossy(status.details()).into_owned();
     assert!(!details.contains("secret"), "{details}");
-    assert_eq!(chain(&error), "the store failed: /secret/path is gone");
+    assert_eq!(error.with_causes(), "the store failed: /secret/path is gone");
 }
 
 #[test]
