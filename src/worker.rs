@@ -22,6 +22,20 @@ pub enum Stopped {
     DeadlineExceeded,
 }
 
+/// How far long work is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// What is being done, in words.
+    pub stage: &'static str,
+    /// Units done in this stage.
+    pub done: u64,
+    /// Units of this stage in all; 0 when not known.
+    pub total: u64,
+}
+
+/// Is told how far long work is.
+pub type OnProgress<'a> = dyn FnMut(Progress) + 'a;
+
 /// A shared wish to stop. Clones share the wish; each step of a long loop calls [`Cancel::check`].
 #[derive(Debug, Clone, Default)]
 pub struct Cancel {

@@ -102,6 +102,7 @@ async fn list(arguments: List, session: &mut Session) -> anyhow::Result<Exit> {
             status: status.into(),
             page_size: PAGE_SIZE,
             page_token,
+            ..pb::ListDocumentsRequest::default()
         };
         let page = client.list_documents(request).await?.into_inner();
         // Page by page, so that a long list begins at once and takes little memory.
@@ -168,6 +169,7 @@ async fn get(arguments: Get, session: &mut Session) -> anyhow::Result<Exit> {
         knowledge_base_id: arguments.knowledge_base,
         document_id: arguments.document,
         include_text: arguments.text,
+        ..pb::GetDocumentRequest::default()
     };
     let response = session.connection.documents().get_document(request).await?.into_inner();
     let document = response.document.unwrap_or_default();
@@ -227,6 +229,7 @@ async fn delete(arguments: Delete, session: &mut Session) -> anyhow::Result<Exit
     let request = pb::DeleteDocumentsRequest {
         knowledge_base_id: arguments.knowledge_base,
         document_ids: arguments.documents,
+        ..pb::DeleteDocumentsRequest::default()
     };
     let response = session
         .connection

@@ -123,6 +123,7 @@ fn request(arguments: Create) -> pb::CreateKnowledgeBaseRequest {
         language: arguments.language,
         tags: arguments.tags.into_iter().collect(),
         client_token: String::new(),
+        ..pb::CreateKnowledgeBaseRequest::default()
     }
 }
 
@@ -179,6 +180,7 @@ fn write_list(all: &[pb::KnowledgeBase], output: &mut Output) -> std::io::Result
 pub(super) async fn get(id_or_name: &str, session: &Session) -> anyhow::Result<pb::KnowledgeBase> {
     let request = pb::GetKnowledgeBaseRequest {
         knowledge_base_id: id_or_name.to_owned(),
+        ..pb::GetKnowledgeBaseRequest::default()
     };
     let response = session.connection.knowledge_bases().get_knowledge_base(request).await?;
     Ok(response.into_inner().knowledge_base.unwrap_or_default())

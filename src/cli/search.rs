@@ -36,6 +36,7 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
         as_of_epoch: arguments.retrieval.as_of_epoch.unwrap_or_default(),
         retrieval_configuration: Some(arguments.retrieval.configuration()),
         min_epoch: 0,
+        ..pb::RetrieveRequest::default()
     };
     let response = session.connection.retrieval().retrieve(request).await?.into_inner();
     let output = &mut session.output;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::base::Base;
-use super::{AnswerSummary, Error, ErrorKind, Groundwork, Question, ReadAt, Retrieval, StageTimes};
+use super::{AnswerSummary, AsOf, Error, ErrorKind, Groundwork, Question, ReadAt, Retrieval, StageTimes};
 use crate::embed::{Embedding, Purpose};
 use crate::generate::{self, Asked, NoAnswerReason, Sink};
 use crate::index::{ChunkId, Epoch};
@@ -114,6 +114,8 @@ impl Groundwork {
             model,
             seed: question.inference.seed,
             times,
+            current_epoch: base.store.epoch(),
+            outdated_references: Vec::new(),
         })
     }
 }
@@ -148,7 +150,12 @@ fn epoch_to_read(base: &Base, at: ReadAt, cancel: &Cancel) -> Result<Option<Epoc
         base.store.wait_for(min_epoch, cancel)?;
     }
     let published = base.store.epoch();
-    if let Some(as_of) = at.as_of_epoch
+    let as_of_epoch = match at.as_of {
+        Some(AsOf::Epoch(epoch)) => Some(epoch),
+        Some(AsOf::Time(_)) => return Err(Error::not_built()),
+        None => None,
+    };
+    if let Some(as_of) = as_of_epoch
         && as_of > published
     {
         let message = format!("as_of_epoch {as_of} is not published yet (now {published})");
@@ -158,7 +165,7 @@ fn epoch_to_read(base: &Base, at: ReadAt, cancel: &Cancel) -> Result<Option<Epoc
             message,
         ));
     }
-    Ok(at.as_of_epoch)
+    Ok(as_of_epoch)
 }
 
 fn search(

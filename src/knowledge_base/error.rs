@@ -80,6 +80,11 @@ impl Error {
         }
     }
 
+    /// Returns the error of what is about to be built.
+    pub(super) fn not_built() -> Self {
+        Self::new(ErrorKind::Internal, "NOT_BUILT", "this is not built yet")
+    }
+
     /// Returns an error about one field of the request.
     pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
         let (field, description) = (field.into(), description.into());

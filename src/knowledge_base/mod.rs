@@ -11,12 +11,14 @@ mod answer;
 mod base;
 mod check;
 mod documents;
+mod epochs;
 mod error;
 mod host;
 mod knowledge_bases;
 mod request;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
 use std::sync::Arc;
 

@@ -12,7 +12,9 @@ use super::convert::{delete_response, document, document_id, outcome, page, requ
 use super::layer::message_too_large;
 use super::pb::ingest_documents_request::Payload;
 use super::{ServiceConfig, pb};
-use crate::knowledge_base::{DocumentOutcome, Error, ErrorKind, Groundwork, IngestSummary, MAX_DELETE_DOCUMENTS, Next};
+use crate::knowledge_base::{
+    DocumentOutcome, Error, ErrorKind, Groundwork, IngestSummary, MAX_DELETE_DOCUMENTS, Next, ReadAt, Selection,
+};
 use crate::worker::{Cancel, Stopped};
 
 const KNOWLEDGE_BASE: &str = "knowledge_base_id";
@@ -49,6 +51,9 @@ impl Documents {
 #[tonic::async_trait]
 impl pb::document_service_server::DocumentService for Documents {
     type IngestDocumentsStream = Replies<pb::IngestDocumentsResponse>;
+    type GetDocumentContentStream = Replies<pb::GetDocumentContentResponse>;
+    type EraseDocumentsStream = Replies<pb::EraseDocumentsResponse>;
+    type VerifyErasureStream = Replies<pb::VerifyErasureResponse>;
 
     async fn ingest_documents(
         &self,
@@ -68,10 +73,11 @@ impl pb::document_service_server::DocumentService for Documents {
         &self,
         request: Request<pb::GetDocumentRequest>,
     ) -> Result<Response<pb::GetDocumentResponse>, Status> {
-        unary(request, &self.groundwork, |groundwork, request, _| {
+        unary(request, &self.groundwork, |groundwork, request, cancel| {
             let knowledge_base = required(KNOWLEDGE_BASE, request.knowledge_base_id)?;
             let id = document_id("document_id", request.document_id)?;
-            let (info, text, epoch) = groundwork.document(&knowledge_base, &id, request.include_text)?;
+            let (info, text, epoch) =
+                groundwork.document(&knowledge_base, &id, request.include_text, ReadAt::default(), cancel)?;
             Ok(pb::GetDocumentResponse {
                 document: Some(document(info)),
                 text: text.unwrap_or_default(),
@@ -85,11 +91,11 @@ impl pb::document_service_server::DocumentService for Documents {
         &self,
         request: Request<pb::ListDocumentsRequest>,
     ) -> Result<Response<pb::ListDocumentsResponse>, Status> {
-        unary(request, &self.groundwork, |groundwork, request, _| {
+        unary(request, &self.groundwork, |groundwork, request, cancel| {
             let knowledge_base = required(KNOWLEDGE_BASE, request.knowledge_base_id)?;
             let status = status_filter(request.status)?;
             let page = page(request.page_size, request.page_token)?;
-            let (listed, epoch) = groundwork.documents(&knowledge_base, status, &page)?;
+            let (listed, epoch) = groundwork.documents(&knowledge_base, status, &page, ReadAt::default(), cancel)?;
             Ok(pb::ListDocumentsResponse {
                 documents: listed.items.into_iter().map(document).collect(),
                 next_page_token: listed.next_token,
@@ -114,9 +120,40 @@ impl pb::document_service_server::DocumentService for Documents {
             let ids = ids
                 .map(|(at, id)| document_id(&format!("document_ids[{at}]"), id))
                 .collect::<Result<Vec<_>, Error>>()?;
-            groundwork.delete_documents(&knowledge_base, &ids).map(delete_response)
+            let selection = Selection::Ids(ids);
+            groundwork
+                .delete_documents(&knowledge_base, &selection, request.dry_run)
+                .map(delete_response)
         })
         .await
+    }
+
+    async fn list_revisions(
+        &self,
+        _: Request<pb::ListRevisionsRequest>,
+    ) -> Result<Response<pb::ListRevisionsResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn get_document_content(
+        &self,
+        _: Request<pb::GetDocumentContentRequest>,
+    ) -> Result<Response<Self::GetDocumentContentStream>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn erase_documents(
+        &self,
+        _: Request<pb::EraseDocumentsRequest>,
+    ) -> Result<Response<Self::EraseDocumentsStream>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn verify_erasure(
+        &self,
+        _: Request<pb::VerifyErasureRequest>,
+    ) -> Result<Response<Self::VerifyErasureStream>, Status> {
+        Err(Status::unimplemented("not built yet"))
     }
 }
 

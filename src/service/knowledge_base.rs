@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::call::unary;
+use super::call::{Replies, unary};
 use super::convert::{change, knowledge_base, new_knowledge_base, page, required};
 use super::pb;
 use crate::knowledge_base::Groundwork;
@@ -26,6 +26,12 @@ impl KnowledgeBases {
 
 #[tonic::async_trait]
 impl pb::knowledge_base_service_server::KnowledgeBaseService for KnowledgeBases {
+    type DiffKnowledgeBaseStream = Replies<pb::DiffKnowledgeBaseResponse>;
+    type VacuumKnowledgeBaseStream = Replies<pb::VacuumKnowledgeBaseResponse>;
+    type CheckKnowledgeBaseStream = Replies<pb::CheckKnowledgeBaseResponse>;
+    type BackupKnowledgeBaseStream = Replies<pb::BackupKnowledgeBaseResponse>;
+    type BundleKnowledgeBaseStream = Replies<pb::BundleKnowledgeBaseResponse>;
+
     async fn create_knowledge_base(
         &self,
         request: Request<pb::CreateKnowledgeBaseRequest>,
@@ -89,5 +95,66 @@ impl pb::knowledge_base_service_server::KnowledgeBaseService for KnowledgeBases 
             Ok(pb::DeleteKnowledgeBaseResponse { knowledge_base_id })
         })
         .await
+    }
+
+    async fn list_epochs(&self, _: Request<pb::ListEpochsRequest>) -> Result<Response<pb::ListEpochsResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn pin_epoch(&self, _: Request<pb::PinEpochRequest>) -> Result<Response<pb::PinEpochResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn unpin_epoch(&self, _: Request<pb::UnpinEpochRequest>) -> Result<Response<pb::UnpinEpochResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn diff_knowledge_base(
+        &self,
+        _: Request<pb::DiffKnowledgeBaseRequest>,
+    ) -> Result<Response<Self::DiffKnowledgeBaseStream>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn rollback_knowledge_base(
+        &self,
+        _: Request<pb::RollbackKnowledgeBaseRequest>,
+    ) -> Result<Response<pb::RollbackKnowledgeBaseResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn vacuum_knowledge_base(
+        &self,
+        _: Request<pb::VacuumKnowledgeBaseRequest>,
+    ) -> Result<Response<Self::VacuumKnowledgeBaseStream>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn check_knowledge_base(
+        &self,
+        _: Request<pb::CheckKnowledgeBaseRequest>,
+    ) -> Result<Response<Self::CheckKnowledgeBaseStream>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn backup_knowledge_base(
+        &self,
+        _: Request<pb::BackupKnowledgeBaseRequest>,
+    ) -> Result<Response<Self::BackupKnowledgeBaseStream>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn restore_knowledge_base(
+        &self,
+        _: Request<Streaming<pb::RestoreKnowledgeBaseRequest>>,
+    ) -> Result<Response<pb::RestoreKnowledgeBaseResponse>, Status> {
+        Err(Status::unimplemented("not built yet"))
+    }
+
+    async fn bundle_knowledge_base(
+        &self,
+        _: Request<pb::BundleKnowledgeBaseRequest>,
+    ) -> Result<Response<Self::BundleKnowledgeBaseStream>, Status> {
+        Err(Status::unimplemented("not built yet"))
     }
 }

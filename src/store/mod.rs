@@ -6,9 +6,12 @@
 //! Not here: reading, splitting and embedding documents (see [`crate::ingest`]); ranking (see [`crate::retrieve`]).
 
 mod catalog;
+mod check;
 mod commit;
 mod epoch_store;
+mod erasure;
 mod error;
+mod history;
 mod layout;
 mod lock;
 mod records;
@@ -17,6 +20,7 @@ mod snapshot;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod vacuum;
 
 use std::time::SystemTime;
 
@@ -25,13 +29,20 @@ use crate::document::metadata::Metadata;
 use crate::index::Epoch;
 
 pub use catalog::{BaseRecord, Catalog};
+pub use check::{Checked, Finding};
 pub use commit::{Change, Committed, NewChunk, NewRevision};
 pub use epoch_store::{EpochStore, OpenOptions};
+pub use erasure::{Certificate, ErasedPlace, Erasure, MAX_REMAINDERS, Remainder, SearchedPlace};
 pub use error::Error;
+pub use history::{
+    ChunkDifference, DEFAULT_RETENTION, DifferenceKind, DocumentDifference, EpochInfo, OriginalContent, Retention,
+    RevisionInfo, RolledBack,
+};
 pub use layout::Layout;
 pub use lock::DirectoryLock;
 pub use records::{ChunkRecord, IndexedContent};
 pub use snapshot::{ChunkSet, Snapshot};
+pub use vacuum::Vacuumed;
 
 /// How far a document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

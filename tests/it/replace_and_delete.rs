@@ -60,7 +60,7 @@ fn an_earlier_epoch_answers_as_it_was() {
         .expect("the deletion works");
     for leg in LEGS {
         let at = |epoch| ReadAt {
-            as_of_epoch: Some(epoch),
+            as_of: Some(AsOf::Epoch(epoch)),
             ..ReadAt::default()
         };
         let hits = search_at(&groundwork, "ferry", leg, at(first.epoch)).expect("it works");
@@ -77,7 +77,7 @@ fn unpublished_epochs_are_refused() {
     let ahead = Epoch(99);
     for at in [
         ReadAt {
-            as_of_epoch: Some(ahead),
+            as_of: Some(AsOf::Epoch(ahead)),
             ..ReadAt::default()
         },
         ReadAt {

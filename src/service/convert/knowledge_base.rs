@@ -3,7 +3,9 @@
 use super::known;
 use super::metadata::tags;
 use crate::chunk::{ChunkConfig, DEFAULT_MAX_TOKENS, DEFAULT_OVERLAP_TOKENS};
-use crate::knowledge_base::{Error, KnowledgeBaseChange, KnowledgeBaseInfo, KnowledgeBaseStatus, NewKnowledgeBase};
+use crate::knowledge_base::{
+    Error, KnowledgeBaseChange, KnowledgeBaseInfo, KnowledgeBaseStatus, NewKnowledgeBase, OriginalContent,
+};
 use crate::service::pb;
 
 const CHUNKING_PATH: &str = "chunking_configuration";
@@ -23,6 +25,8 @@ pub(in crate::service) fn new_knowledge_base(
         language: request.language,
         tags: tags(request.tags),
         client_token: request.client_token,
+        retention: None,
+        original_content: OriginalContent::default(),
     })
 }
 
@@ -32,6 +36,8 @@ pub(in crate::service) fn change(request: pb::UpdateKnowledgeBaseRequest) -> Kno
         name: request.name,
         description: request.description,
         tags: request.replace_tags.then(|| tags(request.tags)),
+        retention: None,
+        original_content: None,
     }
 }
 
@@ -53,6 +59,9 @@ pub(in crate::service) fn knowledge_base(info: KnowledgeBaseInfo) -> pb::Knowled
         chunk_count: info.chunk_count,
         created_at: Some(info.created_at.into()),
         updated_at: Some(info.updated_at.into()),
+        oldest_epoch: info.oldest_epoch.0,
+        read_only: info.read_only,
+        ..pb::KnowledgeBase::default()
     }
 }
 

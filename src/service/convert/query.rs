@@ -3,7 +3,7 @@
 use super::known;
 use super::metadata::value;
 use crate::index::Epoch;
-use crate::knowledge_base::{Error, ReadAt};
+use crate::knowledge_base::{AsOf, Error, ReadAt};
 use crate::retrieve::query::MAX_FILTER_DEPTH;
 use crate::retrieve::{Filter, Query, SearchType};
 use crate::service::pb;
@@ -44,7 +44,7 @@ pub(in crate::service) fn read_at(min_epoch: u64, as_of_epoch: u64) -> ReadAt {
     let wanted = |epoch: u64| (epoch > 0).then_some(Epoch(epoch));
     ReadAt {
         min_epoch: wanted(min_epoch),
-        as_of_epoch: wanted(as_of_epoch),
+        as_of: wanted(as_of_epoch).map(AsOf::Epoch),
     }
 }
 

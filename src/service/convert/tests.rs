@@ -15,7 +15,9 @@ use crate::generate::{
     AnswerEvent, Citation, CitationOrigin, GenerationSummary, NoAnswerReason, Reference, StopReason,
 };
 use crate::index::{ChunkId, Epoch};
-use crate::knowledge_base::{AnswerSummary, KnowledgeBaseInfo, KnowledgeBaseStatus, StageTimes};
+use crate::knowledge_base::{
+    AnswerSummary, KnowledgeBaseInfo, KnowledgeBaseStatus, OriginalContent, Retention, StageTimes,
+};
 use crate::retrieve::{Filter, Hit, LegScore, Query, SearchType};
 use crate::service::pb;
 use crate::service::pb::metadata_value::Kind;
@@ -229,7 +231,7 @@ fn question_takes_what_is_given() {
     .expect("it is valid");
     assert_eq!(question.model_id, "tiny");
     assert_eq!(question.at.min_epoch, Some(Epoch(3)));
-    assert_eq!(question.at.as_of_epoch, None);
+    assert_eq!(question.at.as_of, None);
     let inference = question.inference;
     assert_eq!((inference.max_tokens, inference.seed), (4_096, 9));
     assert_eq!(inference.stop_sequences, ["END"]);
@@ -352,6 +354,11 @@ fn knowledge_base_keeps_all_its_fields() {
         chunk_count: 5,
         created_at: at,
         updated_at: at,
+        retention: Retention::default(),
+        original_content: OriginalContent::Keep,
+        oldest_epoch: Epoch(3),
+        storage: None,
+        read_only: false,
     });
     assert_eq!(wire.status(), pb::KnowledgeBaseStatus::Failed);
     assert_eq!((wire.epoch, wire.dimensions, wire.chunk_count), (7, 384, 5));
@@ -489,6 +496,8 @@ fn summary_adds_up_usage_and_time() {
             search: millis(3),
             total: millis(80),
         },
+        current_epoch: Epoch(5),
+        outdated_references: vec![2],
     });
     assert_eq!(wire.stop_reason(), pb::StopReason::NoAnswer);
     assert_eq!(wire.no_answer_reason(), pb::NoAnswerReason::NotSupported);
