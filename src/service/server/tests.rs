@@ -138,10 +138,8 @@ async fn next_state(states: &mut tonic::Streaming<tonic_health::pb::HealthCheckR
 async fn health_of_writing_follows_what_is_refused() {
     let is_failing = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&is_failing);
-    let failures = move || match asked.load(Ordering::SeqCst) {
-        true => vec![("kb".to_owned(), "the disk is full".to_owned())],
-        false => Vec::new(),
-    };
+    let failure = || ("kb".to_owned(), "the disk is full".to_owned());
+    let failures = move || Vec::from_iter(asked.load(Ordering::SeqCst).then(failure));
     let watch = WriteWatch::new(Arc::new(failures)).every(Duration::from_millis(2));
     let site = Site::new(&config()).expect("the descriptors are sound").watching(watch);
     let server = Probe::default().add_to(site).in_process();

@@ -141,7 +141,7 @@ fn erasure_counts_every_place() {
 fn certificate_is_refused_for_unexplained_remainders() {
     #[track_caller]
     fn check_erased(also_in: &[Option<&str>], expected: bool) {
-        let remainder = |also_in: &Option<&str>| Remainder {
+        let remainder = |also_in: Option<&str>| Remainder {
             place: "files",
             path: "store.sqlite".to_owned(),
             offset: 7,
@@ -155,7 +155,7 @@ fn certificate_is_refused_for_unexplained_remainders() {
                 entries: 3,
                 bytes: 4,
             }],
-            remainders: also_in.iter().map(remainder).collect(),
+            remainders: also_in.iter().copied().map(remainder).collect(),
             fingerprints: 5,
         };
         let wire = certificate(found, SystemTime::UNIX_EPOCH);
