@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::call::{Replies, unary};
 use super::convert::{change, knowledge_base, new_knowledge_base, page, required};
 use super::pb;
-use crate::knowledge_base::Groundwork;
+use crate::knowledge_base::{Groundwork, ReadAt};
 
 const ID: &str = "knowledge_base_id";
 
@@ -49,8 +49,9 @@ impl pb::knowledge_base_service_server::KnowledgeBaseService for KnowledgeBases 
         &self,
         request: Request<pb::GetKnowledgeBaseRequest>,
     ) -> Result<Response<pb::GetKnowledgeBaseResponse>, Status> {
-        unary(request, &self.groundwork, |groundwork, request, _| {
-            let found = groundwork.knowledge_base(&required(ID, request.knowledge_base_id)?)?;
+        unary(request, &self.groundwork, |groundwork, request, cancel| {
+            let found =
+                groundwork.knowledge_base(&required(ID, request.knowledge_base_id)?, ReadAt::default(), cancel)?;
             Ok(pb::GetKnowledgeBaseResponse {
                 knowledge_base: Some(knowledge_base(found)),
             })
