@@ -16,7 +16,7 @@ use std::fmt;
 
 pub use analyzer::{Language, MAX_QUERY_TERMS, UnknownLanguage};
 pub use error::Error;
-pub use terms::{TermRow, Terms, TermsSnapshot};
+pub use terms::{TermRow, Terms, TermsSnapshot, TermsState};
 pub use vectors::Vectors;
 pub use visibility::{Lifetime, Visibility, VisibleAt};
 

@@ -102,6 +102,16 @@ impl Vectors {
         Ok(())
     }
 
+    /// Returns segments and fresh rows.
+    pub fn figures(&self) -> (usize, usize) {
+        (0, self.len())
+    }
+
+    /// Returns every chunk that it holds.
+    pub fn held_chunks(&self) -> Vec<ChunkId> {
+        self.rows.read().iter().map(|(chunk_id, _)| chunk_id).collect()
+    }
+
     /// Returns the number of vectors.
     pub fn len(&self) -> usize {
         self.rows.read().len()

@@ -1,8 +1,8 @@
 //! Epochs: listing, pinning, comparing, going back.
 
 use super::{
-    DifferenceRequest, DifferenceSummary, DocumentDifference, EpochInfo, Error, Groundwork, Page, PageRequest,
-    RollbackTarget, RolledBack,
+    DifferenceKind, DifferenceRequest, DifferenceSummary, DocumentDifference, EpochInfo, Error, Groundwork, Page,
+    PageRequest, RollbackTarget, RolledBack, check,
 };
 use crate::index::Epoch;
 use crate::worker::Cancel;
@@ -15,20 +15,26 @@ impl Groundwork {
         pinned_only: bool,
         page: &PageRequest,
     ) -> Result<(Page<EpochInfo>, Epoch), Error> {
-        let _ = (self.base(knowledge_base)?, pinned_only, page);
-        Err(Error::not_built())
+        let (_, base) = self.base(knowledge_base)?;
+        let (size, after) = check::page(page)?;
+        let below = Epoch(check::number_token(after)?);
+        let epochs = base.store.epochs(below, size + 1, pinned_only)?;
+        let page = check::paged_by(epochs, size, |info| info.epoch.to_string());
+        Ok((page, base.store.epoch()))
     }
 
     /// Names an epoch, the published one if none is given, and keeps it until it is unpinned.
     pub fn pin_epoch(&self, knowledge_base: &str, name: &str, epoch: Option<Epoch>) -> Result<EpochInfo, Error> {
-        let _ = (self.base(knowledge_base)?, name, epoch);
-        Err(Error::not_built())
+        check::pin_name(name)?;
+        let (_, base) = self.base(knowledge_base)?;
+        Ok(base.store.pin(name, epoch)?)
     }
 
     /// Removes the name of an epoch and returns the epoch.
     pub fn unpin_epoch(&self, knowledge_base: &str, name: &str) -> Result<Epoch, Error> {
-        let _ = (self.base(knowledge_base)?, name);
-        Err(Error::not_built())
+        check::pin_name(name)?;
+        let (_, base) = self.base(knowledge_base)?;
+        Ok(base.store.unpin(name)?)
     }
 
     /// Tells `each` of the documents that two epochs see differently, ordered by id.
@@ -39,8 +45,43 @@ impl Groundwork {
         cancel: &Cancel,
         each: &mut dyn FnMut(DocumentDifference),
     ) -> Result<DifferenceSummary, Error> {
-        let _ = (self.base(knowledge_base)?, request, cancel, each);
-        Err(Error::not_built())
+        let (_, base) = self.base(knowledge_base)?;
+        let page = PageRequest {
+            size: 0,
+            token: request.token.clone(),
+        };
+        let (_, after) = check::page(&page)?;
+        let mut summary = DifferenceSummary {
+            from: request.from,
+            to: request.to.unwrap_or_else(|| base.store.epoch()),
+            ..DifferenceSummary::default()
+        };
+        let limit = if request.size == 0 { usize::MAX } else { request.size };
+        let mut last = String::new();
+        let is_end = base.store.difference(
+            (summary.from, summary.to),
+            after,
+            limit,
+            cancel,
+            &mut |mut difference| {
+                *(match difference.kind {
+                    DifferenceKind::Added => &mut summary.added,
+                    DifferenceKind::Changed => &mut summary.changed,
+                    DifferenceKind::Removed => &mut summary.removed,
+                }) += 1;
+                if !request.with_chunks {
+                    for chunk in &mut difference.chunks {
+                        chunk.text.clear();
+                    }
+                }
+                difference.document_id.as_str().clone_into(&mut last);
+                each(difference);
+            },
+        )?;
+        if !is_end {
+            summary.next_token = check::token(&last);
+        }
+        Ok(summary)
     }
 
     /// Makes a new epoch that sees what an earlier one saw; `dry_run` only says what would change.
@@ -50,7 +91,11 @@ impl Groundwork {
         target: &RollbackTarget,
         dry_run: bool,
     ) -> Result<(RolledBack, Epoch), Error> {
-        let _ = (self.base(knowledge_base)?, target, dry_run);
-        Err(Error::not_built())
+        let (_, base) = self.base(knowledge_base)?;
+        let to = match target {
+            RollbackTarget::Epoch(epoch) => *epoch,
+            RollbackTarget::Pin(name) => base.store.pinned(name)?,
+        };
+        Ok((base.store.roll_back(to, dry_run)?, to))
     }
 }

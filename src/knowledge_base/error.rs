@@ -80,11 +80,6 @@ impl Error {
         }
     }
 
-    /// Returns the error of what is about to be built.
-    pub(super) fn not_built() -> Self {
-        Self::new(ErrorKind::Internal, "NOT_BUILT", "this is not built yet")
-    }
-
     /// Returns an error about one field of the request.
     pub fn invalid(field: impl Into<String>, description: impl Into<String>) -> Self {
         let (field, description) = (field.into(), description.into());
@@ -233,6 +228,17 @@ impl From<store::Error> for Error {
             return Self::new(ErrorKind::Overloaded, "STORAGE_FULL", message).because(error);
         }
         let (kind, reason) = match &error {
+            store::Error::Stopped(stopped) => return (*stopped).into(),
+            store::Error::NotPublished { .. } => (ErrorKind::FailedPrecondition, "EPOCH_NOT_PUBLISHED"),
+            store::Error::NotRetained { .. } | store::Error::TimeNotRetained { .. } => {
+                (ErrorKind::FailedPrecondition, "EPOCH_NOT_RETAINED")
+            }
+            store::Error::PinNameTaken { name, .. } => {
+                let message = error.to_string();
+                return Self::new(ErrorKind::AlreadyExists, "PIN_NAME_TAKEN", message).about("pin", name.clone());
+            }
+            store::Error::UnknownPin { name } => return Self::not_found("pin", name.clone()),
+            store::Error::Pinned { .. } => (ErrorKind::FailedPrecondition, "EPOCH_PINNED"),
             store::Error::Locked { .. } => (ErrorKind::FailedPrecondition, "DATA_DIRECTORY_LOCKED"),
             store::Error::NewerFormat { .. } => (ErrorKind::FailedPrecondition, "NEWER_FORMAT"),
             store::Error::Damaged { .. } => (ErrorKind::Corrupted, "STORE_DAMAGED"),

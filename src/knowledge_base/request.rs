@@ -321,6 +321,8 @@ pub struct Retrieval {
     pub hits: Vec<Hit>,
     /// Epoch that was searched.
     pub epoch: Epoch,
+    /// Chunks that this epoch sees.
+    pub chunk_count: usize,
     /// Time per stage.
     pub times: StageTimes,
 }

@@ -39,6 +39,11 @@ pub enum Filter {
 }
 
 impl Filter {
+    /// Returns what is wrong with it, if something is.
+    pub fn check(&self) -> Result<(), String> {
+        check_filter(self, 1)
+    }
+
     /// Returns whether a document of these attributes may be found.
     pub fn accepts(&self, metadata: &Metadata) -> bool {
         match self {
@@ -47,11 +52,6 @@ impl Filter {
             Self::AndAll(filters) => filters.iter().all(|filter| filter.accepts(metadata)),
             Self::OrAll(filters) => filters.iter().any(|filter| filter.accepts(metadata)),
         }
-    }
-
-    /// Fails with what is wrong when the filter is not within all limits.
-    pub fn check(&self) -> Result<(), String> {
-        check_filter(self, 1)
     }
 }
 

@@ -62,10 +62,10 @@ impl pb::knowledge_base_service_server::KnowledgeBaseService for KnowledgeBases 
         request: Request<pb::GetKnowledgeBaseRequest>,
     ) -> Result<Response<pb::GetKnowledgeBaseResponse>, Status> {
         let at_shutdown = AtShutdown::of_read(request.get_ref().min_epoch);
-        run(request, &self.groundwork, at_shutdown, |groundwork, request, _| {
+        run(request, &self.groundwork, at_shutdown, |groundwork, request, cancel| {
             let id = required(ID, request.knowledge_base_id)?;
-            read_at(request.min_epoch, request.as_of_epoch, request.as_of_time)?;
-            let found = groundwork.knowledge_base(&id)?;
+            let at = read_at(request.min_epoch, request.as_of_epoch, request.as_of_time)?;
+            let found = groundwork.knowledge_base(&id, at, cancel)?;
             Ok(pb::GetKnowledgeBaseResponse {
                 knowledge_base: Some(knowledge_base(found)),
             })

@@ -149,8 +149,7 @@ impl Site {
         })
     }
 
-    /// Watches what `writes` looks at.
-    #[cfg(test)]
+    /// Tells health what `writes` sees.
     fn watching(self, writes: WriteWatch) -> Self {
         Self { writes, ..self }
     }
@@ -161,8 +160,11 @@ impl Site {
         let documents = Documents::new(Arc::clone(groundwork), &self.config);
         let retrievals = Retrievals::new(Arc::clone(groundwork), &self.config);
         let models = Models::new(Arc::clone(groundwork));
+        let watched = Arc::clone(groundwork);
+        let writes = WriteWatch::new(Arc::new(move || watched.write_failures()));
         let config = self.config.clone();
-        self.with_service(limited!(KnowledgeBaseServiceServer::new(knowledge_bases), config))
+        self.watching(writes)
+            .with_service(limited!(KnowledgeBaseServiceServer::new(knowledge_bases), config))
             .with_service(limited!(DocumentServiceServer::new(documents), config))
             .with_service(limited!(RetrievalServiceServer::new(retrievals), config))
             .with_service(limited!(ModelServiceServer::new(models), config))

@@ -4,7 +4,7 @@ use groundwork::knowledge_base::{DocumentStatus, Next, PageRequest, ReadAt, Sele
 use groundwork::retrieve::SearchType;
 use groundwork::worker::Cancel;
 
-use crate::support::{found, ingest, open, text, with_base};
+use crate::support::{described, found, ingest, open, text, with_base};
 
 #[test]
 fn one_bad_document_never_costs_the_others() {
@@ -148,7 +148,7 @@ fn reopened_directory_finds_the_same() {
     assert_eq!(before.len(), 40);
     drop(groundwork);
     let reopened = open(home.path());
-    assert_eq!(reopened.knowledge_base("kb").expect("it is there").epoch, summary.epoch);
+    assert_eq!(described(&reopened, "kb").expect("it is there").epoch, summary.epoch);
     for leg in [SearchType::Keyword, SearchType::Semantic, SearchType::Hybrid] {
         assert_eq!(found(&reopened, "herring", leg), before, "{leg:?}");
     }
@@ -161,7 +161,7 @@ fn deleted_indexes_are_made_again() {
         &groundwork,
         vec![text("a", "Alpha herring."), text("b", "Beta herring.")],
     );
-    let id = groundwork.knowledge_base("kb").expect("it is there").id;
+    let id = described(&groundwork, "kb").expect("it is there").id;
     drop(groundwork);
     for index in ["terms", "vectors"] {
         let path = home.path().join("knowledge-bases").join(&id).join(index);

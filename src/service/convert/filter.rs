@@ -3,7 +3,7 @@
 use super::metadata::value;
 use crate::document::DocumentId;
 use crate::document::metadata::{MAX_KEY_BYTES, MetadataValue};
-use crate::knowledge_base::{Error, FieldViolation, MAX_DELETE_DOCUMENTS, Selection};
+use crate::knowledge_base::{Error, FieldViolation, Selection};
 use crate::retrieve::Filter;
 use crate::retrieve::query::MAX_FILTER_DEPTH;
 use crate::service::pb;
@@ -21,11 +21,7 @@ pub(in crate::service) fn selection(
 ) -> Result<Selection, Error> {
     match (document_ids.is_empty(), wire_filter, source_name.is_empty()) {
         (false, None, true) => ids(document_ids).map(Selection::Ids),
-        (true, Some(wire), true) => {
-            let filter = filter(FILTER, wire)?;
-            filter.check().map_err(|reason| Error::invalid(FILTER, reason))?;
-            Ok(Selection::Filter(filter))
-        }
+        (true, Some(wire), true) => filter(FILTER, wire).map(Selection::Filter),
         (true, None, false) => Ok(Selection::Source(source_name)),
         (true, None, true) => Err(Error::invalid(
             IDS,
@@ -52,11 +48,6 @@ pub(super) fn contradiction(fields: &[&str]) -> Error {
 }
 
 fn ids(wire: Vec<String>) -> Result<Vec<DocumentId>, Error> {
-    let count = wire.len();
-    if count > MAX_DELETE_DOCUMENTS {
-        let reason = format!("must name 1 to {MAX_DELETE_DOCUMENTS} documents, names {count}");
-        return Err(Error::invalid(IDS, reason));
-    }
     let ids = wire.into_iter().enumerate();
     ids.map(|(at, id)| super::document_id(&format!("{IDS}[{at}]"), id))
         .collect()

@@ -14,8 +14,6 @@ use crate::service::pb;
 
 const CHUNKING_PATH: &str = "chunking_configuration";
 const RETENTION_PATH: &str = "retention_configuration";
-/// Most epochs that a retention keeps by count.
-const MAX_RETAINED_EPOCHS: u64 = 1_000_000;
 /// Longest time that a retention keeps epochs for: what the message itself can say, about 10,000 years.
 const MAX_RETAINED_SECONDS: u64 = 315_576_000_000;
 
@@ -77,12 +75,6 @@ pub(in crate::service) fn knowledge_base(info: KnowledgeBaseInfo) -> pb::Knowled
 }
 
 fn retention(wire: pb::RetentionConfiguration) -> Result<Retention, Error> {
-    if let Some(epochs) = wire.epochs
-        && !(1..=MAX_RETAINED_EPOCHS).contains(&epochs)
-    {
-        let reason = format!("must be 1 to {MAX_RETAINED_EPOCHS}, or absent, is {epochs}");
-        return Err(Error::invalid(format!("{RETENTION_PATH}.epochs"), reason));
-    }
     let age = wire.age.map(|age| {
         Duration::try_from(age)
             .ok()

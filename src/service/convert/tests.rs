@@ -395,6 +395,7 @@ fn knowledge_base_keeps_all_its_fields() {
 fn found() -> Hit {
     Hit {
         chunk_id: ChunkId(0x2a),
+        revision_id: 1,
         document_id: DocumentId::parse("doc").expect("it is valid"),
         content_hash: "hash".to_owned(),
         title: None,
