@@ -39,11 +39,6 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Returns what is wrong with it, if something is.
-    pub fn check(&self) -> Result<(), String> {
-        check_filter(self, 1)
-    }
-
     /// Returns whether a document of these attributes may be found.
     pub fn accepts(&self, metadata: &Metadata) -> bool {
         match self {
@@ -52,6 +47,11 @@ impl Filter {
             Self::AndAll(filters) => filters.iter().all(|filter| filter.accepts(metadata)),
             Self::OrAll(filters) => filters.iter().any(|filter| filter.accepts(metadata)),
         }
+    }
+
+    /// Fails with what is wrong when the filter is not within all limits.
+    pub fn check(&self) -> Result<(), String> {
+        check_filter(self, 1)
     }
 }
 
@@ -134,7 +134,9 @@ impl Query {
             return refuse(SCORE_THRESHOLD, reason);
         }
         if let Some(filter) = &self.filter {
-            check_filter(filter, 1).map_err(|reason| InvalidQuery { field: FILTER, reason })?;
+            filter
+                .check()
+                .map_err(|reason| InvalidQuery { field: FILTER, reason })?;
         }
         Ok(self)
     }

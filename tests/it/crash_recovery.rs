@@ -178,6 +178,7 @@ async fn verify(server: &Server, expected: &Expected) {
             knowledge_base_id: "log".to_owned(),
             document_id: id.clone(),
             include_text: true,
+            ..GetDocumentRequest::default()
         };
         let found = documents
             .get_document(request)

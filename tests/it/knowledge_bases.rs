@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use groundwork::chunk::ChunkConfig;
-use groundwork::knowledge_base::{ErrorKind, Groundwork, KnowledgeBaseChange, NewKnowledgeBase, PageRequest};
+use groundwork::knowledge_base::{ErrorKind, Groundwork, KnowledgeBaseChange, NewKnowledgeBase, PageRequest, ReadAt};
 use groundwork::retrieve::SearchType;
+use groundwork::worker::Cancel;
 
 use crate::support::{found, ingest, named, open, settings, text, with_base};
 
@@ -131,12 +132,18 @@ fn updates_change_only_what_they_name() {
         .expect("the change works");
     assert_eq!((changed.name.as_str(), changed.tags.len()), ("renamed", 1));
     assert_eq!(
-        groundwork.knowledge_base("kb").expect_err("the old name").kind,
+        groundwork
+            .knowledge_base("kb", ReadAt::default(), &Cancel::new())
+            .expect_err("the old name")
+            .kind,
         ErrorKind::NotFound
     );
     drop(groundwork);
     assert_eq!(
-        open(home.path()).knowledge_base("renamed").expect("it is kept").id,
+        open(home.path())
+            .knowledge_base("renamed", ReadAt::default(), &Cancel::new())
+            .expect("it is kept")
+            .id,
         changed.id
     );
 }
@@ -148,7 +155,10 @@ fn deleted_knowledge_bases_leave_no_directory() {
     let id = groundwork.delete_knowledge_base("kb").expect("it is there");
     assert!(!home.path().join("knowledge-bases").join(id).exists());
     assert_eq!(
-        groundwork.knowledge_base("kb").expect_err("it is gone").kind,
+        groundwork
+            .knowledge_base("kb", ReadAt::default(), &Cancel::new())
+            .expect_err("it is gone")
+            .kind,
         ErrorKind::NotFound
     );
     groundwork

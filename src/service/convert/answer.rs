@@ -29,7 +29,7 @@ pub(in crate::service) fn question(request: pb::RetrieveAndGenerateStreamRequest
             style,
             ..inference(generation.inference_configuration.unwrap_or_default())?
         },
-        at: read_at(request.min_epoch, request.as_of_epoch),
+        at: read_at(request.min_epoch, request.as_of_epoch, request.as_of_time)?,
     })
 }
 
