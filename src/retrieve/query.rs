@@ -39,11 +39,6 @@ pub enum Filter {
 }
 
 impl Filter {
-    /// Returns what is wrong with it, if something is.
-    pub fn check(&self) -> Result<(), String> {
-        check_filter(self, 1)
-    }
-
     /// Returns whether a document of these attributes may be found.
     pub fn accepts(&self, metadata: &Metadata) -> bool {
         match self {

@@ -34,7 +34,6 @@ pub struct OpenOptions {
 #[derive(Debug)]
 pub struct EpochStore {
     pub(super) directory: PathBuf,
-    pub(super) options: OpenOptions,
     pub(super) records: Records,
     pub(super) terms: Terms,
     pub(super) vectors: Vectors,
@@ -85,7 +84,6 @@ impl EpochStore {
         let retained = Retained::new(records.oldest_epoch()?, records.pins()?);
         Ok(Self {
             directory: directory.to_owned(),
-            options,
             records,
             terms: recovered.terms,
             vectors: recovered.vectors,

@@ -65,11 +65,6 @@ impl Retained {
         Ok(Lease { retained: self, epoch })
     }
 
-    /// Returns why an epoch cannot be read, if so.
-    pub(super) fn check(&self, epoch: Epoch, published: Epoch) -> Result<(), Error> {
-        self.0.lock().check(epoch, published)
-    }
-
     pub(super) fn oldest(&self) -> Epoch {
         self.0.lock().oldest
     }

@@ -21,6 +21,9 @@ fn id(text: &str) -> DocumentId {
     DocumentId::parse(text).expect("a document id")
 }
 
+mod erasure;
+mod history;
+
 /// A document whose every line is a chunk; `axis` is where its vectors point.
 fn put(document: &str, lines: &[&str], axis: usize) -> Change {
     let text = lines.join("\n");

@@ -27,7 +27,7 @@ fn fixture(chunks: &[(&str, f32)]) -> Fixture {
         let (sine, cosine) = degrees.to_radians().sin_cos();
         vectors.insert(&[(chunk_id, &[cosine, sine])]).expect("inserted");
     }
-    terms.commit(Epoch(1)).expect("committed");
+    terms.commit(Epoch(1), 0).expect("committed");
     Fixture {
         terms: terms.snapshot(),
         vectors,

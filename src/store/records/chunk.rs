@@ -70,7 +70,7 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<ChunkRecord> {
     };
     verify("chunk", chunk_id, row.get(8)?, fields.checksum())?;
     let (start, end) = (to_size(fields.span_start), to_size(fields.span_end));
-    let revision = revision::read(row, 9)?.info;
+    let revision = revision::read(row, 9)?;
     Ok(ChunkRecord {
         chunk_id: ChunkId(to_number(chunk_id)),
         revision_id: revision.revision_id,

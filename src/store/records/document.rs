@@ -44,7 +44,7 @@ fn document_info(row: &Row<'_>, is_past: bool) -> rusqlite::Result<DocumentInfo>
         updated_at: to_time(row.get(4)?),
     };
     if has_revision {
-        let revision = revision::read(row, REVISION)?.info;
+        let revision = revision::read(row, REVISION)?;
         if is_past {
             info.updated_at = revision.created_at;
         }
@@ -140,7 +140,7 @@ impl Records {
             ))?;
             let mut rows = statement.query([from_epoch(epoch)])?;
             while let Some(row) = rows.next()? {
-                each(revision::read(row, 0)?.info);
+                each(revision::read(row, 0)?);
             }
             Ok(())
         })
@@ -155,7 +155,7 @@ impl Records {
             ))?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                each(revision::read(row, 0)?.info);
+                each(revision::read(row, 0)?);
             }
             Ok(())
         })
@@ -172,7 +172,6 @@ impl Records {
                 ))?
                 .query_row(params![from_epoch(epoch), id.as_str()], |row| revision::read(row, 0))
                 .optional()
-                .map(|row| row.map(|row| row.info))
         })
     }
 
@@ -186,7 +185,6 @@ impl Records {
                 ))?
                 .query_row([content_hash], |row| revision::read(row, 0))
                 .optional()
-                .map(|row| row.map(|row| row.info))
         })
     }
 
@@ -206,7 +204,7 @@ impl Records {
             let rows = statement.query_map(params![id.as_str(), from_number(below), from_size(limit)], |row| {
                 revision::read(row, 0)
             })?;
-            rows.map(|row| row.map(|row| row.info)).collect()
+            rows.collect()
         })
     }
 
@@ -278,7 +276,7 @@ impl Records {
                 let is_end = row.is_none();
                 let next = match row {
                     Some(row) => {
-                        let info = revision::read(row, 0)?.info;
+                        let info = revision::read(row, 0)?;
                         Some((row.get::<_, bool>(revision::COLUMN_COUNT)?, info))
                     }
                     None => None,

@@ -68,17 +68,8 @@ impl RevisionFields<'_> {
     }
 }
 
-/// A revision as it was read, with what only the store needs.
-#[derive(Debug)]
-pub(in crate::store) struct RevisionRow {
-    pub(in crate::store) info: RevisionInfo,
-    pub(in crate::store) settings_hash: String,
-    pub(in crate::store) text_is_content: bool,
-    pub(in crate::store) first_chunk: u64,
-}
-
 /// Reads [`COLUMNS`] that begin at column `at`, and compares them with their checksum.
-pub(in crate::store) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<RevisionRow> {
+pub(in crate::store) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<RevisionInfo> {
     let text = |offset: usize| row.get_ref(at + offset)?.as_str().map_err(rusqlite::Error::from);
     let title = row.get_ref(at + 4)?.as_str_or_null()?;
     let fields = RevisionFields {
@@ -99,25 +90,20 @@ pub(in crate::store) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Revis
     };
     verify("revision", fields.revision_id, row.get(at + 14)?, fields.checksum())?;
     let retired = to_epoch(row.get(at + 16)?);
-    Ok(RevisionRow {
-        info: RevisionInfo {
-            revision_id: to_number(fields.revision_id),
-            document_id: document_id(row, at + 1)?,
-            content_hash: fields.content_hash.to_owned(),
-            title: title.map(str::to_owned),
-            media_type: fields.media_type.to_owned(),
-            source_name: fields.source_name.to_owned(),
-            metadata: metadata_from_json(row, at + 7)?,
-            byte_size: to_number(fields.byte_size),
-            text_bytes: to_number(fields.text_bytes),
-            chunk_count: u32::try_from(fields.chunk_count).unwrap_or(u32::MAX),
-            added: to_epoch(row.get(at + 15)?),
-            retired: (retired != Lifetime::NEVER).then_some(retired),
-            created_at: to_time(fields.created_at),
-            has_content: row.get(at + 17)?,
-        },
-        settings_hash: fields.settings_hash.to_owned(),
-        text_is_content: fields.text_is_content,
-        first_chunk: to_number(fields.first_chunk),
+    Ok(RevisionInfo {
+        revision_id: to_number(fields.revision_id),
+        document_id: document_id(row, at + 1)?,
+        content_hash: fields.content_hash.to_owned(),
+        title: title.map(str::to_owned),
+        media_type: fields.media_type.to_owned(),
+        source_name: fields.source_name.to_owned(),
+        metadata: metadata_from_json(row, at + 7)?,
+        byte_size: to_number(fields.byte_size),
+        text_bytes: to_number(fields.text_bytes),
+        chunk_count: u32::try_from(fields.chunk_count).unwrap_or(u32::MAX),
+        added: to_epoch(row.get(at + 15)?),
+        retired: (retired != Lifetime::NEVER).then_some(retired),
+        created_at: to_time(fields.created_at),
+        has_content: row.get(at + 17)?,
     })
 }
