@@ -48,6 +48,11 @@ impl Filter {
             Self::OrAll(filters) => filters.iter().any(|filter| filter.accepts(metadata)),
         }
     }
+
+    /// Fails with what is wrong when the filter is not within all limits.
+    pub fn check(&self) -> Result<(), String> {
+        check_filter(self, 1)
+    }
 }
 
 fn equals(found: &MetadataValue, wanted: &MetadataValue) -> bool {
