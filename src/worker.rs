@@ -89,3 +89,15 @@ impl ComputeGate {
         self.0.lock()
     }
 }
+
+/// Returns the text of an error with those of all its causes.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

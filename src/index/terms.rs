@@ -192,6 +192,14 @@ impl Terms {
         Ok(())
     }
 
+    /// Removes all chunks; they are gone after the next commit, and so are the files that held them.
+    pub fn remove_all(&self) -> Result<(), Error> {
+        let removed = self.writer.read().delete_all_documents();
+        removed
+            .map(drop)
+            .map_err(|source| Error::terms("remove all chunks", source))
+    }
+
     /// Makes what was added and removed durable and visible, under this epoch and number of the last removal.
     pub fn commit(&self, epoch: Epoch, removal: u64) -> Result<(), Error> {
         let state = TermsState {

@@ -113,6 +113,13 @@ impl Visibility {
         }
     }
 
+    /// Returns the lifetime of a chunk that some epoch sees.
+    pub fn lifetime(&self, chunk_id: ChunkId) -> Option<Lifetime> {
+        let table = self.0.read();
+        let lifetime = table.lifetimes.get(chunk_id.0 as usize).copied();
+        lifetime.filter(|lifetime| *lifetime != Self::ABSENT)
+    }
+
     /// Returns whether some epoch sees the chunk.
     pub fn has(&self, chunk_id: ChunkId) -> bool {
         let table = self.0.read();

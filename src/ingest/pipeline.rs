@@ -15,7 +15,7 @@ use crate::store::{
     self, Change, Committed, DocumentStatus, EpochStore, IndexedContent, KeptContent, NewChunk, NewRevision,
     OriginalContent,
 };
-use crate::worker::{Cancel, Stopped};
+use crate::worker::{Cancel, Stopped, with_causes};
 
 /// Version of reading and splitting. A document that an older version indexed counts as changed.
 const READER_VERSION: u32 = 1;
@@ -419,16 +419,4 @@ impl Run<'_, '_> {
             chunk_count,
         });
     }
-}
-
-/// Joins an error and its causes into one sentence.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

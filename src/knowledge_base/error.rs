@@ -156,7 +156,7 @@ impl Error {
 
     /// Returns the message with those of all causes, for a log or a status.
     pub fn with_causes(&self) -> String {
-        crate::ingest::with_causes(self)
+        crate::worker::with_causes(self)
     }
 
     /// Adds the causes of the error that this one stands for; its own text is this one's already.

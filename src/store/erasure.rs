@@ -132,8 +132,8 @@ impl EpochStore {
         self.wait_for_readers(epoch, cancel)?;
         tell("removing records", on_progress);
         // Read again: an ingestion may have added a revision before the deletion.
-        let found = self.find_doomed(ids)?;
-        let removed = self.remove_for_good(&found.revisions)?;
+        let doomed = self.find_doomed(ids)?.revisions;
+        let removed = self.remove_for_good(&doomed)?;
         tell("rewriting indexes", on_progress);
         self.purge_indexes(cancel, on_progress)?;
         tell("giving free pages back", on_progress);

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::{EpochStore, Error, layout};
+use super::epoch_store::Writer;
+use super::{EpochStore, Error, layout, recover};
+use crate::index::Epoch;
 use crate::worker::{Cancel, OnProgress, Progress};
 
 /// What a knowledge base takes on disk.
@@ -66,5 +68,31 @@ impl EpochStore {
     pub(super) fn purge_vectors(&self, cancel: &Cancel, on_progress: &mut OnProgress<'_>) -> Result<(), Error> {
         let _ = (cancel, on_progress);
         Ok(())
+    }
+
+    /// Makes the keyword index again from the records; readers keep the old one until it is whole.
+    pub(super) fn rebuild_terms(&self, writer: &mut Writer) -> Result<(), Error> {
+        self.terms.rollback().map_err(Error::Index)?;
+        self.terms.remove_all().map_err(Error::Index)?;
+        recover::replay_terms(&self.terms, &self.records, Epoch(0), self.epoch(), writer.removal)
+    }
+
+    /// Counts the chunks whose lifetime in memory differs from that of the records, and those that only memory has.
+    pub(super) fn visibility_differences(&self) -> Result<(usize, usize), Error> {
+        let mut known = 0;
+        let mut different = 0;
+        self.records.lifetimes(|revision| {
+            for chunk_id in revision.chunks.ids() {
+                known += 1;
+                different += usize::from(self.visibility.lifetime(chunk_id) != Some(revision.lifetime));
+            }
+        })?;
+        let held = self.visibility.existing().into_iter().filter(|exists| *exists).count();
+        Ok((different, held.saturating_sub(known)))
+    }
+
+    /// Reads the table of visibility again.
+    pub(super) fn read_visibility_again(&self) -> Result<(), Error> {
+        recover::read_visibility(&self.visibility, &self.records, self.epoch()).map(drop)
     }
 }

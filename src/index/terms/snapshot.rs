@@ -59,6 +59,17 @@ impl TermsSnapshot {
         rows.collect()
     }
 
+    /// Returns every chunk that can be found.
+    pub fn alive_chunks(&self) -> Vec<ChunkId> {
+        let rows = self.segments().flat_map(|(segment, chunk_ids)| {
+            segment
+                .doc_ids_alive()
+                .filter_map(|row| chunk_ids.first(row))
+                .map(ChunkId)
+        });
+        rows.collect()
+    }
+
     fn segments(&self) -> impl Iterator<Item = (&SegmentReader, &Column<u64>)> {
         self.0.searcher.segment_readers().iter().zip(&self.0.chunk_ids)
     }
