@@ -38,7 +38,7 @@ pub(super) fn recover(directory: &Path, records: &Records, options: OpenOptions)
     })?;
     records.attributes(|revision_id, metadata| attributes.add(revision_id, &metadata, ChunkId(0), 0))?;
     let terms = recover_terms(directory, records, options, epoch, chunks)?;
-    let vectors = recover_vectors(records, options)?;
+    let vectors = recover_vectors(directory, records, options)?;
     tracing::info!(
         directory = %directory.display(),
         %epoch,
@@ -103,9 +103,9 @@ pub(super) fn replay_terms(terms: &Terms, records: &Records, from: Epoch, to: Ep
     terms.commit(to).map_err(Error::Index)
 }
 
-/// Builds the vector graph from the stored vectors.
-fn recover_vectors(records: &Records, options: OpenOptions) -> Result<Vectors, Error> {
-    let vectors = Vectors::new(options.dimensions);
+/// Builds the vector index from the stored vectors.
+fn recover_vectors(directory: &Path, records: &Records, options: OpenOptions) -> Result<Vectors, Error> {
+    let vectors = Vectors::create_anew(&directory.join("vectors"), options.dimensions).map_err(Error::Index)?;
     insert_vectors(&vectors, records, Epoch(0))?;
     Ok(vectors)
 }
