@@ -277,6 +277,14 @@ impl Terms {
         self.refresh()
     }
 
+    /// Returns whether merges in the background have made segments that readers do not see yet.
+    pub fn wants_refresh(&self) -> bool {
+        let shown = self.current.read().segment_count();
+        self.index
+            .searchable_segment_ids()
+            .is_ok_and(|segments| segments.len() != shown)
+    }
+
     /// Shows readers the segments that merges in the background have made since the last commit.
     pub fn refresh(&self) -> Result<(), Error> {
         // One after another, so that an older state never takes the place of a newer one.

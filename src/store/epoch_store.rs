@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
@@ -50,6 +50,10 @@ pub struct EpochStore {
     pub(super) write_failure: Mutex<Option<String>>,
     /// What the upkeep is doing.
     pub(super) upkeep: Mutex<Option<Progress>>,
+    /// Since when there is something to vacuum.
+    pub(super) vacuum_due: Mutex<Option<Instant>>,
+    /// Whether the vector index may hold chunks that were removed.
+    pub(super) holds_removed: AtomicBool,
     removed: AtomicBool,
     halted: AtomicBool,
 }
@@ -102,6 +106,8 @@ impl EpochStore {
             published_changed: Default::default(),
             write_failure: Mutex::default(),
             upkeep: Mutex::default(),
+            vacuum_due: Mutex::default(),
+            holds_removed: AtomicBool::new(true),
             removed: AtomicBool::new(false),
             halted: AtomicBool::new(false),
         })
