@@ -179,7 +179,7 @@ impl EpochStore {
 
     /// Removes some revisions that no retained epoch sees; none are left when it removes none.
     pub(super) fn vacuum_step(&self) -> Result<RemovedRows, Error> {
-        let mut writer = self.begin_write()?;
+        let mut writer = self.begin_write_settled()?;
         let oldest = self.oldest_epoch();
         let exceptions = self.exceptions();
         let doomed: Vec<Doomed> = {
@@ -241,7 +241,7 @@ impl EpochStore {
         writer.removal = removal;
         if let Err(error) = removed() {
             tracing::error!(error = %error, "what was vacuumed is still in the keyword index; writes stop");
-            self.poison(writer, error.to_string());
+            self.stop_writes(error.to_string());
             return Err(error);
         }
         self.in_transaction(writer, |transaction| {
