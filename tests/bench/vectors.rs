@@ -88,7 +88,11 @@ fn go_on<T>(_: T) -> ControlFlow<()> {
 }
 
 fn keep_up(index: &Vectors) {
-    let mut upkeep = || index.upkeep(Epoch(1), &|_| true, threads(), &mut go_on).expect("upkeep works");
+    let mut upkeep = || {
+        index
+            .upkeep(Epoch(1), &|_| true, threads(), &mut go_on)
+            .expect("upkeep works")
+    };
     while upkeep() != Upkeep::Idle {}
 }
 
@@ -111,7 +115,9 @@ fn forty_thousand(vectors: &Numbers) {
     keep_up(&index);
     let rate = rows.len() as f64 / begun.elapsed().as_secs_f64();
     report(&format!("vectors, sealed on {} threads", threads()), rate, "vectors/s");
-    let mut times: Vec<Duration> = (0..5).map(|_| timed(|| Vectors::open(&path, vectors.dimensions)).1).collect();
+    let mut times: Vec<Duration> = (0..5)
+        .map(|_| timed(|| Vectors::open(&path, vectors.dimensions)).1)
+        .collect();
     report("vectors, open", quantile_ms(&mut times, 0.5), "ms");
     let queries = vectors.queries();
     let exact = exact(&index, &queries, "vectors");
@@ -121,7 +127,9 @@ fn forty_thousand(vectors: &Numbers) {
     for one_of in [100, 10, 2] {
         let accept = |chunk_id: ChunkId| chunk_id.0.is_multiple_of(one_of);
         let (found, taken) = timed(|| {
-            let found = queries.iter().map(|query| index.search(query, LIMIT, &accept, rows.len() / one_of as usize));
+            let found = queries
+                .iter()
+                .map(|query| index.search(query, LIMIT, &accept, rows.len() / one_of as usize));
             found.collect::<Result<Vec<_>, _>>().expect("found")
         });
         let exact = queries.iter().map(|query| index.search_exact(query, LIMIT, &accept));
@@ -153,7 +161,9 @@ fn search(index: &Vectors, queries: &[&[f32]], exact: &[Vec<Scored>], limit: usi
     let (mut found, mut best) = (Vec::new(), Duration::MAX);
     for _ in 0..3 {
         let (round, taken) = timed(|| {
-            let found = queries.iter().map(|query| index.search(query, limit, &|_| true, index.len()));
+            let found = queries
+                .iter()
+                .map(|query| index.search(query, limit, &|_| true, index.len()));
             found.collect::<Result<Vec<_>, _>>().expect("found")
         });
         (found, best) = (round, best.min(taken));
@@ -232,7 +242,9 @@ fn million(vectors: &Numbers, count: usize, path: &Path) {
 fn jittered(row: &[f32], random: &mut ChaCha8Rng) -> Vec<f32> {
     // A number drawn between -1 and 1 has a variance of a third.
     let width = JITTER * (3.0 / row.len() as f32).sqrt();
-    let moved = row.iter().map(|number| number + width * random.random_range(-1.0_f32..1.0));
+    let moved = row
+        .iter()
+        .map(|number| number + width * random.random_range(-1.0_f32..1.0));
     let moved: Vec<f32> = moved.collect();
     let norm = moved.iter().map(|number| number * number).sum::<f32>().sqrt();
     moved.iter().map(|number| number / norm).collect()
@@ -244,9 +256,15 @@ fn memory(when: &str) {
         return;
     };
     for name in ["VmRSS", "RssAnon", "RssFile"] {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok());
-        report(&format!("million, {name} {when}"), kilobytes.unwrap_or(f64::NAN) / 1_024.0, "MiB");
+        report(
+            &format!("million, {name} {when}"),
+            kilobytes.unwrap_or(f64::NAN) / 1_024.0,
+            "MiB",
+        );
     }
 }
 
