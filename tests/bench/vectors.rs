@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use groundwork::embed::{Embedder as _, Purpose};
+use groundwork::embed::{Embedder as _, Embedding, Purpose};
 use groundwork::index::{ChunkId, Epoch, Scored, Upkeep, Vectors};
 use groundwork::worker::Cancel;
 use rand::{Rng as _, SeedableRng as _};
@@ -88,7 +88,7 @@ fn go_on<T>(_: T) -> ControlFlow<()> {
 }
 
 fn keep_up(index: &Vectors) {
-    let mut upkeep = || {
+    let upkeep = || {
         index
             .upkeep(Epoch(1), &|_| true, threads(), &mut go_on)
             .expect("upkeep works")
@@ -218,7 +218,7 @@ fn million(vectors: &Numbers, count: usize, path: &Path) {
             is_done.store(true, Ordering::Release);
         });
         keep_up(&index);
-        let taken = begun.elapsed() - jittering;
+        let taken = begun.elapsed().saturating_sub(jittering);
         println!("-- {inserted} vectors: {:?}", index.figures());
         let rate = (inserted - before) as f64 / taken.as_secs_f64();
         report("million, inserted and sealed", rate, "vectors/s");
@@ -280,7 +280,7 @@ fn embed(texts: &Path, out: &Path) {
         let embeddings = embedder
             .embed(part, Purpose::Passage, &Cancel::new())
             .expect("it embeds");
-        for number in embeddings.iter().flat_map(|embedding| embedding.as_slice()) {
+        for number in embeddings.iter().flat_map(Embedding::as_slice) {
             file.write_all(&number.to_le_bytes()).expect("the file takes it");
         }
     }
