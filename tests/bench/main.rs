@@ -2,7 +2,9 @@
 //!
 //! `cargo bench -- [embed] [ingest] [retrieve] [generate] [golden] [quality DIR [f32]]`; without names all but `quality` run.
 //! `quality` takes the directory of a collection in BEIR's form (`corpus.jsonl`, `queries.jsonl`, `qrels.tsv`) and,
-//! if wanted, a precision of the embedding model. `store` and `vectors` take files of their own: see there.
+//! if wanted, a precision of the embedding model.
+//! `vectors`, alone, takes a file of vectors; see `vectors.rs`.
+//! `store` takes texts and vectors of its own: see there.
 //! `--verbose` prints every golden answer. Figures hold for the machine they were taken on; only sides of one run compare.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
