@@ -365,7 +365,29 @@ impl Check<'_, '_> {
     }
 
     fn vectors(&mut self, expected: &[ChunkId]) -> Result<(), Error> {
-        let _ = expected;
-        self.tell("checking the vector index", 0, 0)
+        let store = self.store;
+        let directory = layout::vectors(&store.directory);
+        let mut complaints: Vec<_> = store
+            .vectors
+            .verify()
+            .map_err(Error::Index)?
+            .into_iter()
+            .map(|damaged| (damaged.path, damaged.error.to_string()))
+            .collect();
+        let missing = expected
+            .iter()
+            .filter(|chunk_id| !store.vectors.contains(**chunk_id))
+            .count();
+        if missing > 0 {
+            complaints.push((directory, format!("{missing} chunks of the store are not in the index")));
+        }
+        let repaired = !complaints.is_empty() && self.repair;
+        if repaired {
+            store.rebuild_vectors()?;
+        }
+        for (path, what) in complaints {
+            self.found("vectors", &path, what, REBUILD, repaired);
+        }
+        Ok(())
     }
 }

@@ -1,9 +1,10 @@
 //! One open knowledge base: records, both indexes, and the epoch that readers see.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
@@ -49,7 +50,12 @@ pub struct EpochStore {
     pub(super) write_failure: Mutex<Option<String>>,
     /// What the upkeep is doing.
     pub(super) upkeep: Mutex<Option<Progress>>,
+    /// Since when there is something to vacuum.
+    pub(super) vacuum_due: Mutex<Option<Instant>>,
+    /// Whether the vector index may hold chunks that were removed.
+    pub(super) holds_removed: AtomicBool,
     removed: AtomicBool,
+    halted: AtomicBool,
 }
 
 /// The one who writes.
@@ -100,7 +106,10 @@ impl EpochStore {
             published_changed: Default::default(),
             write_failure: Mutex::default(),
             upkeep: Mutex::default(),
+            vacuum_due: Mutex::default(),
+            holds_removed: AtomicBool::new(true),
             removed: AtomicBool::new(false),
+            halted: AtomicBool::new(false),
         })
     }
 
@@ -179,13 +188,19 @@ impl EpochStore {
         if self.removed.load(Ordering::Acquire) {
             return Err(Error::Removed);
         }
+        if self.halted.load(Ordering::Acquire) {
+            let cause = self.write_failure().unwrap_or_default();
+            return Err(Error::Halted { cause });
+        }
         if let Some(cause) = &writer.poison {
             let behind = |error: Error| {
                 tracing::warn!(error = %error, "the indexes cannot be brought up to the records yet");
                 Error::Poisoned { cause: cause.clone() }
             };
             let removal = writer.removal;
-            self.catch_up(removal).map_err(behind)?;
+            catch_unwind(AssertUnwindSafe(|| self.catch_up(removal)))
+                .unwrap_or_else(|panic| Err(Error::panicked(&*panic)))
+                .map_err(behind)?;
             tracing::info!(epoch = %self.epoch(), "the indexes are up to the records again; writes go on");
             writer.poison = None;
             *self.write_failure.lock() = None;
@@ -195,7 +210,10 @@ impl EpochStore {
 
     /// Brings both indexes to a commit that is on disk; if that fails, writes stop.
     fn follow(&self, writer: &mut Writer, changes: &[Change], committed: &Committed) -> Result<(), Error> {
-        let derived = self.derive(changes, committed, writer.removal);
+        let removal = writer.removal;
+        // A panic of a library must not leave readers with half a commit, and the writer believing that all is well.
+        let derived = catch_unwind(AssertUnwindSafe(|| self.derive(changes, committed, removal)))
+            .unwrap_or_else(|panic| Err(Error::panicked(&*panic)));
         if let Err(error) = &derived {
             tracing::error!(error = %error, epoch = %committed.epoch, "a commit is on disk but not in the indexes; writes stop");
             self.poison(writer, error.to_string());
@@ -207,6 +225,13 @@ impl EpochStore {
     pub(super) fn poison(&self, writer: &mut Writer, cause: String) {
         *self.write_failure.lock() = Some(cause.clone());
         writer.poison = Some(cause);
+    }
+
+    /// Refuses all writes from now on until the knowledge base is opened again: a worker of it is gone.
+    pub fn halt(&self, cause: String) {
+        tracing::error!(cause, directory = %self.directory.display(), "a worker of the knowledge base died; writes stop");
+        *self.write_failure.lock() = Some(cause);
+        self.halted.store(true, Ordering::Release);
     }
 
     /// Returns why writes are refused, if they are.

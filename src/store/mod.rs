@@ -47,7 +47,7 @@ pub use lock::DirectoryLock;
 pub use records::{ChunkRecord, IndexedContent};
 pub use retained::Lease;
 pub use snapshot::{ChunkSet, Snapshot};
-pub use upkeep::Storage;
+pub use upkeep::{Storage, UpkeepTurn};
 pub use vacuum::Vacuumed;
 
 /// How far a document is.
