@@ -2,6 +2,7 @@
 
 pub(crate) mod models;
 pub(crate) mod server;
+pub(crate) mod wire;
 
 use std::path::Path;
 use std::sync::Arc;
