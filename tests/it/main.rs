@@ -4,6 +4,7 @@ mod support;
 
 mod crash_recovery;
 mod embedding;
+mod faults;
 mod filters;
 mod golden_questions;
 mod grounded_answers;
