@@ -11,7 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use groundwork::service::pb::{
-    DocumentStatus, GetDocumentRequest, GetKnowledgeBaseRequest, KnowledgeBaseStatus, ListDocumentsRequest,
+    Document, DocumentStatus, GetDocumentRequest, GetKnowledgeBaseRequest, KnowledgeBaseStatus, ListDocumentsRequest,
     RetrievalConfiguration, RetrievalQuery, RetrieveRequest, SearchType, VectorSearchConfiguration,
 };
 use tonic::Status;
@@ -86,7 +86,10 @@ impl fmt::Display for Finding {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
     pub(crate) epoch: u64,
-    pub(crate) documents: usize,
+    /// Every document as it is described.
+    pub(crate) documents: BTreeMap<String, Document>,
+    /// The cosine of each chunk to the query, by the chunk's document and text.
+    pub(crate) similarities: BTreeMap<(String, String), f64>,
 }
 
 #[derive(Debug, Clone)]
@@ -199,28 +202,23 @@ impl Ledger {
         let by_vector = self.search(server, SearchType::Semantic).await?;
         let mut chunks = 0;
         for (id, document) in &found {
-            let hits = by_keyword.get(id).map_or(&[][..], Vec::as_slice);
-            if hits.len() != document.chunks {
-                return wrong(format!(
-                    "the keyword leg shows {} of {} chunks of {id}",
-                    hits.len(),
-                    document.chunks
-                ));
+            let hits: Vec<&String> = texts_of(&by_keyword, id).collect();
+            if hits.len() != document.chunks() {
+                let (shown, all) = (hits.len(), document.chunks());
+                return wrong(format!("the keyword leg shows {shown} of {all} chunks of {id}"));
             }
             if let Some(hit) = hits.iter().find(|hit| !document.text.contains(hit.as_str())) {
                 return wrong(format!("a hit shows `{hit}`, which {id} does not hold"));
             }
-            chunks += document.chunks;
+            chunks += hits.len();
         }
-        let ids = |hits: &BTreeMap<String, Vec<String>>| hits.keys().cloned().collect::<Vec<_>>();
-        if let Some(id) = by_keyword.keys().find(|id| !found.contains_key(*id)) {
+        if let Some((id, _)) = by_keyword.keys().find(|(id, _)| !found.contains_key(id)) {
             return wrong(format!("the keyword leg shows {id}, which the store does not have"));
         }
-        if by_keyword != by_vector {
-            let (keyword, vector) = (ids(&by_keyword), ids(&by_vector));
-            return wrong(format!(
-                "the legs disagree: {keyword:?} by keyword, {vector:?} by vector"
-            ));
+        let mut differing = by_keyword.keys().filter(|hit| !by_vector.contains_key(*hit));
+        let mut beyond = by_vector.keys().filter(|hit| !by_keyword.contains_key(*hit));
+        if let Some((id, text)) = differing.next().or(beyond.next()) {
+            return wrong(format!("one leg alone shows {id} with `{}`", clipped(text)));
         }
         if described.documents != found.len() || described.chunks != chunks {
             let (counted, counted_chunks) = (described.documents, described.chunks);
@@ -232,7 +230,8 @@ impl Ledger {
         self.settle(&found);
         Ok(Seen {
             epoch: described.epoch,
-            documents: found.len(),
+            documents: found.into_iter().map(|(id, found)| (id, found.document)).collect(),
+            similarities: by_vector,
         })
     }
 
@@ -293,14 +292,8 @@ impl Ledger {
             let document = response.document.unwrap_or_default();
             // An attempt that failed is listed, and holds nothing.
             if document.chunk_count > 0 || document.status() == DocumentStatus::Indexed {
-                let chunks = usize::try_from(document.chunk_count).expect("a count");
-                found.insert(
-                    id,
-                    FoundDocument {
-                        text: response.text,
-                        chunks,
-                    },
-                );
+                let text = response.text;
+                found.insert(id, FoundDocument { document, text });
             }
         }
         Ok(found)
@@ -330,8 +323,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// All hits of a query: sorted texts by document.
-    async fn search(&self, server: &Server, search_type: SearchType) -> Result<BTreeMap<String, Vec<String>>, Finding> {
+    /// All hits of a query with their scores of that leg, by document and text.
+    async fn search(&self, server: &Server, search_type: SearchType) -> Result<Hits, Finding> {
         let request = RetrieveRequest {
             knowledge_base_id: self.knowledge_base.clone(),
             retrieval_query: Some(RetrievalQuery {
@@ -346,21 +339,18 @@ impl Ledger {
             }),
             ..RetrieveRequest::default()
         };
-        let results = server
-            .retrieval()
-            .await
-            .retrieve(request)
-            .await?
-            .into_inner()
-            .retrieval_results;
+        let response = server.retrieval().await.retrieve(request).await?.into_inner();
+        let results = response.retrieval_results;
         assert!(results.len() < ALL_HITS as usize, "more chunks than a search can show");
-        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut found = Hits::new();
         for result in results {
             let text = result.content.unwrap_or_default().text;
-            found.entry(result.document_id).or_default().push(text);
-        }
-        for texts in found.values_mut() {
-            texts.sort();
+            if let Some(other) = found.insert((result.document_id.clone(), text), result.score) {
+                let id = result.document_id;
+                return wrong(format!(
+                    "{search_type:?} shows a chunk of {id} twice, the other time with {other}"
+                ));
+            }
         }
         Ok(found)
     }
@@ -384,8 +374,22 @@ struct Described {
 }
 
 struct FoundDocument {
+    document: Document,
     text: String,
-    chunks: usize,
+}
+
+impl FoundDocument {
+    fn chunks(&self) -> usize {
+        usize::try_from(self.document.chunk_count).expect("a count")
+    }
+}
+
+/// Scores by document and text.
+type Hits = BTreeMap<(String, String), f64>;
+
+/// Returns the texts of a document's hits.
+fn texts_of<'a>(hits: &'a Hits, id: &str) -> impl Iterator<Item = &'a String> {
+    hits.keys().filter(move |(of, _)| of == id).map(|(_, text)| text)
 }
 
 fn wrong<T>(what: String) -> Result<T, Finding> {
