@@ -281,6 +281,7 @@ fn try_case(original: &Original, case: &Case) -> Outcome {
     let outcome = match use_server(&site, original) {
         Ok(()) => Outcome::Served,
         Err(Finding::Wrong(what)) => Outcome::Wrong(what),
+        Err(Finding::Refused(refusal)) if refusal.code == Code::NotFound => Outcome::Wrong(gone(&site)),
         Err(Finding::Refused(refusal)) => match fault_of(&refusal, case) {
             Some(fault) => Outcome::Wrong(fault),
             None => put_back(&site, original, case),
@@ -290,6 +291,20 @@ fn try_case(original: &Original, case: &Case) -> Outcome {
         Some(panic) => Outcome::Wrong(panic),
         None => outcome,
     }
+}
+
+/// Says how thoroughly a knowledge base is gone.
+fn gone(site: &Site) -> String {
+    let files = files_below(&site.data_dir);
+    let has_records = files
+        .iter()
+        .any(|file| file.file_name().is_some_and(|name| name == "store.sqlite"));
+    let files = if has_records {
+        "still there"
+    } else {
+        "deleted from the disk"
+    };
+    format!("the knowledge base is silently gone, its files are {files}")
 }
 
 fn damage(path: &Path, damage: Damage) {

@@ -71,6 +71,24 @@ struct Told {
     wrong: Vec<String>,
 }
 
+impl Told {
+    fn note(&mut self, wrong: String) {
+        self.wrong.push(wrong);
+    }
+
+    /// Counts a refusal, and notes what is wrong with it.
+    fn note_refusal(&mut self, what: &str, finding: Finding) {
+        match finding {
+            Finding::Refused(refusal) => {
+                self.refusals += 1;
+                let fault = fault_of_refusal(&refusal);
+                self.wrong.extend(fault.map(|fault| format!("{what}: {fault}")));
+            }
+            Finding::Wrong(wrong) => self.note(format!("{what}: {wrong}")),
+        }
+    }
+}
+
 #[test]
 fn each_failing_call_loses_nothing_acknowledged() {
     let started = Instant::now();
@@ -110,17 +128,11 @@ fn each_failing_call_loses_nothing_acknowledged() {
             injected += usize::from(shim.failed() > 0);
             refusals += told.refusals;
             refused_starts += told.refused_starts;
-            for what in told.wrong {
-                let path = shim.failed_path();
-                let report = format!("{kind:?} {at} of {count} ({fault:?}) on {path}, {end:?}: {what}");
-                if let Some((_, reason)) = KNOWN_GAPS.iter().find(|(part, _)| report.contains(part)) {
-                    announce(&format!("faults: known gap, {reason}: {report}"));
-                    known += 1;
-                } else {
-                    announce(&format!("faults: WRONG: {report}"));
-                    wrong.push(report);
-                }
-            }
+            let path = shim.failed_path();
+            let report = |what| format!("{kind:?} {at} of {count} ({fault:?}) on {path}, {end:?}: {what}");
+            let (known_here, wrong_here) = sorted_out(told.wrong.into_iter().map(report).collect());
+            known += known_here;
+            wrong.extend(wrong_here);
         }
     }
     announce(&format!(
@@ -130,6 +142,77 @@ fn each_failing_call_loses_nothing_acknowledged() {
         started.elapsed().as_secs_f64()
     ));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn broken_disk_serves_reads_until_mended() {
+    let kinds = [Kind::Fsync, Kind::Fdatasync, Kind::Write, Kind::Rename];
+    let mut told = Told::default();
+    for kind in kinds {
+        let site = Site::new();
+        let shim = Shim::new(&site.data_dir, &site.control);
+        let ledger = Mutex::new(Ledger::new("log"));
+        let server = start(&site, &shim, &mut told).expect("nothing fails yet");
+        run(async {
+            let put = async |ids: &[&str]| {
+                let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+                writer::put(&server, &ledger, &ids, Duration::ZERO).await
+            };
+            writer::create(&server, &ledger).await.expect("nothing fails yet");
+            put(&["a1", "a2", "big1"]).await.expect("nothing fails yet");
+            shim.fail(kind, shim.count(kind) + 1, FaultExtent::FromThenOn);
+            for ids in [&["a1"], &["b1"], &["a2"]] {
+                if let Err(finding) = put(ids).await {
+                    told.note_refusal(&format!("{kind:?} fails all the time"), finding);
+                }
+                // Records and legs may be one epoch apart until the indexes can follow, but all of it can be read.
+                let seen = ledger.lock().clone().verify(&server).await;
+                if let Err(finding) = seen {
+                    told.note(format!("reading while {kind:?} fails: {finding}"));
+                }
+            }
+            shim.mend();
+            let write = async || put(&["a1", "c1"]).await;
+            attempt(&mut told, "writing to the mended disk", write).await;
+            let seen = ledger.lock().clone().verify(&server).await;
+            if let Err(finding) = seen {
+                told.note(format!("reading from the mended disk, {kind:?} failed: {finding}"));
+            }
+        });
+        server.kill();
+        look(&site, &ledger, &mut told);
+        told.wrong.extend(site.panic());
+    }
+    let (known, wrong) = sorted_out(told.wrong);
+    announce(&format!(
+        "faults: {} kinds of calls failed all the time, {} refused writes, {} acknowledged writes lost or other wrongs, \
+         {known} known gaps",
+        kinds.len(),
+        told.refusals,
+        wrong.len()
+    ));
+    assert!(
+        told.refusals >= kinds.len(),
+        "only {} writes were refused",
+        told.refusals
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Tells what is wrong, and returns how much of it is known and what is not.
+fn sorted_out(reports: Vec<String>) -> (usize, Vec<String>) {
+    let mut known = 0;
+    let mut wrong = Vec::new();
+    for report in reports {
+        if let Some((_, reason)) = KNOWN_GAPS.iter().find(|(part, _)| report.contains(part)) {
+            announce(&format!("faults: known gap, {reason}: {report}"));
+            known += 1;
+        } else {
+            announce(&format!("faults: WRONG: {report}"));
+            wrong.push(report);
+        }
+    }
+    (known, wrong)
 }
 
 /// Returns numbers of calls, the first and the last among them.
@@ -216,14 +299,12 @@ async fn attempt(told: &mut Told, what: &str, write: impl AsyncFn() -> Result<()
     for _ in 0..ATTEMPTS {
         match write().await {
             Ok(()) => return,
-            Err(Finding::Refused(refusal)) => {
-                told.refusals += 1;
-                let fault = fault_of_refusal(&refusal);
-                told.wrong.extend(fault.map(|fault| format!("{what}: {fault}")));
-            }
-            Err(Finding::Wrong(wrong)) => {
-                told.wrong.push(format!("{what}: {wrong}"));
-                return;
+            Err(finding) => {
+                let is_over = matches!(finding, Finding::Wrong(_));
+                told.note_refusal(what, finding);
+                if is_over {
+                    return;
+                }
             }
         }
     }

@@ -178,7 +178,7 @@ fn fill_and_empty(launch: &Launch, disk: &mut dyn Disk, room: u64, told: &mut To
         }),
         Err(_) => told.wrong.push(when("the server does not start with room")),
     }
-    told.acknowledged += ledger.lock().certain();
+    told.acknowledged += ledger.lock().acknowledgements();
 }
 
 /// Ingests until a write is refused; returns whether one was. Reads go on after it.

@@ -10,6 +10,9 @@ use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
+use groundwork::service::pb::document_service_client::DocumentServiceClient;
+use groundwork::service::pb::knowledge_base_service_client::KnowledgeBaseServiceClient;
+use groundwork::service::pb::retrieval_service_client::RetrievalServiceClient;
 use groundwork::service::pb::{
     Document, DocumentStatus, GetDocumentRequest, GetKnowledgeBaseRequest, KnowledgeBaseStatus, ListDocumentsRequest,
     RetrievalConfiguration, RetrievalQuery, RetrieveRequest, SearchType, VectorSearchConfiguration,
@@ -73,6 +76,12 @@ impl From<Status> for Finding {
     }
 }
 
+impl From<tonic::transport::Error> for Finding {
+    fn from(error: tonic::transport::Error) -> Self {
+        Self::Wrong(format!("the server cannot be reached: {error}"))
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -108,6 +117,7 @@ pub(crate) struct Ledger {
     together: Vec<Vec<String>>,
     /// The largest epoch that was told with an acknowledgement.
     epoch: u64,
+    acknowledgements: usize,
 }
 
 impl Ledger {
@@ -118,6 +128,7 @@ impl Ledger {
             entries: BTreeMap::new(),
             together: Vec::new(),
             epoch: 0,
+            acknowledgements: 0,
         }
     }
 
@@ -163,6 +174,7 @@ impl Ledger {
         let entry = self.entries.get_mut(id).expect("what is acknowledged was sent");
         entry.possible = BTreeSet::from([state]);
         self.epoch = self.epoch.max(epoch);
+        self.acknowledgements += 1;
         self.forget_together(id);
     }
 
@@ -182,9 +194,19 @@ impl Ledger {
         self.entries.keys().filter(is_present).cloned().collect()
     }
 
-    /// Returns how many documents have one possible state only.
-    pub(crate) fn certain(&self) -> usize {
-        self.entries.keys().filter(|id| self.state(id).is_some()).count()
+    /// Returns how many documents may be in more than one state.
+    pub(crate) fn in_doubt(&self) -> usize {
+        self.entries.values().filter(|entry| entry.possible.len() > 1).count()
+    }
+
+    /// Returns how many writes were acknowledged, document by document.
+    pub(crate) fn acknowledgements(&self) -> usize {
+        self.acknowledgements
+    }
+
+    /// Returns the largest epoch that was told with an acknowledgement.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Checks that store, keyword leg and dense leg of a server show the same, and nothing that cannot be.
@@ -239,7 +261,9 @@ impl Ledger {
         let request = GetKnowledgeBaseRequest {
             knowledge_base_id: self.knowledge_base.clone(),
         };
-        let response = server.knowledge_bases().await.get_knowledge_base(request).await?;
+        let response = KnowledgeBaseServiceClient::new(server.connect().await?)
+            .get_knowledge_base(request)
+            .await?;
         let described = response.into_inner().knowledge_base.expect("a knowledge base");
         if described.status() == KnowledgeBaseStatus::Failed {
             return Err(Finding::Refused(Refusal {
@@ -263,7 +287,7 @@ impl Ledger {
 
     /// Reads every document that has content.
     async fn documents(&self, server: &Server) -> Result<BTreeMap<String, FoundDocument>, Finding> {
-        let mut client = server.documents().await;
+        let mut client = DocumentServiceClient::new(server.connect().await?);
         let mut ids = Vec::new();
         let mut page_token = String::new();
         loop {
@@ -339,7 +363,10 @@ impl Ledger {
             }),
             ..RetrieveRequest::default()
         };
-        let response = server.retrieval().await.retrieve(request).await?.into_inner();
+        let response = RetrievalServiceClient::new(server.connect().await?)
+            .retrieve(request)
+            .await?
+            .into_inner();
         let results = response.retrieval_results;
         assert!(results.len() < ALL_HITS as usize, "more chunks than a search can show");
         let mut found = Hits::new();

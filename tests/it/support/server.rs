@@ -10,6 +10,7 @@ use std::time::Duration;
 use groundwork::service::pb::document_service_client::DocumentServiceClient;
 use groundwork::service::pb::knowledge_base_service_client::KnowledgeBaseServiceClient;
 use groundwork::service::pb::retrieval_service_client::RetrievalServiceClient;
+use parking_lot::Mutex;
 use tonic::transport::Channel;
 
 use super::models;
@@ -88,7 +89,7 @@ impl Launch {
         }
         Ok(Server {
             address: address_in(&line),
-            child,
+            child: Mutex::new(child),
         })
     }
 }
@@ -101,7 +102,7 @@ fn address_in(line: &str) -> String {
 
 /// A running `groundwork serve`; killed when dropped.
 pub(crate) struct Server {
-    child: Child,
+    child: Mutex<Child>,
     address: String,
 }
 
@@ -129,7 +130,10 @@ impl Server {
             .read_line(&mut line)
             .expect("the server says where it listens");
         let address = address_in(&line);
-        Self { child, address }
+        Self {
+            child: Mutex::new(child),
+            address,
+        }
     }
 
     /// Returns `host:port`.
@@ -138,17 +142,24 @@ impl Server {
     }
 
     /// Ends the process at once, as a crash would.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().expect("the process can be killed");
-        self.child.wait().expect("the process ends");
+    pub(crate) fn kill(self) {
+        self.kill_now();
+    }
+
+    /// Does the same while calls are running.
+    pub(crate) fn kill_now(&self) {
+        let mut child = self.child.lock();
+        child.kill().expect("the process can be killed");
+        child.wait().expect("the process ends");
     }
 
     /// Asks the process to end, and returns whether it ended well.
-    pub(crate) fn terminate(mut self) -> bool {
-        let pid = self.child.id().to_string();
+    pub(crate) fn terminate(self) -> bool {
+        let mut child = self.child.lock();
+        let pid = child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(sent.success());
-        self.child.wait().expect("the process ends").success()
+        child.wait().expect("the process ends").success()
     }
 
     /// Connects to it.
@@ -161,6 +172,12 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("no connection to {}", self.address);
+    }
+
+    /// Connects to it in one attempt, where it may be gone.
+    pub(crate) async fn connect(&self) -> Result<Channel, tonic::transport::Error> {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).expect("an address");
+        endpoint.connect().await
     }
 
     pub(crate) async fn knowledge_bases(&self) -> KnowledgeBaseServiceClient<Channel> {
@@ -179,8 +196,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // Already gone after `kill` and `terminate`; nothing depends on the outcome.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let child = self.child.get_mut();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 

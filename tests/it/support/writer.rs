@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use groundwork::service::pb::document_service_client::DocumentServiceClient;
 use groundwork::service::pb::ingest_documents_request::Payload;
 use groundwork::service::pb::inline_document::Content;
+use groundwork::service::pb::knowledge_base_service_client::KnowledgeBaseServiceClient;
 use groundwork::service::pb::{
     CreateKnowledgeBaseRequest, DeleteDocumentsRequest, DocumentHeader, DocumentStatus, IngestDocumentsRequest,
     IngestStart, InlineDocument, ingest_documents_response,
@@ -20,8 +22,11 @@ pub(crate) async fn create(server: &Server, ledger: &Mutex<Ledger>) -> Result<()
         name: ledger.lock().knowledge_base().to_owned(),
         ..CreateKnowledgeBaseRequest::default()
     };
-    let created = answered(async { server.knowledge_bases().await.create_knowledge_base(request).await }).await?;
-    match created {
+    let creating = async {
+        let mut client = KnowledgeBaseServiceClient::new(server.connect().await?);
+        Ok(client.create_knowledge_base(request).await)
+    };
+    match answered(creating).await? {
         Err(status) if status.code() != Code::AlreadyExists => Err(status.into()),
         _ => Ok(()),
     }
@@ -61,7 +66,7 @@ pub(crate) async fn put(
         drop(sender);
     };
     let receiving = receive(server, ledger, ids, receiver);
-    let (received, ()) = answered(async { Ok::<_, Finding>(tokio::join!(receiving, sending)) }).await??;
+    let (received, ()) = answered(async { Ok(tokio::join!(receiving, sending)) }).await?;
     received
 }
 
@@ -72,7 +77,8 @@ async fn receive(
     receiver: tokio::sync::mpsc::Receiver<IngestDocumentsRequest>,
 ) -> Result<(), Finding> {
     let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
-    let mut outcomes = server.documents().await.ingest_documents(stream).await?.into_inner();
+    let mut client = DocumentServiceClient::new(server.connect().await?);
+    let mut outcomes = client.ingest_documents(stream).await?.into_inner();
     while let Some(message) = outcomes.message().await? {
         let Some(ingest_documents_response::Payload::Outcome(outcome)) = message.payload else {
             continue;
@@ -103,8 +109,11 @@ pub(crate) async fn delete(server: &Server, ledger: &Mutex<Ledger>, ids: &[Strin
         ..DeleteDocumentsRequest::default()
     };
     ledger.lock().delete_sent(ids);
-    let deleted = answered(async { server.documents().await.delete_documents(request).await }).await??;
-    let response = deleted.into_inner();
+    let deleting = async {
+        let mut client = DocumentServiceClient::new(server.connect().await?);
+        Ok(client.delete_documents(request).await?.into_inner())
+    };
+    let response = answered(deleting).await?;
     for id in ids {
         ledger.lock().acknowledged(id, None, response.epoch);
     }
@@ -116,8 +125,8 @@ fn request(payload: Payload) -> IngestDocumentsRequest {
 }
 
 /// Waits for an answer, but not for ever.
-async fn answered<T, E>(call: impl Future<Output = Result<T, E>>) -> Result<Result<T, E>, Finding> {
+async fn answered<T>(call: impl Future<Output = Result<T, Finding>>) -> Result<T, Finding> {
     tokio::time::timeout(ANSWER_TIMEOUT, call)
         .await
-        .map_err(|_| Finding::Wrong("the server hangs".to_owned()))
+        .unwrap_or_else(|_| Err(Finding::Wrong("the server hangs".to_owned())))
 }
