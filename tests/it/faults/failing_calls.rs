@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::shim::{Extent as FaultExtent, Kind, Shim};
-use super::{Site, fault_of_refusal};
+use super::{Gap, Site, fault_of_refusal, sorted_out};
 use crate::support::extent::{Extent, announce};
 use crate::support::ledger::{Finding, Ledger};
 use crate::support::server::{NotStarted, Server, run};
@@ -30,8 +30,20 @@ const SAMPLES: &[(Kind, FaultExtent, usize)] = &[
     (Kind::Unlink, FaultExtent::Once, 3),
 ];
 
-/// What is known to go wrong: a part of the report of a case, and why it is not mended yet.
-const KNOWN_GAPS: &[(&str, &str)] = &[];
+const KNOWN_GAPS: &[Gap] = &[
+    Gap {
+        parts: &["store.sqlite-shm", "is still refused after"],
+        reason: "where the shared memory of a database cannot be made once, its connections stay read-only for good",
+    },
+    Gap {
+        parts: &[
+            "reading while",
+            "a hit shows `Logbook a1 in its version1",
+            "which a1 does not hold",
+        ],
+        reason: "documents are read from the records at once, hits follow only when the indexes do",
+    },
+];
 
 /// One write of the life.
 enum Write {
@@ -130,7 +142,8 @@ fn each_failing_call_loses_nothing_acknowledged() {
             refused_starts += told.refused_starts;
             let path = shim.failed_path();
             let report = |what| format!("{kind:?} {at} of {count} ({fault:?}) on {path}, {end:?}: {what}");
-            let (known_here, wrong_here) = sorted_out(told.wrong.into_iter().map(report).collect());
+            let (known_here, wrong_here) =
+                sorted_out("faults", KNOWN_GAPS, told.wrong.into_iter().map(report).collect());
             known += known_here;
             wrong.extend(wrong_here);
         }
@@ -183,7 +196,7 @@ fn broken_disk_serves_reads_until_mended() {
         look(&site, &ledger, &mut told);
         told.wrong.extend(site.panic());
     }
-    let (known, wrong) = sorted_out(told.wrong);
+    let (known, wrong) = sorted_out("faults", KNOWN_GAPS, told.wrong);
     announce(&format!(
         "faults: {} kinds of calls failed all the time, {} refused writes, {} acknowledged writes lost or other wrongs, \
          {known} known gaps",
@@ -197,22 +210,6 @@ fn broken_disk_serves_reads_until_mended() {
         told.refusals
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-/// Tells what is wrong, and returns how much of it is known and what is not.
-fn sorted_out(reports: Vec<String>) -> (usize, Vec<String>) {
-    let mut known = 0;
-    let mut wrong = Vec::new();
-    for report in reports {
-        if let Some((_, reason)) = KNOWN_GAPS.iter().find(|(part, _)| report.contains(part)) {
-            announce(&format!("faults: known gap, {reason}: {report}"));
-            known += 1;
-        } else {
-            announce(&format!("faults: WRONG: {report}"));
-            wrong.push(report);
-        }
-    }
-    (known, wrong)
 }
 
 /// Returns numbers of calls, the first and the last among them.
