@@ -130,7 +130,7 @@ fn killed_load_opens_on_a_whole_epoch() {
             continue;
         }
         let server = start(&launch);
-        let seen = run(async { ledger.lock().verify(&server).await });
+        let seen = run(Ledger::settle(&ledger, &server));
         let before = seen.unwrap_or_else(|finding| panic!("round {number}: {finding}")).epoch;
         let life = Duration::from_millis(random.random_range(0..LONGEST_LOAD_MS));
         run(load(number, &server, &ledger, life, &mut random));
@@ -139,7 +139,7 @@ fn killed_load_opens_on_a_whole_epoch() {
         kills_in_doubt += usize::from(ledger.in_doubt() > 0);
     }
     let server = start(&launch);
-    run(async { ledger.lock().verify(&server).await }).unwrap_or_else(|finding| panic!("at last: {finding}"));
+    run(Ledger::settle(&ledger, &server)).unwrap_or_else(|finding| panic!("at last: {finding}"));
     drop(server);
     let told = std::fs::read_to_string(&launch.stderr).expect("stderr was kept");
     assert!(!told.contains("panicked at"), "a server panicked: {told}");

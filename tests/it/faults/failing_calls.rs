@@ -179,7 +179,7 @@ fn broken_disk_serves_reads_until_mended() {
                     told.note_refusal(&format!("{kind:?} fails all the time"), finding);
                 }
                 // Records and legs may be one epoch apart until the indexes can follow, but all of it can be read.
-                let seen = ledger.lock().clone().verify(&server).await;
+                let seen = Ledger::look(&ledger, &server).await;
                 if let Err(finding) = seen {
                     told.note(format!("reading while {kind:?} fails: {finding}"));
                 }
@@ -187,7 +187,7 @@ fn broken_disk_serves_reads_until_mended() {
             shim.mend();
             let write = async || put(&["a1", "c1"]).await;
             attempt(&mut told, "writing to the mended disk", write).await;
-            let seen = ledger.lock().clone().verify(&server).await;
+            let seen = Ledger::look(&ledger, &server).await;
             if let Err(finding) = seen {
                 told.note(format!("reading from the mended disk, {kind:?} failed: {finding}"));
             }
@@ -249,7 +249,7 @@ fn live(site: &Site, shim: &Shim, end: End) -> Told {
                 };
                 attempt(&mut told, what, wanted).await;
                 // Reads go on, and show what was acknowledged.
-                if let Err(finding) = ledger.lock().clone().verify(&server).await {
+                if let Err(finding) = Ledger::look(&ledger, &server).await {
                     told.wrong.push(format!("reading after {what} {ids:?}: {finding}"));
                 }
             }
@@ -317,12 +317,12 @@ fn look(site: &Site, ledger: &Mutex<Ledger>, told: &mut Told) {
         return;
     };
     run(async {
-        if let Err(finding) = ledger.lock().clone().verify(&server).await {
+        if let Err(finding) = Ledger::look(ledger, &server).await {
             told.wrong.push(format!("after the last start: {finding}"));
             return;
         }
         let written = writer::put(&server, ledger, &["last".to_owned()], Duration::ZERO).await;
-        let seen = ledger.lock().clone().verify(&server).await;
+        let seen = Ledger::look(ledger, &server).await;
         for finding in [written.err(), seen.err()].into_iter().flatten() {
             told.wrong.push(format!("a write after the last start: {finding}"));
         }

@@ -164,7 +164,7 @@ fn fill_and_empty(launch: &Launch, disk: &mut dyn Disk, room: u64, told: &mut To
         if let Err(finding) = writer::delete(&server, &ledger, &first[1..3]).await {
             told.note(&when("deleting"), finding);
         }
-        if let Err(finding) = ledger.lock().clone().verify(&server).await {
+        if let Err(finding) = Ledger::look(&ledger, &server).await {
             told.wrong.push(format!("{}: {finding}", when("reading")));
         }
         disk.empty();
@@ -174,7 +174,7 @@ fn fill_and_empty(launch: &Launch, disk: &mut dyn Disk, room: u64, told: &mut To
                     .push(format!("{}: {finding}", when("writing once there is room again")));
             }
         }
-        if let Err(finding) = ledger.lock().clone().verify(&server).await {
+        if let Err(finding) = Ledger::look(&ledger, &server).await {
             told.wrong
                 .push(format!("{}: {finding}", when("reading once there is room again")));
         }
@@ -187,7 +187,7 @@ fn fill_and_empty(launch: &Launch, disk: &mut dyn Disk, room: u64, told: &mut To
     disk.empty();
     match launch.start() {
         Ok(server) => run(async {
-            if let Err(finding) = ledger.lock().clone().verify(&server).await {
+            if let Err(finding) = Ledger::look(&ledger, &server).await {
                 told.wrong
                     .push(format!("{}: {finding}", when("reading after a start with room")));
             }
@@ -205,7 +205,7 @@ async fn ingest_until_full(server: &Server, ledger: &Mutex<Ledger>, told: &mut T
         let written = writer::put(server, ledger, &ids, Duration::ZERO).await;
         if let Err(finding) = written {
             told.note(when, finding);
-            if let Err(finding) = ledger.lock().clone().verify(server).await {
+            if let Err(finding) = Ledger::look(ledger, server).await {
                 told.wrong.push(format!("reading {when}: {finding}"));
             }
             return true;
@@ -216,20 +216,17 @@ async fn ingest_until_full(server: &Server, ledger: &Mutex<Ledger>, told: &mut T
 
 /// A server on a full disk either shows what is there, or says which file it cannot write.
 fn start_on_full_disk(launch: &Launch, ledger: &Mutex<Ledger>, told: &mut Told, when: &str) {
-    match launch.start() {
-        Ok(server) => {
-            if let Err(finding) = run(ledger.lock().clone().verify(&server)) {
-                told.note(when, finding);
-            }
+    if let Ok(server) = launch.start() {
+        if let Err(finding) = run(Ledger::look(ledger, &server)) {
+            told.note(when, finding);
         }
-        Err(_) => {
-            told.refused_starts += 1;
-            let stderr = std::fs::read_to_string(&launch.stderr).unwrap_or_default();
-            let last = stderr.lines().last().unwrap_or_default();
-            if !last.contains(&*launch.data_dir.to_string_lossy()) {
-                told.wrong.push(format!("{when} is refused with `{last}`"));
-            }
-        }
+        return;
+    }
+    told.refused_starts += 1;
+    let stderr = std::fs::read_to_string(&launch.stderr).unwrap_or_default();
+    let last = stderr.lines().last().unwrap_or_default();
+    if !last.contains(&*launch.data_dir.to_string_lossy()) {
+        told.wrong.push(format!("{when} is refused with `{last}`"));
     }
 }
 

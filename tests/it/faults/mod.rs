@@ -10,6 +10,8 @@ mod failing_calls;
 #[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(target_os = "linux")]
+mod power_cut;
+#[cfg(target_os = "linux")]
 mod shim;
 
 use std::path::{Path, PathBuf};

@@ -25,6 +25,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -45,7 +46,12 @@ struct control {
     uint64_t bytes_left;
     uint64_t failed; /* calls that were made to fail */
     uint64_t counts[KINDS];
-    char failed_path[TOLD_PATH_BYTES]; /* of the first of them */
+    uint64_t is_watched;  /* whether the test looks after every sync */
+    uint64_t is_telling;  /* held by the thread that tells of one */
+    uint64_t syncs_told;
+    uint64_t syncs_taken; /* what the test has looked at */
+    char failed_path[TOLD_PATH_BYTES]; /* of the first call that was made to fail */
+    char synced_path[TOLD_PATH_BYTES];
 };
 
 static struct control *control;
@@ -105,6 +111,25 @@ static long simple(enum kind kind, const char *path, long number, const long *a)
     return fails(kind, path) ? -(long)control->fail_errno : real(number, a);
 }
 
+static void wait_a_little(void) {
+    const struct timespec time = {.tv_nsec = 20000};
+    nanosleep(&time, NULL);
+}
+
+/* Syncs, and does not return before the test has looked at what is durable now. */
+static long sync_told(enum kind kind, const char *path, long number, const long *a) {
+    long result = simple(kind, path, number, a);
+    if (result != 0 || !__atomic_load_n(&control->is_watched, __ATOMIC_SEQ_CST)) return result;
+    while (__atomic_exchange_n(&control->is_telling, 1, __ATOMIC_SEQ_CST) != 0) wait_a_little();
+    strncpy(control->synced_path, path, TOLD_PATH_BYTES - 1);
+    uint64_t mine = __atomic_add_fetch(&control->syncs_told, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&control->is_watched, __ATOMIC_SEQ_CST) &&
+           __atomic_load_n(&control->syncs_taken, __ATOMIC_SEQ_CST) < mine)
+        wait_a_little();
+    __atomic_store_n(&control->is_telling, 0, __ATOMIC_SEQ_CST);
+    return result;
+}
+
 /* Takes up to `wanted` bytes of the room that is left. */
 static uint64_t take_room(uint64_t wanted) {
     uint64_t left = __atomic_load_n(&control->bytes_left, __ATOMIC_SEQ_CST), taken;
@@ -153,7 +178,7 @@ static long handle(long number, const long *a) {
     case SYS_fsync:
     case SYS_fdatasync:
         if (!path_of((int)a[0], path) || !lies_below(path)) break;
-        return simple(number == SYS_fsync ? FSYNC : FDATASYNC, path, number, a);
+        return sync_told(number == SYS_fsync ? FSYNC : FDATASYNC, path, number, a);
     case SYS_write:
     case SYS_pwrite64:
         if (!path_of((int)a[0], path) || !lies_below(path)) break;

@@ -4,12 +4,14 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faults/shim.c");
+const SOURCE: &str = include_str!("shim.c");
+const SOURCE_PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/faults/shim.c");
 
 /// `EIO`, the same number on every Linux.
 pub(super) const INPUT_OUTPUT_ERROR: u64 = 5;
@@ -47,8 +49,8 @@ pub(super) enum Extent {
     OnceHalfDone,
 }
 
-/// Words of the control file before its path.
-const WORDS: usize = 8 + KINDS;
+/// Words of the control file before its paths.
+const WORDS: usize = 12 + KINDS;
 const KINDS: usize = 8;
 const TOLD_PATH_BYTES: usize = 512;
 const FAIL_KIND: usize = 1;
@@ -59,6 +61,9 @@ const IS_LIMITED: usize = 5;
 const BYTES_LEFT: usize = 6;
 const FAILED: usize = 7;
 const COUNTS: usize = 8;
+const IS_WATCHED: usize = 8 + KINDS;
+const SYNCS_TOLD: usize = 10 + KINDS;
+const SYNCS_TAKEN: usize = 11 + KINDS;
 
 /// What the shim in every server of one test is told, and what it tells.
 pub(super) struct Shim {
@@ -78,7 +83,7 @@ impl Shim {
             .open(control)
             .expect("a control file");
         control_file
-            .set_len((WORDS * 8 + TOLD_PATH_BYTES) as u64)
+            .set_len((WORDS * 8 + 2 * TOLD_PATH_BYTES) as u64)
             .expect("room for the control file");
         let shim = Self {
             below: below.to_owned(),
@@ -129,14 +134,33 @@ impl Shim {
 
     /// Returns the file of the first call that was made to fail.
     pub(super) fn failed_path(&self) -> String {
+        let path = self.path(0);
+        path.strip_prefix(&self.below).unwrap_or(&path).display().to_string()
+    }
+
+    /// From now on, or no longer, each sync of a server waits until the test has taken note of it.
+    pub(super) fn watch(&self, is_watched: bool) {
+        self.set(IS_WATCHED, u64::from(is_watched));
+    }
+
+    /// Takes note of a sync, if one waits: `look` is given the file or directory that was synced.
+    pub(super) fn take_sync(&self, look: impl FnOnce(&Path)) -> bool {
+        let (told, taken) = (self.get(SYNCS_TOLD), self.get(SYNCS_TAKEN));
+        if told == taken {
+            return false;
+        }
+        look(&self.path(1));
+        self.set(SYNCS_TAKEN, told);
+        true
+    }
+
+    fn path(&self, number: usize) -> PathBuf {
         let mut path = [0; TOLD_PATH_BYTES];
         self.control
-            .read_exact_at(&mut path, (WORDS * 8) as u64)
+            .read_exact_at(&mut path, (WORDS * 8 + number * TOLD_PATH_BYTES) as u64)
             .expect("the control file can be read");
         let end = path.iter().position(|byte| *byte == 0).unwrap_or(TOLD_PATH_BYTES);
-        let path = String::from_utf8_lossy(&path[..end]).into_owned();
-        let below = format!("{}/", self.below.display());
-        path.strip_prefix(&below).map(str::to_owned).unwrap_or(path)
+        PathBuf::from(String::from_utf8_lossy(&path[..end]).into_owned())
     }
 
     fn get(&self, word: usize) -> u64 {
@@ -154,19 +178,31 @@ impl Shim {
     }
 }
 
-/// Returns the shim's library, compiled once.
+/// Returns the shim's library, compiled once for each version of its source.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fault-shim.so");
-        let output = Command::new("cc")
-            .args(["-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o"])
-            .arg(&library)
-            .arg(SOURCE)
-            .output()
-            .expect("the fault tests need a C compiler: install one under the name cc");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "the fault shim does not compile: {told}");
+        let mut hasher = DefaultHasher::new();
+        SOURCE.hash(&mut hasher);
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let library = directory.join(format!("fault-shim-{:016x}.so", hasher.finish()));
+        if !library.is_file() {
+            // Other processes may do the same at the same time: whoever comes last puts the same file in its place.
+            let made = directory.join(format!("fault-shim-{}.so", std::process::id()));
+            compile(&made);
+            std::fs::rename(&made, &library).expect("the library can be put in its place");
+        }
         library
     })
+}
+
+fn compile(library: &Path) {
+    let output = Command::new("cc")
+        .args(["-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o"])
+        .arg(library)
+        .arg(SOURCE_PATH)
+        .output()
+        .expect("the fault tests need a C compiler: install one under the name cc");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the fault shim does not compile: {told}");
 }

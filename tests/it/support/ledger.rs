@@ -17,13 +17,14 @@ use groundwork::service::pb::{
     Document, DocumentStatus, GetDocumentRequest, GetKnowledgeBaseRequest, KnowledgeBaseStatus, ListDocumentsRequest,
     RetrievalConfiguration, RetrievalQuery, RetrieveRequest, SearchType, VectorSearchConfiguration,
 };
+use parking_lot::Mutex;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use super::server::Server;
 
 /// Time in which a server answers, unless it hangs.
-pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 /// Hits that a search asks for: more than any of these knowledge bases has.
 const ALL_HITS: u32 = 1_000;
 /// Lines of a document whose id says that it is big.
@@ -209,6 +210,20 @@ impl Ledger {
         self.epoch
     }
 
+    /// Does what [`Ledger::verify`] does, and takes what was seen as known.
+    pub(crate) async fn settle(ledger: &Mutex<Self>, server: &Server) -> Result<Seen, Finding> {
+        let mut known = ledger.lock().clone();
+        let seen = known.verify(server).await;
+        *ledger.lock() = known;
+        seen
+    }
+
+    /// Does what [`Ledger::verify`] does for a ledger that others write to, and leaves it as it is.
+    pub(crate) async fn look(ledger: &Mutex<Self>, server: &Server) -> Result<Seen, Finding> {
+        let mut known = ledger.lock().clone();
+        known.verify(server).await
+    }
+
     /// Checks that store, keyword leg and dense leg of a server show the same, and nothing that cannot be.
     pub(crate) async fn verify(&mut self, server: &Server) -> Result<Seen, Finding> {
         tokio::time::timeout(ANSWER_TIMEOUT, self.verify_now(server))
@@ -249,7 +264,7 @@ impl Ledger {
                 "{counted} documents and {counted_chunks} chunks are counted, {there} and {chunks} are there"
             ));
         }
-        self.settle(&found);
+        self.take_as_known(&found);
         Ok(Seen {
             epoch: described.epoch,
             documents: found.into_iter().map(|(id, found)| (id, found.document)).collect(),
@@ -383,7 +398,7 @@ impl Ledger {
     }
 
     /// Takes what was seen as the only possible states.
-    fn settle(&mut self, found: &BTreeMap<String, FoundDocument>) {
+    fn take_as_known(&mut self, found: &BTreeMap<String, FoundDocument>) {
         for (id, entry) in &mut self.entries {
             let text = found.get(id).map(|document| document.text.as_str());
             entry

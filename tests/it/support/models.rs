@@ -1,6 +1,6 @@
 //! The real models: fetched once by the same code as `groundwork models pull`, into the same cache.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -29,18 +29,13 @@ pub(crate) fn encoder_directory() -> PathBuf {
     DIRECTORY
         .get_or_init(|| {
             let encoders = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("encoder-models");
-            // Links to an older cache may be left of an earlier run.
-            let _ = std::fs::remove_dir_all(&encoders);
             std::fs::create_dir_all(&encoders).expect("a directory for links");
             for entry in std::fs::read_dir(directory()).expect("the cache can be read") {
                 let model = entry.expect("an entry").path();
                 let files = std::fs::read_dir(&model).into_iter().flatten().flatten();
-                let is_language_model = files
-                    .map(|file| file.path())
-                    .any(|file| file.extension().is_some_and(|e| e == "gguf"));
-                if model.is_dir() && !is_language_model {
-                    let link = encoders.join(model.file_name().expect("it has a name"));
-                    link_directory(&model, &link).expect("a link");
+                let mut extensions = files.filter_map(|file| file.path().extension().map(ToOwned::to_owned));
+                if model.is_dir() && !extensions.any(|extension| extension == "gguf") {
+                    link_in(&encoders, &model);
                 }
             }
             encoders
@@ -48,12 +43,23 @@ pub(crate) fn encoder_directory() -> PathBuf {
         .clone()
 }
 
+/// Makes a link to `directory` in `links`, over one of an earlier run. Other processes may do the same at the same time.
+fn link_in(links: &Path, directory: &Path) {
+    let link = links.join(directory.file_name().expect("it has a name"));
+    if std::fs::read_link(&link).is_ok_and(|found| found == directory) {
+        return;
+    }
+    let made = link.with_extension(format!("{}.new", std::process::id()));
+    link_directory(directory, &made).expect("a link");
+    std::fs::rename(&made, &link).expect("a link can be put in the place of another");
+}
+
 #[cfg(unix)]
-fn link_directory(directory: &std::path::Path, link: &std::path::Path) -> std::io::Result<()> {
+fn link_directory(directory: &Path, link: &Path) -> std::io::Result<()> {
     std::os::unix::fs::symlink(directory, link)
 }
 
 #[cfg(windows)]
-fn link_directory(directory: &std::path::Path, link: &std::path::Path) -> std::io::Result<()> {
+fn link_directory(directory: &Path, link: &Path) -> std::io::Result<()> {
     std::os::windows::fs::symlink_dir(directory, link)
 }
