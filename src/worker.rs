@@ -22,6 +22,20 @@ pub enum Stopped {
     DeadlineExceeded,
 }
 
+/// How far long work is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// What is being done, in words.
+    pub stage: &'static str,
+    /// Units done in this stage.
+    pub done: u64,
+    /// Units of this stage in all; 0 when not known.
+    pub total: u64,
+}
+
+/// Is told how far long work is.
+pub type OnProgress<'a> = dyn FnMut(Progress) + 'a;
+
 /// A shared wish to stop. Clones share the wish; each step of a long loop calls [`Cancel::check`].
 #[derive(Debug, Clone, Default)]
 pub struct Cancel {
@@ -46,6 +60,11 @@ impl Cancel {
     /// Asks everyone who shares this handle to stop.
     pub fn cancel(&self) {
         self.requested.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether it was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.requested.load(Ordering::Acquire)
     }
 
     /// Returns the deadline, if there is one.
@@ -74,4 +93,16 @@ impl ComputeGate {
     pub fn enter(&self) -> FairMutexGuard<'_, ()> {
         self.0.lock()
     }
+}
+
+/// Returns the text of an error with those of all its causes.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }

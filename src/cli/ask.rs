@@ -53,6 +53,7 @@ Examples:
   groundwork ask handbook \"What is an epoch?\"
   groundwork ask handbook \"How do I delete a document?\" --limit 8 --filter team=search
   groundwork ask handbook \"What is an epoch?\" --temperature 0.7 --seed 42
+  groundwork ask handbook \"When is the release?\" --as-of-epoch 12
   groundwork --json ask handbook \"What is an epoch?\" | jq -r '.citations[].source_text'";
 
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::Result<Exit> {
@@ -93,8 +94,11 @@ fn request(arguments: Arguments) -> pb::RetrieveAndGenerateStreamRequest {
         stop_sequences: arguments.stop_sequences,
         seed: arguments.seed,
     };
+    let read = arguments.retrieval.read;
     pb::RetrieveAndGenerateStreamRequest {
-        as_of_epoch: arguments.retrieval.as_of_epoch.unwrap_or_default(),
+        min_epoch: read.min_epoch(),
+        as_of_epoch: read.as_of_epoch(),
+        as_of_time: read.as_of_time(),
         retrieval_configuration: Some(arguments.retrieval.configuration()),
         generation_configuration: Some(pb::GenerationConfiguration {
             model_id: arguments.model,
@@ -175,6 +179,9 @@ impl Answer {
             output.line(format!("{} {of_text}{reason}.", output.bold("No answer:")))?;
         }
         self.write_sources(output)?;
+        if let Some(warning) = outdated(&summary) {
+            note(warning);
+        }
         note(made_of(&summary));
         Ok(())
     }
@@ -229,6 +236,20 @@ fn no_answer(reason: pb::NoAnswerReason) -> &'static str {
         pb::NoAnswerReason::ModelDeclined => "the language model says that the passages do not hold it",
         pb::NoAnswerReason::NotSupported => "no passage supports what the language model wrote",
     }
+}
+
+/// Returns what to tell when sources changed while the answer was made.
+pub(super) fn outdated(summary: &pb::AnswerSummary) -> Option<String> {
+    let numbers = &summary.outdated_reference_numbers;
+    let named: Vec<String> = numbers.iter().map(|number| format!("[{number}]")).collect();
+    (!named.is_empty()).then(|| {
+        format!(
+            "warning: replaced or deleted while the answer was made: {} (epoch {} is published now); ask again for \
+             an answer from what holds now",
+            named.join(", "),
+            summary.current_epoch
+        )
+    })
 }
 
 fn made_of(summary: &pb::AnswerSummary) -> String {

@@ -159,6 +159,7 @@ async fn create(session: &Session) -> anyhow::Result<()> {
     let mut client = session.connection.knowledge_bases();
     let request = pb::GetKnowledgeBaseRequest {
         knowledge_base_id: KNOWLEDGE_BASE.to_owned(),
+        ..pb::GetKnowledgeBaseRequest::default()
     };
     match client.get_knowledge_base(request).await {
         Ok(_) => return Ok(()),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{ask, documents, exit, ingest, knowledge_bases, models, search, serve, show};
+use super::{ask, check, documents, epochs, exit, ingest, knowledge_bases, models, search, serve, show, vacuum};
 use crate::cli::{attribute, demo};
 use crate::config::{self, Key, Layers};
 
@@ -78,7 +78,7 @@ pub(super) enum Command {
     /// Fetch models, ingest the handbook, answer three questions with citations, then serve
     Demo(demo::Arguments),
     #[command(flatten)]
-    Client(ClientCommand),
+    Client(Box<ClientCommand>),
     /// List, fetch and verify model files
     #[command(subcommand)]
     Models(models::Command),
@@ -90,7 +90,7 @@ pub(super) enum Command {
 /// Commands that speak to a server: a running one, or one of their own.
 #[derive(Debug, Subcommand)]
 pub(super) enum ClientCommand {
-    /// Create, list, describe and remove knowledge bases
+    /// Create, list, describe, change and remove knowledge bases
     #[command(subcommand)]
     Kb(knowledge_bases::Command),
     /// Take files and directories into a knowledge base
@@ -99,9 +99,16 @@ pub(super) enum ClientCommand {
     Search(search::Arguments),
     /// Answer a question from a knowledge base, with citations
     Ask(ask::Arguments),
-    /// List, describe and delete documents
+    /// List, describe, delete and erase documents
     #[command(subcommand, visible_alias = "docs")]
     Documents(documents::Command),
+    /// List, name, compare and bring back earlier states
+    #[command(subcommand)]
+    Epochs(epochs::Command),
+    /// Remove now what no retained epoch sees
+    Vacuum(vacuum::Arguments),
+    /// Verify a knowledge base against itself
+    Check(check::Arguments),
 }
 
 impl Arguments {

@@ -1,10 +1,16 @@
 //! Wire messages as JSON for scripts: fields and enum values are named as in the .proto, numbers are numbers.
 
+mod history;
+
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
 use crate::service::pb;
+
+pub(super) use self::history::{
+    certificate, check_finding, check_summary, difference, difference_summary, epoch, erasure, revision, vacuum,
+};
 
 pub(super) fn knowledge_base(kb: &pb::KnowledgeBase) -> Value {
     let chunking = kb.chunking_configuration.as_ref().map(|chunking| {
@@ -33,6 +39,36 @@ pub(super) fn knowledge_base(kb: &pb::KnowledgeBase) -> Value {
         "chunk_count": kb.chunk_count,
         "created_at": time(kb.created_at.as_ref()),
         "updated_at": time(kb.updated_at.as_ref()),
+        "retention_configuration": kb.retention_configuration.as_ref().map(retention),
+        "original_content": kb.original_content().as_str_name(),
+        "oldest_epoch": kb.oldest_epoch,
+        "storage_statistics": kb.storage_statistics.as_ref().map(storage),
+        "read_only": kb.read_only,
+    })
+}
+
+fn retention(retention: &pb::RetentionConfiguration) -> Value {
+    json!({
+        "epochs": retention.epochs,
+        "age": retention.age.as_ref().map(ToString::to_string),
+    })
+}
+
+fn storage(storage: &pb::StorageStatistics) -> Value {
+    json!({
+        "store_bytes": storage.store_bytes,
+        "terms_bytes": storage.terms_bytes,
+        "vectors_bytes": storage.vectors_bytes,
+        "retired_chunk_count": storage.retired_chunk_count,
+        "terms_segment_count": storage.terms_segment_count,
+        "vectors_segment_count": storage.vectors_segment_count,
+        "fresh_chunk_count": storage.fresh_chunk_count,
+        "upkeep": storage.upkeep.as_ref().map(|upkeep| json!({
+            "stage": upkeep.stage,
+            "done": upkeep.done,
+            "total": upkeep.total,
+        })),
+        "write_failure": storage.write_failure,
     })
 }
 
@@ -135,6 +171,8 @@ pub(super) fn summary(summary: &pb::AnswerSummary) -> Value {
         "model_id": summary.model_id,
         "model_hash": summary.model_hash,
         "seed": summary.seed,
+        "current_epoch": summary.current_epoch,
+        "outdated_reference_numbers": summary.outdated_reference_numbers,
     })
 }
 

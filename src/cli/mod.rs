@@ -6,9 +6,11 @@
 
 mod ask;
 mod attribute;
+mod check;
 mod connection;
 mod demo;
 mod documents;
+mod epochs;
 mod exit;
 mod flags;
 mod ingest;
@@ -17,6 +19,7 @@ mod json;
 mod knowledge_bases;
 mod logging;
 mod models;
+mod moment;
 mod output;
 mod progress;
 mod retrieval;
@@ -28,6 +31,7 @@ mod signal;
 #[cfg(test)]
 mod tests;
 mod text;
+mod vacuum;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -128,7 +132,7 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<Exit> 
                 interrupt,
                 max_document_bytes: config.max_document_bytes,
             };
-            let ended = speak(command, &mut session).await;
+            let ended = speak(*command, &mut session).await;
             session.connection.close().await;
             ended
         }
@@ -147,6 +151,9 @@ async fn speak(command: ClientCommand, session: &mut Session) -> anyhow::Result<
             ClientCommand::Search(arguments) => search::run(arguments, session).await,
             ClientCommand::Ask(arguments) => ask::run(arguments, session).await,
             ClientCommand::Documents(command) => documents::run(command, session).await,
+            ClientCommand::Epochs(command) => epochs::run(command, session).await,
+            ClientCommand::Vacuum(arguments) => vacuum::run(arguments, session).await,
+            ClientCommand::Check(arguments) => check::run(arguments, session).await,
         }
     };
     tokio::select! {

@@ -53,6 +53,11 @@ impl Output {
         self.json
     }
 
+    /// Returns whether people read it as it comes.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.width.is_some()
+    }
+
     /// Returns the width of the terminal, if it is one.
     pub(super) fn width(&self) -> Option<usize> {
         self.width
@@ -74,6 +79,16 @@ impl Output {
             writer.write_all(text.as_bytes())?;
             writer.flush()
         })
+    }
+
+    /// Writes bytes as they are.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write(|writer| writer.write_all(bytes))
+    }
+
+    /// Hands on what was written.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.write(|writer| writer.flush())
     }
 
     /// Writes an object as one line.

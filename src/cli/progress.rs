@@ -3,7 +3,10 @@
 use std::io::{self, Write};
 use std::sync::LazyLock;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
+use indicatif::{HumanCount, MultiProgress, ProgressBar, ProgressFinish, ProgressStyle};
+
+use super::text::one_line;
+use crate::service::pb;
 
 /// All bars share one board, so that notes and log lines can be written above them.
 static BOARD: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
@@ -43,6 +46,31 @@ pub(super) fn spinner(what: &str) -> ProgressBar {
     let bar = on_board(bar.with_message(what.to_owned()));
     bar.enable_steady_tick(std::time::Duration::from_millis(100));
     bar
+}
+
+/// A turning sign for work of the server that says how far it is.
+pub(super) struct Work(ProgressBar);
+
+impl Work {
+    /// Shows that something is done.
+    pub(super) fn begin(what: &str) -> Self {
+        Self(spinner(what))
+    }
+
+    /// Shows how far it is.
+    pub(super) fn show(&self, progress: &pb::Progress) {
+        let stage = one_line(&progress.stage);
+        self.0.set_message(match (progress.done, progress.total) {
+            (0, 0) => stage,
+            (done, 0) => format!("{stage}  {}", HumanCount(done)),
+            (done, total) => format!("{stage}  {}/{}", HumanCount(done), HumanCount(total)),
+        });
+    }
+
+    /// Takes it off the screen.
+    pub(super) fn end(self) {
+        self.0.finish_and_clear();
+    }
 }
 
 /// Puts a bar on the board. It leaves no trace, also when an error drops it.

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::attribute;
+use super::moment::ReadFlags;
 use super::text::one_line;
 use crate::service::pb;
 
@@ -24,9 +25,8 @@ pub(super) struct RetrievalFlags {
     /// Weight of the dense leg in a hybrid score, 0 to 1
     #[arg(long, value_name = "WEIGHT")]
     dense_weight: Option<f64>,
-    /// Search as of this earlier epoch
-    #[arg(long, value_name = "EPOCH")]
-    pub(super) as_of_epoch: Option<u64>,
+    #[command(flatten)]
+    pub(super) read: ReadFlags,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

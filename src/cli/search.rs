@@ -27,15 +27,18 @@ Examples:
   groundwork search handbook \"what is an epoch\"
   groundwork search handbook min_epoch --type keyword --limit 3
   groundwork search handbook \"how to delete\" --filter team=search --filter 'draft!=yes' --filter year:=2024
+  groundwork search handbook \"release date\" --as-of-time 2026-03-01T12:00:00Z
   groundwork --json search handbook epochs | jq -r '.retrieval_results[].document_id'";
 
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::Result<Exit> {
+    let read = arguments.retrieval.read;
     let request = pb::RetrieveRequest {
         knowledge_base_id: arguments.knowledge_base,
         retrieval_query: Some(pb::RetrievalQuery { text: arguments.query }),
-        as_of_epoch: arguments.retrieval.as_of_epoch.unwrap_or_default(),
         retrieval_configuration: Some(arguments.retrieval.configuration()),
-        min_epoch: 0,
+        min_epoch: read.min_epoch(),
+        as_of_epoch: read.as_of_epoch(),
+        as_of_time: read.as_of_time(),
     };
     let response = session.connection.retrieval().retrieve(request).await?.into_inner();
     let output = &mut session.output;

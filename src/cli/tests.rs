@@ -1,5 +1,7 @@
 //! Commands as data: arguments in; requests, texts and exit codes out.
 
+mod history;
+
 use std::io::Write;
 use std::sync::Arc;
 
@@ -168,6 +170,22 @@ fn arguments_that_make_no_sense_are_refused() {
         "kb list --server a:1 --data-dir b",
         "--set offline kb list",
         "serve now",
+        "kb update handbook",
+        "kb update handbook --tag a=b --no-tags",
+        "kb create a --retain-age 7",
+        "kb create a --original-content maybe",
+        "documents delete handbook",
+        "documents delete handbook a.md --filter a=b",
+        "documents erase handbook --filter a=b --source c",
+        "documents content handbook",
+        "documents content handbook a.md --hash abc",
+        "documents content handbook --hash abc --as-of-epoch 3",
+        "documents verify-erasure handbook",
+        "documents get handbook a.md --as-of-epoch 3 --as-of-time 2026-03-01T12:00:00Z",
+        "search handbook x --as-of-time yesterday",
+        "epochs diff handbook",
+        "epochs rollback handbook",
+        "epochs rollback handbook 3 --to-pin spring",
     ];
     for line in refused {
         assert!(parse(line).is_err(), "`{line}` is refused");

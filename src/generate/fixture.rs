@@ -10,6 +10,7 @@ use crate::retrieve::Hit;
 pub(super) fn hit(document: &str, start: usize, text: &str) -> Hit {
     Hit {
         chunk_id: ChunkId(1),
+        revision_id: 1,
         document_id: DocumentId::parse(document).expect("tests use valid ids"),
         content_hash: String::new(),
         title: None,

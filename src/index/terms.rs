@@ -14,7 +14,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use tantivy::directory::MmapDirectory;
 use tantivy::directory::error::OpenReadError;
@@ -29,6 +29,9 @@ pub use snapshot::TermsSnapshot;
 /// Bytes of new rows that the writer gathers before it writes a segment.
 const WRITER_MEMORY_BYTES: usize = 64 << 20;
 
+/// Times that a purge reads the list of segments again before it gives up.
+const PURGE_ATTEMPTS: u32 = 100;
+
 /// What is indexed of a chunk.
 #[derive(Debug, Clone, Copy)]
 pub struct TermRow<'a> {
@@ -42,6 +45,15 @@ pub struct TermRow<'a> {
     pub text: &'a str,
 }
 
+/// How far a keyword index is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TermsState {
+    /// Epoch of its last commit; nothing before the first.
+    pub epoch: Option<Epoch>,
+    /// Number of the last removal that is in it; 0 before the first.
+    pub removal: u64,
+}
+
 /// What each commit says about itself.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Payload {
@@ -49,15 +61,19 @@ struct Payload {
     analyzer_version: u32,
     language: String,
     epoch: Option<u64>,
+    /// Number of the last removal that is in it.
+    #[serde(default)]
+    removal: u64,
 }
 
 impl Payload {
-    fn new(language: Language, epoch: Option<Epoch>) -> Self {
+    fn new(language: Language, state: TermsState) -> Self {
         Self {
             schema_version: schema::SCHEMA_VERSION,
             analyzer_version: ANALYZER_VERSION,
             language: language.code().to_owned(),
-            epoch: epoch.map(|epoch| epoch.0),
+            epoch: state.epoch.map(|epoch| epoch.0),
+            removal: state.removal,
         }
     }
 }
@@ -84,24 +100,26 @@ pub struct Terms {
     analyzer: Arc<Analyzer>,
     // Adding needs the writer shared, committing needs it alone.
     writer: RwLock<IndexWriter>,
+    index: Index,
     reader: IndexReader,
     current: RwLock<TermsSnapshot>,
+    refreshing: Mutex<()>,
 }
 
 impl Terms {
-    /// Opens the index in `directory`, making it when there is none; tells the epoch of its last commit.
+    /// Opens the index in `directory`, making it when there is none; tells how far it is.
     ///
     /// Reads every file once to compare checksums, so that later reads can trust them. Where
     /// [`Error::wants_rebuild`] holds, [`Terms::create_anew`] is the answer.
-    pub fn open(directory: &Path, language: Language) -> Result<(Self, Option<Epoch>), Error> {
+    pub fn open(directory: &Path, language: Language) -> Result<(Self, TermsState), Error> {
         fs::create_dir_all(directory).map_err(|source| Error::io("make the directory", directory, source))?;
         let files = MmapDirectory::open(directory).map_err(|source| opening(directory, source.into()))?;
         let exists = Index::exists(&files).map_err(|source| opening(directory, source.into()))?;
         if !exists {
-            return Self::create(directory, files, language).map(|terms| (terms, None));
+            return Self::create(directory, files, language).map(|terms| (terms, TermsState::default()));
         }
         let index = Index::open(files).map_err(|source| opening(directory, source))?;
-        let epoch = check_payload(directory, &index, language)?;
+        let state = check_payload(directory, &index, language)?;
         let damaged = index.validate_checksum().map_err(|source| opening(directory, source))?;
         if let Some(file) = damaged.iter().min() {
             return Err(Error::damaged(
@@ -109,7 +127,7 @@ impl Terms {
                 format!("checksum of {} differs", file.display()),
             ));
         }
-        Ok((Self::with_index(directory, &index, language)?, epoch))
+        Ok((Self::with_index(directory, &index, language)?, state))
     }
 
     /// Wipes `directory` and makes an empty index there.
@@ -131,7 +149,7 @@ impl Terms {
             .map_err(|source| opening(directory, source))?;
         let terms = Self::with_index(directory, &index, language)?;
         // An empty commit, so that the language is known from the beginning.
-        terms.commit_payload(&Payload::new(language, None))?;
+        terms.commit_payload(&Payload::new(language, TermsState::default()))?;
         Ok(terms)
     }
 
@@ -157,8 +175,10 @@ impl Terms {
             fields,
             analyzer,
             writer: RwLock::new(writer),
+            index: index.clone(),
             reader,
             current: RwLock::new(snapshot),
+            refreshing: Mutex::default(),
         })
     }
 
@@ -177,9 +197,65 @@ impl Terms {
         Ok(())
     }
 
-    /// Makes what was added and removed durable and visible, under this epoch.
-    pub fn commit(&self, epoch: Epoch) -> Result<(), Error> {
-        self.commit_payload(&Payload::new(self.language, Some(epoch)))
+    /// Removes all chunks; they are gone after the next commit, and so are the files that held them.
+    pub fn remove_all(&self) -> Result<(), Error> {
+        let removed = self.writer.read().delete_all_documents();
+        removed
+            .map(drop)
+            .map_err(|source| Error::terms("remove all chunks", source))
+    }
+
+    /// Makes what was added and removed durable and visible, under this epoch and number of the last removal.
+    pub fn commit(&self, epoch: Epoch, removal: u64) -> Result<(), Error> {
+        let state = TermsState {
+            epoch: Some(epoch),
+            removal,
+        };
+        self.commit_payload(&Payload::new(self.language, state))
+    }
+
+    /// Rewrites every segment that holds removed chunks, and deletes the old files. What was removed is gone from the
+    /// directory when this returns, but for files that a reader still holds.
+    pub fn purge(&self) -> Result<(), Error> {
+        let failed = |source: TantivyError| Error::terms("be purged", source);
+        let mut writer = self.writer.write();
+        for attempt in 1.. {
+            let segments = self.index.searchable_segment_metas().map_err(failed)?;
+            let stale: Vec<_> = segments
+                .iter()
+                .filter(|segment| segment.has_deletes())
+                .map(tantivy::SegmentMeta::id)
+                .collect();
+            if stale.is_empty() {
+                break;
+            }
+            for segment in stale {
+                // A merge in the background may have taken the segment meanwhile: then the list is read again.
+                match writer.merge(&[segment]).wait() {
+                    Err(error) if attempt >= PURGE_ATTEMPTS => return Err(failed(error)),
+                    Err(error) => tracing::debug!(error = %error, "a segment was merged by another"),
+                    Ok(_) => {}
+                }
+            }
+        }
+        drop(writer);
+        self.refresh()?;
+        let writer = self.writer.read();
+        writer.garbage_collect_files().wait().map(drop).map_err(failed)
+    }
+
+    /// Returns the number of segments.
+    pub fn segments(&self) -> usize {
+        self.current.read().segment_count()
+    }
+
+    /// Compares the checksums of all files with their content and returns those that differ.
+    pub fn verify(&self) -> Result<Vec<PathBuf>, Error> {
+        let damaged = self
+            .index
+            .validate_checksum()
+            .map_err(|source| Error::terms("be verified", source))?;
+        Ok(damaged.into_iter().collect())
     }
 
     /// Forgets what was added and removed since the last commit.
@@ -197,6 +273,23 @@ impl Terms {
         let mut commit = writer.prepare_commit().map_err(failed)?;
         commit.set_payload(&payload);
         commit.commit().map_err(failed)?;
+        drop(writer);
+        self.refresh()
+    }
+
+    /// Returns whether merges in the background have made segments that readers do not see yet.
+    pub fn wants_refresh(&self) -> bool {
+        let shown = self.current.read().segment_count();
+        self.index
+            .searchable_segment_ids()
+            .is_ok_and(|segments| segments.len() != shown)
+    }
+
+    /// Shows readers the segments that merges in the background have made since the last commit.
+    pub fn refresh(&self) -> Result<(), Error> {
+        // One after another, so that an older state never takes the place of a newer one.
+        let _alone = self.refreshing.lock();
+        let failed = |source: TantivyError| Error::terms("be read", source);
         self.reader.reload().map_err(failed)?;
         let snapshot =
             TermsSnapshot::new(self.reader.searcher(), self.fields, Arc::clone(&self.analyzer)).map_err(failed)?;
@@ -224,7 +317,7 @@ impl fmt::Debug for Terms {
     }
 }
 
-fn check_payload(directory: &Path, index: &Index, language: Language) -> Result<Option<Epoch>, Error> {
+fn check_payload(directory: &Path, index: &Index, language: Language) -> Result<TermsState, Error> {
     let metas = index.load_metas().map_err(|source| opening(directory, source))?;
     let Some(payload) = metas.payload else {
         // Made, but its first commit never came.
@@ -235,17 +328,20 @@ fn check_payload(directory: &Path, index: &Index, language: Language) -> Result<
         };
     };
     let found: Payload = serde_json::from_str(&payload).map_err(|source| Error::damaged(directory, source))?;
-    let epoch = found.epoch.map(Epoch);
-    if found != Payload::new(language, epoch) {
+    let state = TermsState {
+        epoch: found.epoch.map(Epoch),
+        removal: found.removal,
+    };
+    if found != Payload::new(language, state) {
         return Err(mismatch(directory, language, found));
     }
-    Ok(epoch)
+    Ok(state)
 }
 
 fn mismatch(directory: &Path, language: Language, found: impl fmt::Display) -> Error {
     Error::Mismatch {
         path: PathBuf::from(directory),
-        expected: Payload::new(language, None).to_string(),
+        expected: Payload::new(language, TermsState::default()).to_string(),
         found: found.to_string(),
     }
 }

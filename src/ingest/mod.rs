@@ -14,7 +14,6 @@ use crate::index::Epoch;
 use crate::store::DocumentStatus;
 
 pub use in_flight::InFlight;
-pub(crate) use pipeline::with_causes;
 pub use pipeline::{Error, Pipeline};
 
 /// A document on its way in.

@@ -11,8 +11,11 @@ use crate::chunk::{self, Chunk, ChunkConfig};
 use crate::document::{self, DocumentId, Hints, PdfReader, ReadError, hex};
 use crate::embed::{self, Embedder, Embedding, Purpose};
 use crate::index::Epoch;
-use crate::store::{self, Change, Committed, DocumentStatus, EpochStore, IndexedContent, NewChunk, NewRevision};
-use crate::worker::{Cancel, Stopped};
+use crate::store::{
+    self, Change, Committed, DocumentStatus, EpochStore, IndexedContent, KeptContent, NewChunk, NewRevision,
+    OriginalContent,
+};
+use crate::worker::{Cancel, Stopped, with_causes};
 
 /// Version of reading and splitting. A document that an older version indexed counts as changed.
 const READER_VERSION: u32 = 1;
@@ -42,6 +45,8 @@ pub struct Pipeline<'a> {
     pub embedder: &'a dyn Embedder,
     /// How they are split.
     pub chunking: ChunkConfig,
+    /// Whether their bytes are kept.
+    pub original_content: OriginalContent,
     /// Reads PDFs.
     pub pdf: &'a PdfReader,
     /// Largest document in bytes.
@@ -215,6 +220,7 @@ impl<'a> Pipeline<'a> {
             source_name: document.source_name,
             metadata: document.metadata,
             byte_size: document.bytes.len() as u64,
+            content: self.kept_content(&document.bytes, &read.text),
             text: read.text,
             chunks: Vec::new(),
         };
@@ -223,6 +229,23 @@ impl<'a> Pipeline<'a> {
             chunks,
             embedded_texts,
         })))
+    }
+
+    /// Decides what is kept of the bytes of a document.
+    fn kept_content(&self, bytes: &[u8], text: &str) -> KeptContent {
+        if bytes == text.as_bytes() {
+            return KeptContent::Text;
+        }
+        match self.original_content {
+            OriginalContent::Discard => KeptContent::Discarded,
+            OriginalContent::Keep => store::compress(bytes).map_or_else(
+                |error| {
+                    tracing::warn!(error = %error, "the bytes of a document cannot be compressed and are not kept");
+                    KeptContent::Discarded
+                },
+                KeptContent::Compressed,
+            ),
+        }
     }
 
     /// Hashes everything but the content that a document's record and chunks depend on.
@@ -396,16 +419,4 @@ impl Run<'_, '_> {
             chunk_count,
         });
     }
-}
-
-/// Joins an error and its causes into one sentence.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

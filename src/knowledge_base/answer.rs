@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::time::Instant;
 
 use super::base::Base;
-use super::{AnswerSummary, Error, ErrorKind, Groundwork, Question, ReadAt, Retrieval, StageTimes};
+use super::{AnswerSummary, Error, Groundwork, Question, ReadAt, Retrieval, StageTimes};
+use crate::document::DocumentId;
 use crate::embed::{Embedding, Purpose};
-use crate::generate::{self, Asked, NoAnswerReason, Sink};
+use crate::generate::{self, AnswerEvent, Asked, NoAnswerReason, Reference, Sink};
 use crate::index::{ChunkId, Epoch};
 use crate::retrieve::{self, Candidate, Hit, Legs, Query, SearchType};
-use crate::store::{BaseRecord, ChunkRecord, ChunkSet};
+use crate::store::{BaseRecord, ChunkRecord, ChunkSet, Lease};
 use crate::worker::Cancel;
 
 impl Groundwork {
@@ -36,7 +37,7 @@ impl Groundwork {
         cancel: &Cancel,
     ) -> Result<Retrieval, Error> {
         let started = Instant::now();
-        let as_of = epoch_to_read(base, at, cancel)?;
+        let lease = base.lease(at, cancel)?;
         let mut times = StageTimes {
             queue: started.elapsed(),
             ..StageTimes::default()
@@ -52,11 +53,17 @@ impl Groundwork {
         };
         cancel.check()?;
         let search_started = Instant::now();
-        let (candidates, epoch) = search(base, query, embedding.as_ref().map(Embedding::as_slice), as_of)?;
+        let (candidates, epoch, chunk_count) =
+            search(base, query, embedding.as_ref().map(Embedding::as_slice), &lease)?;
         let hits = hits(base, candidates)?;
         times.search = search_started.elapsed();
         times.total = started.elapsed();
-        Ok(Retrieval { hits, epoch, times })
+        Ok(Retrieval {
+            hits,
+            epoch,
+            chunk_count,
+            times,
+        })
     }
 
     /// Answers a question; events go to `sink` as they come.
@@ -83,8 +90,13 @@ impl Groundwork {
             .check()
             .map_err(|invalid| in_input(invalid.into()))?;
         let retrieval = self.retrieve_from(&record, &base, &query, question.at, cancel)?;
+        let mut sources = Sources::default();
+        let sink: &mut Sink<'_> = &mut |event| {
+            sources.note(&event);
+            sink(event)
+        };
         let mut times = retrieval.times;
-        let (generation, model) = if let Some(reason) = no_answer_reason(&base, &query, &retrieval) {
+        let (generation, model) = if let Some(reason) = no_answer_reason(&query, &retrieval) {
             (generate::answer_nothing(reason, sink)?, None)
         } else {
             let waiting = Instant::now();
@@ -108,66 +120,71 @@ impl Groundwork {
             (generation, Some((model_id.to_owned(), hash)))
         };
         times.total = started.elapsed();
+        let current_epoch = base.store.epoch();
+        // Who asks about the past knows that the documents have changed since.
+        let outdated_references = if question.at.as_of.is_none() && current_epoch > retrieval.epoch {
+            sources.outdated(&base)?
+        } else {
+            Vec::new()
+        };
         Ok(AnswerSummary {
             generation,
             epoch: retrieval.epoch,
             model,
             seed: question.inference.seed,
             times,
+            current_epoch,
+            outdated_references,
         })
     }
 }
 
+/// The revisions that an answer rests on, by the numbers of its references.
+#[derive(Default)]
+struct Sources(Vec<(u32, DocumentId, u64)>);
+
+impl Sources {
+    fn note(&mut self, event: &AnswerEvent) {
+        if let AnswerEvent::References(references) = event {
+            let source = |reference: &Reference| {
+                let hit = &reference.hit;
+                (reference.number, hit.document_id.clone(), hit.revision_id)
+            };
+            self.0 = references.iter().map(source).collect();
+        }
+    }
+
+    /// Returns the numbers of those that were replaced or deleted since.
+    fn outdated(&self, base: &Base) -> Result<Vec<u32>, Error> {
+        let indexed = base.store.indexed_revisions(self.0.iter().map(|(_, id, _)| id))?;
+        let is_outdated = |id: &DocumentId, revision_id: u64| indexed.get(id) != Some(&revision_id);
+        let outdated = self
+            .0
+            .iter()
+            .filter(|(_, id, revision_id)| is_outdated(id, *revision_id));
+        Ok(outdated.map(|(number, _, _)| *number).collect())
+    }
+}
+
 /// Decides before any model is called whether there is something to answer from.
-fn no_answer_reason(base: &Base, query: &Query, retrieval: &Retrieval) -> Option<NoAnswerReason> {
+fn no_answer_reason(query: &Query, retrieval: &Retrieval) -> Option<NoAnswerReason> {
     if !retrieval.hits.is_empty() {
         return generate::relevance(&query.text, &retrieval.hits).err();
     }
-    let is_empty = base.store.snapshot(Some(retrieval.epoch)).chunk_count() == 0;
-    Some(if is_empty {
+    Some(if retrieval.chunk_count == 0 {
         NoAnswerReason::EmptyKnowledgeBase
     } else {
         NoAnswerReason::NoResults
     })
 }
 
-/// Waits for the epoch that the caller insists on, and returns the one to read if it is not the published one.
-fn epoch_to_read(base: &Base, at: ReadAt, cancel: &Cancel) -> Result<Option<Epoch>, Error> {
-    if let Some(min_epoch) = at.min_epoch {
-        if cancel.deadline().is_none() && base.store.epoch() < min_epoch {
-            let message = format!(
-                "min_epoch {min_epoch} is not published yet (now {}); set a deadline to wait for it",
-                base.store.epoch()
-            );
-            return Err(Error::new(
-                ErrorKind::FailedPrecondition,
-                "EPOCH_NOT_PUBLISHED",
-                message,
-            ));
-        }
-        base.store.wait_for(min_epoch, cancel)?;
-    }
-    let published = base.store.epoch();
-    if let Some(as_of) = at.as_of_epoch
-        && as_of > published
-    {
-        let message = format!("as_of_epoch {as_of} is not published yet (now {published})");
-        return Err(Error::new(
-            ErrorKind::FailedPrecondition,
-            "EPOCH_NOT_PUBLISHED",
-            message,
-        ));
-    }
-    Ok(at.as_of_epoch)
-}
-
 fn search(
     base: &Base,
     query: &Query,
     embedding: Option<&[f32]>,
-    as_of: Option<Epoch>,
-) -> Result<(Vec<Candidate>, Epoch), Error> {
-    let snapshot = base.store.snapshot(as_of);
+    lease: &Lease<'_>,
+) -> Result<(Vec<Candidate>, Epoch, usize), Error> {
+    let snapshot = base.store.snapshot(lease);
     let legs = Legs {
         terms: snapshot.terms(),
         vectors: snapshot.vectors(),
@@ -175,7 +192,8 @@ fn search(
     let matching: Option<ChunkSet> = query
         .filter
         .as_ref()
-        .map(|filter| snapshot.matching(&|metadata| filter.accepts(metadata)));
+        .map(|filter| snapshot.matching(&|metadata| filter.accepts(metadata)))
+        .transpose()?;
     let candidates = match &matching {
         Some(set) => retrieve::search(&legs, query, embedding, &|id| set.contains(id), set.len())?,
         None => retrieve::search(
@@ -186,7 +204,7 @@ fn search(
             snapshot.chunk_count(),
         )?,
     };
-    Ok((candidates, snapshot.epoch()))
+    Ok((candidates, snapshot.epoch(), snapshot.chunk_count()))
 }
 
 /// Adds to each candidate what a hit shows of its chunk and document.
@@ -202,6 +220,7 @@ fn hits(base: &Base, candidates: Vec<Candidate>) -> Result<Vec<Hit>, Error> {
         let record = records.remove(&candidate.chunk_id)?;
         Some(Hit {
             chunk_id: record.chunk_id,
+            revision_id: record.revision_id,
             document_id: record.document_id,
             content_hash: record.content_hash,
             title: record.title,

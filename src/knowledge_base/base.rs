@@ -5,16 +5,53 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Error, KnowledgeBaseInfo, KnowledgeBaseStatus};
+use super::{AsOf, Error, ErrorKind, KnowledgeBaseInfo, KnowledgeBaseStatus, ReadAt};
 use crate::index::{Epoch, Language};
 use crate::ingest::InFlight;
-use crate::store::{BaseRecord, EpochStore, Layout, OpenOptions};
+use crate::store::{BaseRecord, EpochStore, Layout, Lease, OpenOptions};
+use crate::worker::Cancel;
 
 /// One open knowledge base.
 #[derive(Debug)]
 pub(super) struct Base {
     pub(super) store: EpochStore,
     pub(super) in_flight: InFlight,
+}
+
+impl Base {
+    /// Waits for the epoch that the caller insists on, and begins to read the one that it names.
+    pub(super) fn lease(&self, at: ReadAt, cancel: &Cancel) -> Result<Lease<'_>, Error> {
+        if let Some(min_epoch) = at.min_epoch {
+            if cancel.deadline().is_none() && self.store.epoch() < min_epoch {
+                let message = format!(
+                    "min_epoch {min_epoch} is not published yet (now {}); set a deadline to wait for it",
+                    self.store.epoch()
+                );
+                return Err(Error::new(
+                    ErrorKind::FailedPrecondition,
+                    "EPOCH_NOT_PUBLISHED",
+                    message,
+                ));
+            }
+            self.store.wait_for(min_epoch, cancel)?;
+        }
+        let as_of = match at.as_of {
+            Some(AsOf::Epoch(epoch)) => Some(epoch),
+            Some(AsOf::Time(time)) => Some(self.store.epoch_at(time)?),
+            None => None,
+        };
+        let lease = self.store.lease(as_of)?;
+        if let Some(min_epoch) = at.min_epoch
+            && lease.epoch() < min_epoch
+        {
+            let message = format!(
+                "is {min_epoch}, later than the epoch {} that is asked for",
+                lease.epoch()
+            );
+            return Err(Error::invalid("min_epoch", message));
+        }
+        Ok(lease)
+    }
 }
 
 /// Opens one at a time; opening one does not hold up the others.
@@ -69,6 +106,28 @@ impl OpenBases {
         }
     }
 
+    /// Returns those that are open.
+    pub(super) fn open(&self) -> Vec<(String, Arc<Base>)> {
+        let doors: Vec<(String, Door)> = self
+            .doors
+            .lock()
+            .iter()
+            .map(|(id, door)| (id.clone(), door.clone()))
+            .collect();
+        // One that is being opened is not open.
+        let open = |(id, door): (String, Door)| {
+            let base = door.try_lock()?.clone()?;
+            Some((id, base))
+        };
+        doors.into_iter().filter_map(open).collect()
+    }
+
+    /// Names those that refuse writes, with the reason.
+    pub(super) fn write_failures(&self) -> Vec<(String, String)> {
+        let failure = |(id, base): (String, Arc<Base>)| Some((id, base.store.write_failure()?));
+        self.open().into_iter().filter_map(failure).collect()
+    }
+
     /// Describes a knowledge base. One that cannot be opened is described all the same, with the reason.
     pub(super) fn describe(&self, record: &BaseRecord) -> KnowledgeBaseInfo {
         let mut info = KnowledgeBaseInfo {
@@ -87,14 +146,20 @@ impl OpenBases {
             chunk_count: 0,
             created_at: record.created_at,
             updated_at: record.updated_at,
+            retention: record.retention,
+            original_content: record.original_content,
+            oldest_epoch: Epoch(0),
+            storage: None,
+            read_only: false,
         };
         let opened = self.get(record).and_then(|base| {
             let epoch = base.store.epoch();
-            Ok((epoch, base.store.counts(epoch)?))
+            Ok((epoch, base.store.oldest_epoch(), base.store.counts(epoch)?))
         });
         match opened {
-            Ok((epoch, (documents, chunks))) => {
+            Ok((epoch, oldest_epoch, (documents, chunks))) => {
                 info.epoch = epoch;
+                info.oldest_epoch = oldest_epoch;
                 info.document_count = documents;
                 info.chunk_count = chunks;
             }

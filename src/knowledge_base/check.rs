@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::request::{
-    DEFAULT_PAGE_SIZE, MAX_CLIENT_TOKEN_BYTES, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_PAGE_SIZE, MAX_TAGS,
-    PageRequest,
+    DEFAULT_PAGE_SIZE, MAX_CLIENT_TOKEN_BYTES, MAX_DELETE_DOCUMENTS, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES,
+    MAX_PAGE_SIZE, MAX_TAGS, PageRequest,
 };
-use super::{Error, Page};
+use super::{Error, Page, Retention, Selection};
 use crate::chunk::ChunkConfig;
 
+/// Most epochs that a retention keeps by count.
+const MAX_RETAINED_EPOCHS: u64 = 1_000_000;
 /// Smallest chunk size in tokens.
 const MIN_CHUNK_TOKENS: usize = 16;
 /// Largest chunk size in tokens, whatever the model reads.
@@ -79,6 +81,26 @@ fn at_most(field: &str, text: &str, limit: usize) -> Result<(), Error> {
     Ok(())
 }
 
+/// Checks a retention.
+pub(super) fn retention(retention: Option<Retention>) -> Result<Option<Retention>, Error> {
+    if let Some(Retention {
+        epochs: Some(epochs), ..
+    }) = retention
+        && !(1..=MAX_RETAINED_EPOCHS).contains(&epochs)
+    {
+        return Err(Error::invalid(
+            "retention_configuration.epochs",
+            format!("is 1 to {MAX_RETAINED_EPOCHS}, this one is {epochs}"),
+        ));
+    }
+    Ok(retention)
+}
+
+/// Checks the name of a pin: the rules are those of a knowledge base's name.
+pub(super) fn pin_name(pin_name: &str) -> Result<(), Error> {
+    name(pin_name).map_err(|error| error.renamed("name", "pin_name"))
+}
+
 /// Checks chunk sizes against what the embedding model reads.
 pub(super) fn chunking(chunking: ChunkConfig, model_tokens: usize) -> Result<(), Error> {
     let ChunkConfig::FixedSize {
@@ -129,12 +151,55 @@ pub(super) fn page(request: &PageRequest) -> Result<(usize, &str), Error> {
     Ok((size, after))
 }
 
+/// Reads the number that a page of numbered items goes on below.
+pub(super) fn number_token(after: &str) -> Result<u64, Error> {
+    if after.is_empty() {
+        return Ok(u64::MAX);
+    }
+    after.parse().map_err(|_| {
+        Error::invalid(
+            "page_token",
+            "is not a token of this list; take `next_page_token` of the page before",
+        )
+    })
+}
+
+/// Checks which documents are named.
+pub(super) fn selection(selection: &Selection) -> Result<(), Error> {
+    match selection {
+        Selection::Ids(ids) if ids.is_empty() => Err(Error::invalid(
+            "document_ids",
+            "is required: an empty list names nothing",
+        )),
+        Selection::Ids(ids) if ids.len() > MAX_DELETE_DOCUMENTS => {
+            let found = ids.len();
+            let description = format!("holds at most {MAX_DELETE_DOCUMENTS} ids, this one has {found}");
+            Err(Error::invalid("document_ids", description))
+        }
+        Selection::Source(source_name) if source_name.is_empty() => {
+            Err(Error::invalid("source_name", "is required: an empty one names nothing"))
+        }
+        Selection::Filter(filter) => filter.check().map_err(|reason| Error::invalid("filter", reason)),
+        Selection::Ids(_) | Selection::Source(_) => Ok(()),
+    }
+}
+
+/// Returns the token of a page that goes on after `key`.
+pub(super) fn token(key: &str) -> String {
+    format!("{TOKEN_PREFIX}{key}")
+}
+
 /// Makes a page of up to `size` items out of up to `size + 1`.
-pub(super) fn paged<T>(mut items: Vec<T>, size: usize, key: impl Fn(&T) -> &str) -> Page<T> {
+pub(super) fn paged<T>(items: Vec<T>, size: usize, key: impl Fn(&T) -> &str) -> Page<T> {
+    paged_by(items, size, |item| key(item).to_owned())
+}
+
+/// The same with keys that are made.
+pub(super) fn paged_by<T>(mut items: Vec<T>, size: usize, key: impl Fn(&T) -> String) -> Page<T> {
     let has_more = items.len() > size;
     items.truncate(size);
     let next_token = match items.last() {
-        Some(last) if has_more => format!("{TOKEN_PREFIX}{}", key(last)),
+        Some(last) if has_more => token(&key(last)),
         _ => String::new(),
     };
     Page { items, next_token }

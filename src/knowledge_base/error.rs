@@ -156,7 +156,7 @@ impl Error {
 
     /// Returns the message with those of all causes, for a log or a status.
     pub fn with_causes(&self) -> String {
-        crate::ingest::with_causes(self)
+        crate::worker::with_causes(self)
     }
 
     /// Adds the causes of the error that this one stands for; its own text is this one's already.
@@ -228,10 +228,22 @@ impl From<store::Error> for Error {
             return Self::new(ErrorKind::Overloaded, "STORAGE_FULL", message).because(error);
         }
         let (kind, reason) = match &error {
+            store::Error::Stopped(stopped) => return (*stopped).into(),
+            store::Error::NotPublished { .. } => (ErrorKind::FailedPrecondition, "EPOCH_NOT_PUBLISHED"),
+            store::Error::NotRetained { .. } | store::Error::TimeNotRetained { .. } => {
+                (ErrorKind::FailedPrecondition, "EPOCH_NOT_RETAINED")
+            }
+            store::Error::PinNameTaken { name, .. } => {
+                let message = error.to_string();
+                return Self::new(ErrorKind::AlreadyExists, "PIN_NAME_TAKEN", message).about("pin", name.clone());
+            }
+            store::Error::UnknownPin { name } => return Self::not_found("pin", name.clone()),
+            store::Error::Pinned { .. } => (ErrorKind::FailedPrecondition, "EPOCH_PINNED"),
             store::Error::Locked { .. } => (ErrorKind::FailedPrecondition, "DATA_DIRECTORY_LOCKED"),
             store::Error::NewerFormat { .. } => (ErrorKind::FailedPrecondition, "NEWER_FORMAT"),
             store::Error::Damaged { .. } => (ErrorKind::Corrupted, "STORE_DAMAGED"),
-            store::Error::Poisoned { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),
+            store::Error::Poisoned { .. } | store::Error::Halted { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),
+            store::Error::Panicked { .. } => (ErrorKind::Unavailable, "INDEX_FAILED"),
             store::Error::Removed => (ErrorKind::NotFound, "NOT_FOUND"),
             store::Error::Database { source, .. } => match source.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {

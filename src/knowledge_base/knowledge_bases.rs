@@ -6,10 +6,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::base::Base;
 use super::{
-    Error, ErrorKind, Groundwork, KnowledgeBaseChange, KnowledgeBaseInfo, NewKnowledgeBase, Page, PageRequest, check,
+    Error, ErrorKind, Groundwork, KnowledgeBaseChange, KnowledgeBaseInfo, KnowledgeBaseStatus, NewKnowledgeBase,
+    OriginalContent, Page, PageRequest, ReadAt, StorageInfo, check,
 };
 use crate::index::Language;
 use crate::store::BaseRecord;
+use crate::worker::Cancel;
 
 /// Analyzer when the caller does not say.
 const DEFAULT_LANGUAGE: &str = "en";
@@ -73,6 +75,8 @@ impl Groundwork {
             tags: request.tags.clone(),
             created_at: now,
             updated_at: now,
+            retention: check::retention(request.retention)?.unwrap_or_default(),
+            original_content: request.original_content,
         })
     }
 
@@ -94,9 +98,34 @@ impl Groundwork {
         Ok((record, base))
     }
 
-    /// Describes a knowledge base, by id or name.
-    pub fn knowledge_base(&self, id_or_name: &str) -> Result<KnowledgeBaseInfo, Error> {
-        Ok(self.bases.describe(&self.record(id_or_name)?))
+    /// Describes a knowledge base, by id or name, with documents and chunks counted at an epoch.
+    pub fn knowledge_base(&self, id_or_name: &str, at: ReadAt, cancel: &Cancel) -> Result<KnowledgeBaseInfo, Error> {
+        let record = self.record(id_or_name)?;
+        let mut info = self.bases.describe(&record);
+        if info.status == KnowledgeBaseStatus::Failed {
+            return Ok(info);
+        }
+        let base = self.bases.get(&record)?;
+        let lease = base.lease(at, cancel)?;
+        (info.document_count, info.chunk_count) = base.store.counts(lease.epoch())?;
+        let storage = base.store.storage();
+        info.storage = Some(StorageInfo {
+            store_bytes: storage.store_bytes,
+            terms_bytes: storage.terms_bytes,
+            vectors_bytes: storage.vectors_bytes,
+            retired_chunks: storage.retired_chunks,
+            terms_segments: storage.terms_segments,
+            vectors_segments: storage.vectors_segments,
+            fresh_chunks: storage.fresh_chunks,
+            upkeep: base.store.upkeep_progress(),
+            write_failure: base.store.write_failure(),
+        });
+        Ok(info)
+    }
+
+    /// Names the open knowledge bases that refuse writes, with the reason.
+    pub fn write_failures(&self) -> Vec<(String, String)> {
+        self.bases.write_failures()
     }
 
     /// Lists knowledge bases, oldest first.
@@ -129,6 +158,12 @@ impl Groundwork {
         if let Some(tags) = change.tags {
             check::tags(&tags)?;
             record.tags = tags;
+        }
+        if let Some(retention) = check::retention(change.retention)? {
+            record.retention = retention;
+        }
+        if let Some(original_content) = change.original_content {
+            record.original_content = original_content;
         }
         record.updated_at = SystemTime::now();
         self.catalog.update(&record)?;
@@ -164,6 +199,8 @@ fn request_hash(request: &NewKnowledgeBase) -> Vec<u8> {
         },
         "language": request.language,
         "tags": request.tags,
+        "retention": request.retention.map(|retention| (retention.epochs, retention.age)),
+        "keeps_content": request.original_content == OriginalContent::Keep,
     });
     Sha256::digest(content.to_string()).to_vec()
 }

@@ -9,10 +9,15 @@ use crate::document::DocumentId;
 use crate::generate::{GenerationSummary, Inference};
 use crate::index::Epoch;
 use crate::models::Modality;
-use crate::retrieve::{Hit, Query};
+use crate::retrieve::{Filter, Hit, Query};
+pub use crate::worker::Progress;
 
 pub use crate::ingest::{DocumentOutcome, IngestSummary, NewDocument, Next};
-pub use crate::store::{DocumentInfo, DocumentStatus};
+pub use crate::store::{
+    Certificate, Checked, ChunkDifference, DifferenceKind, DocumentDifference, DocumentInfo, DocumentStatus, EpochInfo,
+    ErasedPlace, Erasure, Finding, OriginalContent, Remainder, Retention, RevisionInfo, RolledBack, SearchedPlace,
+    Vacuumed,
+};
 
 /// Longest name of a knowledge base in bytes.
 pub const MAX_NAME_BYTES: usize = 100;
@@ -24,6 +29,8 @@ pub const MAX_TAGS: usize = 50;
 pub const MAX_CLIENT_TOKEN_BYTES: usize = 256;
 /// Most documents of one deletion.
 pub const MAX_DELETE_DOCUMENTS: usize = 10_000;
+/// Most documents that a deletion by filter or source lists.
+pub const MAX_LISTED_DELETIONS: usize = 1_000;
 /// Most entries of a page.
 pub const MAX_PAGE_SIZE: usize = 1_000;
 /// Entries of a page when the caller does not say.
@@ -91,6 +98,10 @@ pub struct NewKnowledgeBase {
     pub tags: BTreeMap<String, String>,
     /// Makes the call safe to repeat; empty when the caller gives none.
     pub client_token: String,
+    /// Which epochs are kept; nothing takes the default.
+    pub retention: Option<Retention>,
+    /// Whether the bytes of documents are kept.
+    pub original_content: OriginalContent,
 }
 
 /// Changes to a knowledge base; what is absent stays.
@@ -102,6 +113,10 @@ pub struct KnowledgeBaseChange {
     pub description: Option<String>,
     /// New tags in place of the old.
     pub tags: Option<BTreeMap<String, String>>,
+    /// New retention in place of the old.
+    pub retention: Option<Retention>,
+    /// New rule for the bytes of documents that come from now on.
+    pub original_content: Option<OriginalContent>,
 }
 
 /// State of a knowledge base.
@@ -146,17 +161,65 @@ pub struct KnowledgeBaseInfo {
     pub chunk_count: u64,
     /// When it was created.
     pub created_at: SystemTime,
-    /// When its description last changed.
+    /// When its description or settings last changed.
     pub updated_at: SystemTime,
+    /// Which epochs are kept.
+    pub retention: Retention,
+    /// Whether the bytes of documents are kept.
+    pub original_content: OriginalContent,
+    /// Oldest epoch that every read may name.
+    pub oldest_epoch: Epoch,
+    /// What it takes on disk; only where it was asked for.
+    pub storage: Option<StorageInfo>,
+    /// Whether it is served from a sealed bundle.
+    pub read_only: bool,
 }
 
-/// What became of the documents of a deletion, in the order asked.
+/// What a knowledge base takes on disk, and what its upkeep does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StorageInfo {
+    /// Bytes of the store.
+    pub store_bytes: u64,
+    /// Bytes of the keyword index.
+    pub terms_bytes: u64,
+    /// Bytes of the vector index.
+    pub vectors_bytes: u64,
+    /// Chunks in the indexes that the published epoch does not see.
+    pub retired_chunks: u64,
+    /// Segments of the keyword index.
+    pub terms_segments: u32,
+    /// Sealed segments of the vector index.
+    pub vectors_segments: u32,
+    /// Chunks whose vectors wait to be sealed.
+    pub fresh_chunks: u64,
+    /// What the upkeep is doing.
+    pub upkeep: Option<Progress>,
+    /// Why writes are refused.
+    pub write_failure: Option<String>,
+}
+
+/// Names documents: by ids, by filter or by source.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Selection {
+    /// These.
+    Ids(Vec<DocumentId>),
+    /// Those whose attributes pass.
+    Filter(Filter),
+    /// Those that came from this source.
+    Source(String),
+}
+
+/// What became of the documents of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deletion {
-    /// Id, and whether it was there.
+    /// Id, and whether it was there: in the order asked, or the first [`MAX_LISTED_DELETIONS`] by id.
     pub documents: Vec<(DocumentId, DocumentStatus)>,
     /// Epoch of the deletion.
     pub epoch: Epoch,
+    /// Documents deleted in all, or that would be.
+    pub deleted_documents: u64,
+    /// Chunks that are no longer seen, or would not be.
+    pub deleted_chunks: u64,
 }
 
 /// Which epoch a read wants.
@@ -165,7 +228,77 @@ pub struct ReadAt {
     /// Wait until this is published.
     pub min_epoch: Option<Epoch>,
     /// Read as of this.
-    pub as_of_epoch: Option<Epoch>,
+    pub as_of: Option<AsOf>,
+}
+
+/// An earlier state, by number or by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// This epoch.
+    Epoch(Epoch),
+    /// The epoch that was the published one at this time.
+    Time(SystemTime),
+}
+
+/// Asks how two epochs differ.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DifferenceRequest {
+    /// The epoch to start from.
+    pub from: Epoch,
+    /// The epoch to arrive at; nothing takes the published one.
+    pub to: Option<Epoch>,
+    /// Whether the texts of chunks are wanted; counts are given always.
+    pub with_chunks: bool,
+    /// Ends after this many differences; 0 for no end.
+    pub size: usize,
+    /// Where to go on; empty at the start.
+    pub token: String,
+}
+
+/// Totals of differences that were told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DifferenceSummary {
+    /// The epoch that was started from.
+    pub from: Epoch,
+    /// The epoch that was arrived at.
+    pub to: Epoch,
+    /// Documents added.
+    pub added: u64,
+    /// Documents changed.
+    pub changed: u64,
+    /// Documents removed.
+    pub removed: u64,
+    /// Where to go on; empty when all was told.
+    pub next_token: String,
+}
+
+/// Where a rollback goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RollbackTarget {
+    /// This epoch.
+    Epoch(Epoch),
+    /// The epoch of this pin.
+    Pin(String),
+}
+
+/// Which content is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContentRequest {
+    /// That of a document, at an epoch.
+    Document(DocumentId, ReadAt),
+    /// That of this hash, whichever retained epoch sees it.
+    Hash(String),
+}
+
+/// What is looked for after an erasure. At least one of the first two is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ErasureQuery {
+    /// The document.
+    pub document_id: Option<DocumentId>,
+    /// SHA-256 of the content, in lowercase hexadecimal.
+    pub content_hash: Option<String>,
+    /// Phrases to look for in all files.
+    pub phrases: Vec<String>,
 }
 
 /// Time per stage of a call.
@@ -188,6 +321,8 @@ pub struct Retrieval {
     pub hits: Vec<Hit>,
     /// Epoch that was searched.
     pub epoch: Epoch,
+    /// Chunks that this epoch sees.
+    pub chunk_count: usize,
     /// Time per stage.
     pub times: StageTimes,
 }
@@ -218,6 +353,10 @@ pub struct AnswerSummary {
     pub seed: u64,
     /// Time per stage.
     pub times: StageTimes,
+    /// The published epoch when the answer ended.
+    pub current_epoch: Epoch,
+    /// Numbers of the references whose documents were replaced or deleted while the answer was made.
+    pub outdated_references: Vec<u32>,
 }
 
 /// Whether a model's files are here.

@@ -20,6 +20,8 @@ pub struct LegScore {
 pub struct Hit {
     /// The chunk.
     pub chunk_id: ChunkId,
+    /// Number of its revision.
+    pub revision_id: u64,
     /// Its document.
     pub document_id: DocumentId,
     /// SHA-256 of the document's content, in lowercase hexadecimal.

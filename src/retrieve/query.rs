@@ -48,6 +48,11 @@ impl Filter {
             Self::OrAll(filters) => filters.iter().any(|filter| filter.accepts(metadata)),
         }
     }
+
+    /// Fails with what is wrong when the filter is not within all limits.
+    pub fn check(&self) -> Result<(), String> {
+        check_filter(self, 1)
+    }
 }
 
 fn equals(found: &MetadataValue, wanted: &MetadataValue) -> bool {
@@ -129,7 +134,9 @@ impl Query {
             return refuse(SCORE_THRESHOLD, reason);
         }
         if let Some(filter) = &self.filter {
-            check_filter(filter, 1).map_err(|reason| InvalidQuery { field: FILTER, reason })?;
+            filter
+                .check()
+                .map_err(|reason| InvalidQuery { field: FILTER, reason })?;
         }
         Ok(self)
     }

@@ -50,6 +50,16 @@ pub(super) enum AtShutdown {
     Cancel,
 }
 
+impl AtShutdown {
+    /// Returns what it does to a read: one is short, but its wait for an epoch may be as long as the deadline.
+    pub(super) fn of_read(min_epoch: u64) -> Self {
+        match min_epoch {
+            0 => Self::Finish,
+            _ => Self::Cancel,
+        }
+    }
+}
+
 impl Call {
     /// Parts a request into what the layer said and the message.
     fn open<M>(request: tonic::Request<M>) -> (Self, M) {
@@ -246,6 +256,13 @@ impl<T> Outlet<T> {
                 tracing::warn!("the client left its stream unread for too long");
                 Err(Stopped::Cancelled)
             }
+        }
+    }
+
+    /// Sends a message if the client has room for it, else leaves it out.
+    pub(super) fn offer(&self, message: T) {
+        if let Err(TrySendError::Full(_) | TrySendError::Closed(_)) = self.sender.try_send(message) {
+            tracing::trace!("left out a message that the client has no room for");
         }
     }
 

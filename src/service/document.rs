@@ -7,18 +7,25 @@ use std::time::{Duration, Instant};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::assembly::Assembly;
-use super::call::{AtShutdown, Flow, Outlet, Replies, Waited, shutting_down, stream, unary};
-use super::convert::{delete_response, document, document_id, outcome, page, required, status_filter, summary};
+use super::call::{AtShutdown, Flow, Outlet, Replies, Waited, run, shutting_down, stream, unary};
+use super::convert::{
+    content_messages, content_request, delete_response, document, document_id, outcome, page, read_at, required,
+    revision, selection, status_filter, summary,
+};
 use super::layer::message_too_large;
 use super::pb::ingest_documents_request::Payload;
-use super::{ServiceConfig, pb};
-use crate::knowledge_base::{DocumentOutcome, Error, ErrorKind, Groundwork, IngestSummary, MAX_DELETE_DOCUMENTS, Next};
+use super::{ServiceConfig, pb, upkeep};
+use crate::knowledge_base::{DocumentOutcome, Error, ErrorKind, Groundwork, IngestSummary, Next};
 use crate::worker::{Cancel, Stopped};
 
 const KNOWLEDGE_BASE: &str = "knowledge_base_id";
 /// Outcomes that may wait for the client. Enough that a client which first sends some thousand documents and only then
 /// begins to read is not stopped in between: an outcome takes about 100 bytes.
 const WAITING_OUTCOMES: usize = 8_192;
+/// Messages of the other streams that may wait: parts of a content, progress.
+const WAITING_MESSAGES: usize = 4;
+/// Size of the parts of a content.
+const CONTENT_PART_BYTES: usize = 256 << 10;
 /// How long a stream without a deadline may take to name its knowledge base.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
@@ -44,11 +51,23 @@ impl Documents {
             max_document_bytes: config.max_document_bytes,
         }
     }
+
+    /// Returns the flow of a stream whose messages are large or few.
+    fn long_flow(&self, at_shutdown: AtShutdown) -> Flow {
+        Flow {
+            capacity: WAITING_MESSAGES,
+            at_shutdown,
+            ..self.flow
+        }
+    }
 }
 
 #[tonic::async_trait]
 impl pb::document_service_server::DocumentService for Documents {
     type IngestDocumentsStream = Replies<pb::IngestDocumentsResponse>;
+    type GetDocumentContentStream = Replies<pb::GetDocumentContentResponse>;
+    type EraseDocumentsStream = Replies<pb::EraseDocumentsResponse>;
+    type VerifyErasureStream = Replies<pb::VerifyErasureResponse>;
 
     async fn ingest_documents(
         &self,
@@ -68,10 +87,12 @@ impl pb::document_service_server::DocumentService for Documents {
         &self,
         request: Request<pb::GetDocumentRequest>,
     ) -> Result<Response<pb::GetDocumentResponse>, Status> {
-        unary(request, &self.groundwork, |groundwork, request, _| {
+        let at_shutdown = AtShutdown::of_read(request.get_ref().min_epoch);
+        run(request, &self.groundwork, at_shutdown, |groundwork, request, cancel| {
             let knowledge_base = required(KNOWLEDGE_BASE, request.knowledge_base_id)?;
             let id = document_id("document_id", request.document_id)?;
-            let (info, text, epoch) = groundwork.document(&knowledge_base, &id, request.include_text)?;
+            let at = read_at(request.min_epoch, request.as_of_epoch, request.as_of_time)?;
+            let (info, text, epoch) = groundwork.document(&knowledge_base, &id, request.include_text, at, cancel)?;
             Ok(pb::GetDocumentResponse {
                 document: Some(document(info)),
                 text: text.unwrap_or_default(),
@@ -85,11 +106,13 @@ impl pb::document_service_server::DocumentService for Documents {
         &self,
         request: Request<pb::ListDocumentsRequest>,
     ) -> Result<Response<pb::ListDocumentsResponse>, Status> {
-        unary(request, &self.groundwork, |groundwork, request, _| {
+        let at_shutdown = AtShutdown::of_read(request.get_ref().min_epoch);
+        run(request, &self.groundwork, at_shutdown, |groundwork, request, cancel| {
             let knowledge_base = required(KNOWLEDGE_BASE, request.knowledge_base_id)?;
             let status = status_filter(request.status)?;
             let page = page(request.page_size, request.page_token)?;
-            let (listed, epoch) = groundwork.documents(&knowledge_base, status, &page)?;
+            let at = read_at(request.min_epoch, request.as_of_epoch, request.as_of_time)?;
+            let (listed, epoch) = groundwork.documents(&knowledge_base, status, &page, at, cancel)?;
             Ok(pb::ListDocumentsResponse {
                 documents: listed.items.into_iter().map(document).collect(),
                 next_page_token: listed.next_token,
@@ -105,19 +128,75 @@ impl pb::document_service_server::DocumentService for Documents {
     ) -> Result<Response<pb::DeleteDocumentsResponse>, Status> {
         unary(request, &self.groundwork, |groundwork, request, _| {
             let knowledge_base = required(KNOWLEDGE_BASE, request.knowledge_base_id)?;
-            let count = request.document_ids.len();
-            if !(1..=MAX_DELETE_DOCUMENTS).contains(&count) {
-                let reason = format!("must name 1 to {MAX_DELETE_DOCUMENTS} documents, names {count}");
-                return Err(Error::invalid("document_ids", reason));
-            }
-            let ids = request.document_ids.into_iter().enumerate();
-            let ids = ids
-                .map(|(at, id)| document_id(&format!("document_ids[{at}]"), id))
-                .collect::<Result<Vec<_>, Error>>()?;
-            groundwork.delete_documents(&knowledge_base, &ids).map(delete_response)
+            let selection = selection(request.document_ids, request.filter, request.source_name)?;
+            groundwork
+                .delete_documents(&knowledge_base, &selection, request.dry_run)
+                .map(delete_response)
         })
         .await
     }
+
+    async fn list_revisions(
+        &self,
+        request: Request<pb::ListRevisionsRequest>,
+    ) -> Result<Response<pb::ListRevisionsResponse>, Status> {
+        unary(request, &self.groundwork, |groundwork, request, _| {
+            let knowledge_base = required(KNOWLEDGE_BASE, request.knowledge_base_id)?;
+            let id = document_id("document_id", request.document_id)?;
+            let page = page(request.page_size, request.page_token)?;
+            let (listed, epoch) = groundwork.revisions(&knowledge_base, &id, &page)?;
+            Ok(pb::ListRevisionsResponse {
+                revisions: listed.items.into_iter().map(revision).collect(),
+                next_page_token: listed.next_token,
+                epoch: epoch.0,
+            })
+        })
+        .await
+    }
+
+    async fn get_document_content(
+        &self,
+        request: Request<pb::GetDocumentContentRequest>,
+    ) -> Result<Response<Self::GetDocumentContentStream>, Status> {
+        let flow = self.long_flow(AtShutdown::of_read(request.get_ref().min_epoch));
+        Ok(stream(request, &self.groundwork, flow, content))
+    }
+
+    async fn erase_documents(
+        &self,
+        request: Request<pb::EraseDocumentsRequest>,
+    ) -> Result<Response<Self::EraseDocumentsStream>, Status> {
+        let flow = self.long_flow(AtShutdown::Finish);
+        Ok(stream(request, &self.groundwork, flow, upkeep::erase))
+    }
+
+    async fn verify_erasure(
+        &self,
+        request: Request<pb::VerifyErasureRequest>,
+    ) -> Result<Response<Self::VerifyErasureStream>, Status> {
+        let flow = self.long_flow(AtShutdown::Cancel);
+        Ok(stream(request, &self.groundwork, flow, upkeep::verify_erasure))
+    }
+}
+
+/// Sends the bytes of a document in parts; returns the last one.
+fn content(
+    groundwork: &Groundwork,
+    mut request: pb::GetDocumentContentRequest,
+    cancel: &Cancel,
+    outlet: &Outlet<pb::GetDocumentContentResponse>,
+) -> Result<pb::GetDocumentContentResponse, Error> {
+    let knowledge_base = required(KNOWLEDGE_BASE, std::mem::take(&mut request.knowledge_base_id))?;
+    let wanted = content_request(request)?;
+    let (info, bytes, epoch) = groundwork.content(&knowledge_base, &wanted, cancel)?;
+    let mut last = pb::GetDocumentContentResponse::default();
+    for (at, message) in content_messages(info, epoch, &bytes, CONTENT_PART_BYTES).enumerate() {
+        let before = std::mem::replace(&mut last, message);
+        if at > 0 {
+            outlet.send(before)?;
+        }
+    }
+    Ok(last)
 }
 
 /// Takes documents of a stream in: [`Groundwork::ingest`], or in tests something with its habits.

@@ -42,8 +42,20 @@ const TRACEPARENT: &str = "traceparent";
 const MAX_REQUEST_ID_BYTES: usize = 128;
 /// Paths of our own services. Health and reflection take no places: they must answer under full load.
 const OWN_PREFIX: &str = "/groundwork.";
-/// The one method that is meant to run without end, so no default deadline bounds it.
-const INGEST: &str = "/groundwork.v1.DocumentService/IngestDocuments";
+/// Methods that run as long as their work takes: one has no end of its own, and the work of the others grows with the
+/// knowledge base. No default deadline bounds them.
+const UNBOUNDED: [&str; 10] = [
+    "/groundwork.v1.DocumentService/IngestDocuments",
+    "/groundwork.v1.DocumentService/GetDocumentContent",
+    "/groundwork.v1.DocumentService/EraseDocuments",
+    "/groundwork.v1.DocumentService/VerifyErasure",
+    "/groundwork.v1.KnowledgeBaseService/DiffKnowledgeBase",
+    "/groundwork.v1.KnowledgeBaseService/VacuumKnowledgeBase",
+    "/groundwork.v1.KnowledgeBaseService/CheckKnowledgeBase",
+    "/groundwork.v1.KnowledgeBaseService/BackupKnowledgeBase",
+    "/groundwork.v1.KnowledgeBaseService/RestoreKnowledgeBase",
+    "/groundwork.v1.KnowledgeBaseService/BundleKnowledgeBase",
+];
 /// When a client that found all places taken is to try again.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
 
@@ -120,7 +132,7 @@ impl CallLayer {
         let headers = request.headers();
         let default = self
             .default_deadline
-            .filter(|_| is_own && request.uri().path() != INGEST);
+            .filter(|_| is_own && !UNBOUNDED.contains(&request.uri().path()));
         let timeout = headers.get(GRPC_TIMEOUT).and_then(timeout).or(default);
         Call {
             request_id: request_id(headers),

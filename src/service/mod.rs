@@ -17,11 +17,14 @@ mod document;
 mod knowledge_base;
 mod layer;
 mod lifecycle;
+mod meter;
 mod model;
 pub mod pb;
 mod retrieval;
 mod server;
 mod status;
+mod upkeep;
+mod write_watch;
 
 use std::time::Duration;
 
@@ -44,7 +47,8 @@ pub struct ServiceConfig {
     pub keepalive_interval: Option<Duration>,
     /// How long a ping may go unanswered before the connection is closed. Default 20 s.
     pub keepalive_timeout: Duration,
-    /// Deadline of calls that bring none, ingestion streams excepted; nothing leaves them without. Default 5 min.
+    /// Deadline of calls that bring none, except those whose work grows with the knowledge base: ingestion, vacuum,
+    /// check, erasure, comparison, backup. Nothing leaves all without. Default 5 min.
     pub default_deadline: Option<Duration>,
     /// How long a client may leave a stream unread before the call is ended. Default 60 s.
     pub stall_timeout: Duration,

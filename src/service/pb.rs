@@ -2,6 +2,7 @@
 #![expect(
     clippy::pedantic,
     clippy::allow_attributes,
+    clippy::large_enum_variant,
     reason = "generated from the .proto files, where the documentation is"
 )]
 

@@ -39,11 +39,7 @@ impl pb::retrieval_service_server::RetrievalService for Retrievals {
     type RetrieveAndGenerateStreamStream = Replies<pb::RetrieveAndGenerateStreamResponse>;
 
     async fn retrieve(&self, request: Request<pb::RetrieveRequest>) -> Result<Response<pb::RetrieveResponse>, Status> {
-        // A search is short, but the wait for an epoch may be as long as the deadline.
-        let at_shutdown = match request.get_ref().min_epoch {
-            0 => AtShutdown::Finish,
-            _ => AtShutdown::Cancel,
-        };
+        let at_shutdown = AtShutdown::of_read(request.get_ref().min_epoch);
         run(request, &self.groundwork, at_shutdown, |groundwork, request, cancel| {
             let id = required(KNOWLEDGE_BASE, request.knowledge_base_id)?;
             let query = query(
@@ -51,7 +47,7 @@ impl pb::retrieval_service_server::RetrievalService for Retrievals {
                 request.retrieval_query,
                 request.retrieval_configuration,
             )?;
-            let at = read_at(request.min_epoch, request.as_of_epoch);
+            let at = read_at(request.min_epoch, request.as_of_epoch, request.as_of_time)?;
             groundwork.retrieve(&id, &query, at, cancel).map(retrieval)
         })
         .await

@@ -1,6 +1,7 @@
 //! The server: its services, its connections, its end.
 //!
 //! Comes in: the facade and a listener, or a pipe in the process. Goes out: nothing, until shutdown is asked for.
+//! While it serves, health says `NOT_SERVING` of what takes documents as long as some are refused.
 //! The end has one order: health says `NOT_SERVING`; no new connections or calls, answers are cut short; ingestion reaches
 //! its commit and all responses go out; what is left after the grace period is cut.
 
@@ -41,6 +42,7 @@ use super::pb::knowledge_base_service_server::KnowledgeBaseServiceServer;
 use super::pb::model_service_server::ModelServiceServer;
 use super::pb::retrieval_service_server::RetrievalServiceServer;
 use super::retrieval::Retrievals;
+use super::write_watch::WriteWatch;
 use super::{Error, ServiceConfig};
 use crate::knowledge_base::Groundwork;
 
@@ -118,6 +120,7 @@ struct Site {
     lifecycle: Lifecycle,
     routes: Routes,
     health: HealthReporter,
+    writes: WriteWatch,
 }
 
 impl Site {
@@ -142,17 +145,26 @@ impl Site {
             lifecycle: Lifecycle::new(config.max_concurrent_calls),
             routes,
             health,
+            writes: WriteWatch::new(Arc::new(Vec::new)),
         })
+    }
+
+    /// Tells health what `writes` sees.
+    fn watching(self, writes: WriteWatch) -> Self {
+        Self { writes, ..self }
     }
 
     /// Adds the services of the facade.
     fn with_groundwork(self, groundwork: &Arc<Groundwork>) -> Self {
-        let knowledge_bases = KnowledgeBases::new(Arc::clone(groundwork));
+        let knowledge_bases = KnowledgeBases::new(Arc::clone(groundwork), &self.config);
         let documents = Documents::new(Arc::clone(groundwork), &self.config);
         let retrievals = Retrievals::new(Arc::clone(groundwork), &self.config);
         let models = Models::new(Arc::clone(groundwork));
+        let watched = Arc::clone(groundwork);
+        let writes = WriteWatch::new(Arc::new(move || watched.write_failures()));
         let config = self.config.clone();
-        self.with_service(limited!(KnowledgeBaseServiceServer::new(knowledge_bases), config))
+        self.watching(writes)
+            .with_service(limited!(KnowledgeBaseServiceServer::new(knowledge_bases), config))
             .with_service(limited!(DocumentServiceServer::new(documents), config))
             .with_service(limited!(RetrievalServiceServer::new(retrievals), config))
             .with_service(limited!(ModelServiceServer::new(models), config))
@@ -212,6 +224,7 @@ impl Site {
             lifecycle,
             routes,
             health,
+            mut writes,
         } = self;
         report(&health, ServingStatus::Serving).await;
         let stopping = lifecycle.stopping.clone();
@@ -231,9 +244,12 @@ impl Site {
         tokio::select! {
             ended = &mut server => return Ok(ended?),
             () = shutdown => {}
+            never = writes.follow(&health, &WRITING_SERVICES) => match never {},
         }
         report(&health, ServingStatus::NotServing).await;
-        shut_down(server, &lifecycle, config.grace_period).await
+        let ended = shut_down(server, &lifecycle, config.grace_period).await;
+        writes.settle().await;
+        ended
     }
 }
 
@@ -279,6 +295,9 @@ where
         Err(_) => Ok(()),
     }
 }
+
+/// What health calls broken while documents are refused: the service that takes them, and the server as a whole.
+const WRITING_SERVICES: [&str; 2] = ["", DocumentServiceServer::<Documents>::NAME];
 
 /// Tells health of every service, and of the server as a whole.
 async fn report(health: &HealthReporter, status: ServingStatus) {

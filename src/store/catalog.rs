@@ -3,18 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
+use super::history::{OriginalContent, Retention};
 use super::layout::Layout;
-use super::sqlite::{self, from_time, to_time};
+use super::sqlite::{self, Schema, from_time, to_time};
 use super::{EpochStore, Error};
 use crate::chunk::ChunkConfig;
 
-const SCHEMA: &str = "
+const SCHEMA: Schema = Schema {
+    create: CREATE,
+    migrate: super::migrate::catalog,
+};
+
+const CREATE: &str = "
 CREATE TABLE knowledge_base (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -25,7 +31,9 @@ CREATE TABLE knowledge_base (
     language TEXT NOT NULL,
     tags TEXT NOT NULL,
     created_at INTEGER NOT NULL,
-    updated_at INTEGER NOT NULL
+    updated_at INTEGER NOT NULL,
+    retention TEXT NOT NULL,
+    original_content TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE client_token (
     token TEXT PRIMARY KEY,
@@ -34,8 +42,9 @@ CREATE TABLE client_token (
 ) STRICT, WITHOUT ROWID;
 ";
 
-const COLUMNS: &str =
-    "id, name, description, embedding_model_id, dimensions, chunking, language, tags, created_at, updated_at";
+const COLUMNS: &str = "
+     id, name, description, embedding_model_id, dimensions, chunking, language, tags, created_at, updated_at,
+     retention, original_content";
 
 /// What the catalog knows of a knowledge base.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,8 +67,47 @@ pub struct BaseRecord {
     pub tags: BTreeMap<String, String>,
     /// When it was created.
     pub created_at: SystemTime,
-    /// When its description last changed.
+    /// When its description or settings last changed.
     pub updated_at: SystemTime,
+    /// Which epochs are kept.
+    pub retention: Retention,
+    /// Whether the bytes of documents are kept.
+    pub original_content: OriginalContent,
+}
+
+/// How a retention is written down.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RetentionRecord {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    epochs: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    age_seconds: Option<u64>,
+}
+
+impl From<Retention> for RetentionRecord {
+    fn from(retention: Retention) -> Self {
+        Self {
+            epochs: retention.epochs,
+            age_seconds: retention.age.map(|age| age.as_secs()),
+        }
+    }
+}
+
+impl From<RetentionRecord> for Retention {
+    fn from(record: RetentionRecord) -> Self {
+        Self {
+            epochs: record.epochs,
+            age: record.age_seconds.map(Duration::from_secs),
+        }
+    }
+}
+
+fn from_original_content(rule: OriginalContent) -> &'static str {
+    match rule {
+        OriginalContent::Keep => "keep",
+        OriginalContent::Discard => "discard",
+    }
 }
 
 /// How a chunking is written down.
@@ -114,7 +162,7 @@ impl Catalog {
         let directory = layout.knowledge_bases();
         std::fs::create_dir_all(&directory).map_err(|source| Error::file(&directory, source))?;
         let path = layout.catalog();
-        let connection = Mutex::new(sqlite::open_writer(&path, SCHEMA)?);
+        let connection = Mutex::new(sqlite::open_writer(&path, &SCHEMA)?);
         let catalog = Self {
             layout,
             path,
@@ -150,7 +198,7 @@ impl Catalog {
         let transaction = connection.transaction().map_err(in_database)?;
         transaction
             .execute(
-                &format!("INSERT INTO knowledge_base ({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)"),
+                &format!("INSERT INTO knowledge_base ({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)"),
                 params![
                     record.id,
                     record.name,
@@ -162,6 +210,8 @@ impl Catalog {
                     to_json(&record.tags),
                     from_time(record.created_at),
                     from_time(record.updated_at),
+                    to_json(&RetentionRecord::from(record.retention)),
+                    from_original_content(record.original_content),
                 ],
             )
             .map_err(in_database)?;
@@ -229,18 +279,21 @@ impl Catalog {
         rows.collect::<Result<_, _>>().map_err(in_database)
     }
 
-    /// Writes name, description, tags and time of change.
+    /// Writes name, description, tags, settings and time of change.
     pub fn update(&self, record: &BaseRecord) -> Result<(), Error> {
         self.connection
             .lock()
             .execute(
-                "UPDATE knowledge_base SET name = ?2, description = ?3, tags = ?4, updated_at = ?5 WHERE id = ?1",
+                "UPDATE knowledge_base SET name = ?2, description = ?3, tags = ?4, updated_at = ?5, retention = ?6,
+                     original_content = ?7 WHERE id = ?1",
                 params![
                     record.id,
                     record.name,
                     record.description,
                     to_json(&record.tags),
-                    from_time(record.updated_at)
+                    from_time(record.updated_at),
+                    to_json(&RetentionRecord::from(record.retention)),
+                    from_original_content(record.original_content),
                 ],
             )
             .map(drop)
@@ -273,6 +326,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<BaseRecord> {
         tags: from_json(row, 7)?,
         created_at: to_time(row.get(8)?),
         updated_at: to_time(row.get(9)?),
+        retention: from_json::<RetentionRecord>(row, 10)?.into(),
+        original_content: match row.get_ref(11)?.as_str()? {
+            "discard" => OriginalContent::Discard,
+            _ => OriginalContent::Keep,
+        },
     })
 }
 

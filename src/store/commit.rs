@@ -7,8 +7,12 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::Error;
 use super::catalog::to_json;
-use super::records::metadata_to_json;
-use super::sqlite::{self, from_epoch, from_size, from_time};
+use super::checksum::Checksum;
+use super::records::chunk::{ChunkFields, vector_checksum};
+use super::records::revision::RevisionFields;
+use super::records::values::metadata_to_json;
+use super::records::{ChunkRange, revision};
+use super::sqlite::{self, from_epoch, from_number, from_size, from_time, to_epoch, to_number};
 use crate::chunk::Chunk;
 use crate::document::DocumentId;
 use crate::document::metadata::Metadata;
@@ -45,8 +49,21 @@ pub struct NewRevision {
     pub byte_size: u64,
     /// The extracted text that spans count in.
     pub text: String,
+    /// The content as it came.
+    pub content: KeptContent,
     /// Its chunks, in order.
     pub chunks: Vec<NewChunk>,
+}
+
+/// What is kept of the bytes of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptContent {
+    /// The text is the content, byte for byte.
+    Text,
+    /// The content, compressed with zstd.
+    Compressed(Vec<u8>),
+    /// Nothing.
+    Discarded,
 }
 
 /// One change of a commit. Changes to the same document apply in their order.
@@ -73,14 +90,23 @@ pub struct Committed {
     /// Chunks of each `Put`, in order, with the number of its revision.
     pub(super) added: Vec<AddedRevision>,
     /// Chunks that are no longer seen.
-    pub(super) retired: Vec<ChunkId>,
+    pub(super) retired: Vec<ChunkRange>,
+    /// Chunks that are seen again, with the epoch from which they were not.
+    pub(super) resumed: Vec<(ChunkRange, Epoch)>,
+}
+
+impl Committed {
+    /// Returns how many chunks are no longer seen.
+    pub fn retired_chunks(&self) -> u64 {
+        self.retired.iter().map(|range| range.count).sum()
+    }
 }
 
 /// The numbers that a new revision got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AddedRevision {
     pub(super) revision_id: u64,
-    pub(super) first_chunk: ChunkId,
+    pub(super) chunks: ChunkRange,
 }
 
 /// Writes the changes as one transaction. It is on disk when this returns.
@@ -91,29 +117,78 @@ pub(super) fn write(
     cause: &str,
     now: SystemTime,
 ) -> Result<Committed, Error> {
+    transact(connection, path, now, |writer| writer.apply(changes, cause))
+}
+
+/// Makes a new epoch that sees what `to` saw; nothing changes when the last one sees the same.
+pub(super) fn roll_back(
+    connection: &mut Connection,
+    path: &Path,
+    to: Epoch,
+    now: SystemTime,
+) -> Result<(Committed, RolledBackDocuments), Error> {
+    transact(connection, path, now, |writer| writer.roll_back(to))
+}
+
+fn transact<T>(
+    connection: &mut Connection,
+    path: &Path,
+    now: SystemTime,
+    work: impl FnOnce(&mut Writer<'_>) -> rusqlite::Result<T>,
+) -> Result<T, Error> {
     let in_database = |source| Error::database(path, source);
     let transaction = connection.transaction().map_err(in_database)?;
-    let committed = Writer {
-        transaction: &transaction,
-        now: from_time(now),
-    }
-    .apply(changes, cause)
-    .map_err(in_database)?;
+    let done = Writer::new(&transaction, now)
+        .and_then(|mut writer| work(&mut writer))
+        .map_err(in_database)?;
     transaction.commit().map_err(in_database)?;
-    Ok(committed)
+    Ok(done)
+}
+
+/// Documents that a rollback changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct RolledBackDocuments {
+    pub(super) restored: u64,
+    pub(super) removed: u64,
 }
 
 struct Writer<'a> {
     transaction: &'a Transaction<'a>,
     now: i64,
+    current: Epoch,
+    documents: i64,
+    chunks: i64,
+    next_revision: i64,
+    next_chunk: i64,
 }
 
-impl Writer<'_> {
-    fn apply(&self, changes: &[Change], cause: &str) -> rusqlite::Result<Committed> {
-        let current: i64 = self
-            .transaction
-            .query_row("SELECT coalesce(max(epoch), 0) FROM epoch", [], |row| row.get(0))?;
-        let next = Epoch(current.unsigned_abs() + 1);
+impl<'a> Writer<'a> {
+    fn new(transaction: &'a Transaction<'a>, now: SystemTime) -> rusqlite::Result<Self> {
+        let last = transaction
+            .prepare_cached(
+                "SELECT epoch, document_count, chunk_count, committed_at FROM epoch ORDER BY epoch DESC LIMIT 1",
+            )?
+            .query_row([], |row| {
+                Ok((to_epoch(row.get(0)?), row.get(1)?, row.get(2)?, row.get::<_, i64>(3)?))
+            })
+            .optional()?;
+        let (current, documents, chunks, committed_at) = last.unwrap_or_default();
+        let mut sequence =
+            transaction.prepare_cached("SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = ?1")?;
+        Ok(Self {
+            transaction,
+            // A clock that was set back must not make epochs go back in time.
+            now: from_time(now).max(committed_at),
+            current,
+            documents,
+            chunks,
+            next_revision: sequence.query_row(["revision"], |row| row.get(0))?,
+            next_chunk: sequence.query_row(["chunk"], |row| row.get(0))?,
+        })
+    }
+
+    fn apply(&mut self, changes: &[Change], cause: &str) -> rusqlite::Result<Committed> {
+        let next = Epoch(self.current.0 + 1);
         let mut committed = Committed::default();
         let mut moves_epoch = false;
         for change in changes {
@@ -127,134 +202,149 @@ impl Writer<'_> {
                 Change::Delete(id) => {
                     let had_content = self.retire(id, next, &mut committed.retired)?;
                     moves_epoch |= had_content;
-                    self.execute("DELETE FROM document WHERE document_id = ?1", params![id.as_str()])? > 0
+                    let known = self.execute(
+                        "UPDATE document SET status = 'deleted', reason = '', revision_id = NULL, updated_at = ?2
+                         WHERE document_id = ?1 AND status != 'deleted'",
+                        params![id.as_str(), self.now],
+                    )? > 0;
+                    self.execute(
+                        "DELETE FROM document WHERE document_id = ?1 AND status = 'deleted'
+                         AND NOT EXISTS (SELECT 1 FROM revision r WHERE r.document_id = ?1)",
+                        params![id.as_str()],
+                    )?;
+                    known
                 }
                 Change::Fail(id, reason) => self.record_attempt(id, "failed", reason)?,
                 Change::Confirm(id) => self.record_attempt(id, "indexed", "")?,
             };
             committed.found.push(found);
         }
-        committed.epoch = Epoch(current.unsigned_abs());
+        committed.epoch = self.current;
         if moves_epoch {
             committed.epoch = next;
-            self.execute(
-                "INSERT INTO epoch VALUES (?1, ?2, ?3)",
-                params![from_epoch(next), self.now, cause],
-            )?;
+            self.write_epoch(next, cause)?;
         }
         Ok(committed)
+    }
+
+    fn write_epoch(&self, epoch: Epoch, cause: &str) -> rusqlite::Result<()> {
+        self.execute(
+            "INSERT INTO epoch VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![from_epoch(epoch), self.now, cause, self.documents, self.chunks],
+        )
+        .map(drop)
     }
 
     fn execute(&self, sql: &str, values: impl rusqlite::Params) -> rusqlite::Result<usize> {
         self.transaction.prepare_cached(sql)?.execute(values)
     }
 
-    fn revision_of(&self, id: &DocumentId) -> rusqlite::Result<Option<i64>> {
-        self.transaction
-            .prepare_cached("SELECT revision_id FROM document WHERE document_id = ?1")?
-            .query_row([id.as_str()], |row| row.get::<_, Option<i64>>(0))
-            .optional()
-            .map(Option::flatten)
-    }
-
-    /// Ends the indexed revision, if there is one.
-    fn retire(&self, id: &DocumentId, epoch: Epoch, retired: &mut Vec<ChunkId>) -> rusqlite::Result<bool> {
-        let Some(revision_id) = self.revision_of(id)? else {
+    /// Ends the indexed revision of a document, if there is one.
+    fn retire(&mut self, id: &DocumentId, epoch: Epoch, retired: &mut Vec<ChunkRange>) -> rusqlite::Result<bool> {
+        let indexed = self
+            .transaction
+            .prepare_cached(
+                "SELECT r.revision_id, r.first_chunk, r.chunk_count
+                 FROM document d JOIN revision r USING (revision_id) WHERE d.document_id = ?1",
+            )?
+            .query_row([id.as_str()], |row| {
+                Ok((row.get::<_, i64>(0)?, ChunkRange::read(row, 1)?))
+            })
+            .optional()?;
+        let Some((revision_id, chunks)) = indexed else {
             return Ok(false);
         };
-        let epoch = from_epoch(epoch);
-        self.execute(
-            "UPDATE revision SET retired_epoch = ?2 WHERE revision_id = ?1",
-            params![revision_id, epoch],
-        )?;
-        self.execute(
-            "UPDATE chunk SET retired_epoch = ?2 WHERE revision_id = ?1",
-            params![revision_id, epoch],
-        )?;
-        let mut statement = self
-            .transaction
-            .prepare_cached("SELECT chunk_id FROM chunk WHERE revision_id = ?1 ORDER BY ordinal")?;
-        for id in statement.query_map([revision_id], |row| row.get::<_, i64>(0))? {
-            retired.push(ChunkId(id?.unsigned_abs()));
-        }
+        self.end(revision_id, chunks, epoch)?;
+        retired.push(chunks);
         Ok(true)
     }
 
-    fn put(&self, revision: &NewRevision, epoch: Epoch) -> rusqlite::Result<AddedRevision> {
-        let (added, never) = (from_epoch(epoch), from_epoch(Lifetime::NEVER));
+    fn end(&mut self, revision_id: i64, chunks: ChunkRange, epoch: Epoch) -> rusqlite::Result<()> {
         self.execute(
-            "INSERT INTO revision (document_id, content_hash, settings_hash, title, media_type, source_name, metadata,
-                                   byte_size, text_bytes, chunk_count, added_epoch, retired_epoch)
-             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)",
-            params![
-                revision.document_id.as_str(),
-                revision.content_hash,
-                revision.settings_hash,
-                revision.title,
-                revision.media_type,
-                revision.source_name,
-                metadata_to_json(&revision.metadata),
-                i64::try_from(revision.byte_size).unwrap_or(i64::MAX),
-                from_size(revision.text.len()),
-                from_size(revision.chunks.len()),
-                added,
-                never,
-            ],
+            "UPDATE revision SET retired_epoch = ?2 WHERE revision_id = ?1",
+            params![revision_id, from_epoch(epoch)],
         )?;
-        let revision_id = self.transaction.last_insert_rowid();
-        self.execute(
-            "INSERT INTO revision_text VALUES (?1, ?2)",
-            params![revision_id, revision.text.as_bytes()],
-        )?;
-        let first_chunk = self.put_chunks(revision_id, revision, added, never)?;
+        self.documents -= 1;
+        self.chunks -= from_number(chunks.count);
+        Ok(())
+    }
+
+    fn put(&mut self, revision: &NewRevision, epoch: Epoch) -> rusqlite::Result<AddedRevision> {
+        let revision_id = self.next_revision;
+        let metadata = metadata_to_json(&revision.metadata);
+        let chunks = ChunkRange {
+            first: ChunkId(to_number(self.next_chunk)),
+            count: revision.chunks.len() as u64,
+        };
+        let fields = RevisionFields {
+            revision_id,
+            document_id: revision.document_id.as_str(),
+            content_hash: &revision.content_hash,
+            settings_hash: &revision.settings_hash,
+            title: revision.title.as_deref(),
+            media_type: &revision.media_type,
+            source_name: &revision.source_name,
+            metadata: &metadata,
+            byte_size: from_number(revision.byte_size),
+            text_bytes: from_size(revision.text.len()),
+            text_is_content: revision.content == KeptContent::Text,
+            first_chunk: self.next_chunk,
+            chunk_count: from_size(revision.chunks.len()),
+            created_at: self.now,
+        };
+        insert_revision(self.transaction, &fields, epoch, Lifetime::NEVER)?;
+        insert_text(self.transaction, revision_id, &revision.text)?;
+        if let KeptContent::Compressed(bytes) = &revision.content {
+            self.execute(
+                "INSERT INTO content VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                params![revision.content_hash, bytes],
+            )?;
+        }
+        self.put_chunks(revision_id, revision)?;
+        self.next_revision += 1;
+        self.documents += 1;
+        self.chunks += from_number(chunks.count);
         self.execute(
             "INSERT INTO document VALUES (?1, 'indexed', '', ?2, ?3, ?3)
-             ON CONFLICT (document_id) DO UPDATE SET status = 'indexed', reason = '', revision_id = ?2, updated_at = ?3",
+             ON CONFLICT (document_id) DO UPDATE SET
+                 created_at = CASE status WHEN 'deleted' THEN ?3 ELSE created_at END,
+                 status = 'indexed', reason = '', revision_id = ?2, updated_at = ?3",
             params![revision.document_id.as_str(), revision_id, self.now],
         )?;
         Ok(AddedRevision {
-            revision_id: revision_id.unsigned_abs(),
-            first_chunk,
+            revision_id: to_number(revision_id),
+            chunks,
         })
     }
 
-    /// Adds the chunks and returns the number of the first; they are numbered without gaps.
-    fn put_chunks(
-        &self,
-        revision_id: i64,
-        revision: &NewRevision,
-        added: i64,
-        never: i64,
-    ) -> rusqlite::Result<ChunkId> {
-        let mut statement = self.transaction.prepare_cached(
-            "INSERT INTO chunk (revision_id, ordinal, span_start, span_end, code_point_start, heading_path, page,
-                                token_count, added_epoch, retired_epoch, embedding)
-             VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)",
-        )?;
+    /// Adds the chunks; they are numbered without gaps.
+    fn put_chunks(&mut self, revision_id: i64, revision: &NewRevision) -> rusqlite::Result<()> {
         let mut code_points = CodePoints::new(&revision.text);
         for NewChunk { chunk, embedding } in &revision.chunks {
-            statement.execute(params![
+            let chunk_id = self.next_chunk;
+            self.next_chunk += 1;
+            let heading_path = to_json(&chunk.heading_path);
+            let fields = ChunkFields {
+                chunk_id,
                 revision_id,
-                chunk.ordinal,
-                from_size(chunk.span.start),
-                from_size(chunk.span.end),
-                from_size(code_points.before(chunk.span.start)),
-                to_json(&chunk.heading_path),
-                chunk.page,
-                chunk.token_count,
-                added,
-                never,
-                sqlite::from_vector(embedding.as_slice()),
-            ])?;
+                span_start: from_size(chunk.span.start),
+                span_end: from_size(chunk.span.end),
+                code_point_start: from_size(code_points.before(chunk.span.start)),
+                heading_path: &heading_path,
+                page: chunk.page,
+                text: chunk.span.of(&revision.text).unwrap_or_default(),
+            };
+            insert_chunk(self.transaction, &fields, chunk.ordinal, chunk.token_count)?;
+            insert_vector(self.transaction, chunk_id, &sqlite::from_vector(embedding.as_slice()))?;
         }
-        let last = self.transaction.last_insert_rowid().unsigned_abs();
-        Ok(ChunkId((last + 1).saturating_sub(revision.chunks.len() as u64)))
+        Ok(())
     }
 
     /// Records an attempt that changed nothing that is searched; says whether the document was known.
     fn record_attempt(&self, id: &DocumentId, status: &str, reason: &str) -> rusqlite::Result<bool> {
         let known = self.execute(
-            "UPDATE document SET status = ?2, reason = ?3, updated_at = ?4 WHERE document_id = ?1",
+            "UPDATE document SET status = ?2, reason = ?3, updated_at = ?4,
+                 created_at = CASE status WHEN 'deleted' THEN ?4 ELSE created_at END WHERE document_id = ?1",
             params![id.as_str(), status, reason, self.now],
         )? > 0;
         if !known {
@@ -265,6 +355,161 @@ impl Writer<'_> {
         }
         Ok(known)
     }
+
+    fn roll_back(&mut self, to: Epoch) -> rusqlite::Result<(Committed, RolledBackDocuments)> {
+        let next = Epoch(self.current.0 + 1);
+        let gone = self.seen_by_one(self.current, to)?;
+        let back = self.seen_by_one(to, self.current)?;
+        let mut committed = Committed {
+            epoch: self.current,
+            ..Committed::default()
+        };
+        let mut documents = RolledBackDocuments::default();
+        if gone.is_empty() && back.is_empty() {
+            return Ok((committed, documents));
+        }
+        for seen in &gone {
+            self.end(seen.revision_id, seen.chunks, next)?;
+            self.execute(
+                "UPDATE document SET status = 'deleted', reason = '', revision_id = NULL, updated_at = ?2
+                 WHERE document_id = ?1",
+                params![seen.document_id, self.now],
+            )?;
+            committed.retired.push(seen.chunks);
+        }
+        for seen in &back {
+            self.resume(seen, next)?;
+            committed.resumed.push((seen.chunks, seen.retired));
+        }
+        let returned: std::collections::HashSet<&str> = back.iter().map(|seen| seen.document_id.as_str()).collect();
+        documents.restored = back.len() as u64;
+        documents.removed = gone
+            .iter()
+            .filter(|seen| !returned.contains(seen.document_id.as_str()))
+            .count() as u64;
+        committed.epoch = next;
+        self.write_epoch(next, &format!("rollback to {to}"))?;
+        Ok((committed, documents))
+    }
+
+    /// Makes a revision that ended seen again from `epoch` on.
+    fn resume(&mut self, seen: &Seen, epoch: Epoch) -> rusqlite::Result<()> {
+        self.execute(
+            "INSERT INTO revision_lapse VALUES (?1, ?2, ?3)",
+            params![seen.revision_id, from_epoch(seen.retired), from_epoch(epoch)],
+        )?;
+        self.execute(
+            "UPDATE revision SET retired_epoch = ?2 WHERE revision_id = ?1",
+            params![seen.revision_id, from_epoch(Lifetime::NEVER)],
+        )?;
+        self.execute(
+            "INSERT INTO document VALUES (?1, 'indexed', '', ?2, ?3, ?3)
+             ON CONFLICT (document_id) DO UPDATE SET status = 'indexed', reason = '', revision_id = ?2, updated_at = ?3",
+            params![seen.document_id, seen.revision_id, self.now],
+        )?;
+        self.documents += 1;
+        self.chunks += from_number(seen.chunks.count);
+        Ok(())
+    }
+
+    /// Returns the revisions that `by` sees and `other` does not.
+    fn seen_by_one(&self, by: Epoch, other: Epoch) -> rusqlite::Result<Vec<Seen>> {
+        let mut statement = self.transaction.prepare_cached(&format!(
+            "SELECT r.revision_id, r.document_id, r.first_chunk, r.chunk_count, r.retired_epoch FROM revision r
+             WHERE {} AND NOT {}",
+            revision::seen_at("?1"),
+            revision::seen_at("?2")
+        ))?;
+        let rows = statement.query_map([from_epoch(by), from_epoch(other)], |row| {
+            Ok(Seen {
+                revision_id: row.get(0)?,
+                document_id: row.get(1)?,
+                chunks: ChunkRange::read(row, 2)?,
+                retired: to_epoch(row.get(4)?),
+            })
+        })?;
+        rows.collect()
+    }
+}
+
+/// A revision that one epoch sees.
+struct Seen {
+    revision_id: i64,
+    document_id: String,
+    chunks: ChunkRange,
+    retired: Epoch,
+}
+
+/// Inserts the row of a revision.
+pub(super) fn insert_revision(
+    connection: &Connection,
+    fields: &RevisionFields<'_>,
+    added: Epoch,
+    retired: Epoch,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO revision VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)")?
+        .execute(params![
+            fields.revision_id,
+            fields.document_id,
+            fields.content_hash,
+            fields.settings_hash,
+            fields.title,
+            fields.media_type,
+            fields.source_name,
+            fields.metadata,
+            fields.byte_size,
+            fields.text_bytes,
+            fields.text_is_content,
+            fields.first_chunk,
+            fields.chunk_count,
+            from_epoch(added),
+            from_epoch(retired),
+            fields.created_at,
+            fields.checksum(),
+        ])
+        .map(drop)
+}
+
+/// Inserts the text of a revision.
+pub(super) fn insert_text(connection: &Connection, revision_id: i64, text: &str) -> rusqlite::Result<()> {
+    let checksum = Checksum::default().text(text).finish();
+    connection
+        .prepare_cached("INSERT INTO revision_text VALUES (?1, ?2, ?3)")?
+        .execute(params![revision_id, text.as_bytes(), checksum])
+        .map(drop)
+}
+
+/// Inserts the row of a chunk.
+pub(super) fn insert_chunk(
+    connection: &Connection,
+    fields: &ChunkFields<'_>,
+    ordinal: u32,
+    token_count: u32,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO chunk VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)")?
+        .execute(params![
+            fields.chunk_id,
+            fields.revision_id,
+            ordinal,
+            fields.span_start,
+            fields.span_end,
+            fields.code_point_start,
+            fields.heading_path,
+            fields.page,
+            token_count,
+            fields.checksum(),
+        ])
+        .map(drop)
+}
+
+/// Inserts the vector of a chunk.
+pub(super) fn insert_vector(connection: &Connection, chunk_id: i64, vector: &[u8]) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO embedding VALUES (?1, ?2, ?3)")?
+        .execute(params![chunk_id, vector, vector_checksum(chunk_id, vector)])
+        .map(drop)
 }
 
 /// Counts code points before byte offsets that mostly grow, in one pass over the text.

@@ -1,21 +1,23 @@
 //! One open knowledge base: records, both indexes, and the epoch that readers see.
 
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
 
-use super::commit::{self, Change, Committed, NewRevision};
+use super::commit::{self, Change, Committed, NewRevision, RolledBackDocuments};
 use super::records::{self, ChunkRecord, IndexedContent, Records};
 use super::recover;
+use super::retained::{Lease, Retained};
 use super::snapshot::{Attributes, Snapshot};
 use super::{DocumentInfo, DocumentStatus, Error, layout, sqlite};
 use crate::document::DocumentId;
-use crate::document::metadata::Metadata;
 use crate::index::{ChunkId, Epoch, Language, Lifetime, TermRow, Terms, Vectors, Visibility};
-use crate::worker::{Cancel, Stopped};
+use crate::worker::{Cancel, Progress, Stopped};
 
 /// How often a reader that waits for an epoch looks whether its caller is still there.
 const WAIT_STEP: Duration = Duration::from_millis(50);
@@ -32,33 +34,45 @@ pub struct OpenOptions {
 /// One open knowledge base.
 #[derive(Debug)]
 pub struct EpochStore {
-    records_path: PathBuf,
+    pub(super) directory: PathBuf,
     pub(super) records: Records,
     pub(super) terms: Terms,
     pub(super) vectors: Vectors,
     pub(super) visibility: Visibility,
     pub(super) attributes: Attributes,
+    pub(super) retained: Retained,
     published: AtomicU64,
     /// Chunks visible at the published epoch.
     live_chunks: AtomicUsize,
     pub(super) writer: Mutex<Writer>,
     published_changed: (Mutex<()>, Condvar),
+    /// Why writes are refused, for those who ask without writing.
+    pub(super) write_failure: Mutex<Option<String>>,
+    /// What the upkeep is doing.
+    pub(super) upkeep: Mutex<Option<Progress>>,
+    /// Since when there is something to vacuum.
+    pub(super) vacuum_due: Mutex<Option<Instant>>,
+    /// Whether the vector index may hold chunks that were removed.
+    pub(super) holds_removed: AtomicBool,
     removed: AtomicBool,
+    halted: AtomicBool,
 }
 
 /// The one who writes.
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) connection: Connection,
+    /// Number of the last removal that the keyword index was told of.
+    pub(super) removal: u64,
     /// Why a commit is in the records and not in the indexes.
-    pub(super) poison: Option<String>,
+    poison: Option<String>,
 }
 
 impl EpochStore {
     /// Makes the directory and an empty record of truth.
     pub(super) fn create(directory: &Path) -> Result<(), Error> {
         std::fs::create_dir_all(directory).map_err(|source| Error::file(directory, source))?;
-        sqlite::open_writer(&layout::records(directory), records::SCHEMA).map(drop)
+        sqlite::open_writer(&layout::records(directory), &records::SCHEMA).map(drop)
     }
 
     /// Opens a knowledge base: checks both indexes against the records and adds what they lack.
@@ -70,23 +84,32 @@ impl EpochStore {
                 what: "the file is missing".to_owned(),
             });
         }
-        let connection = sqlite::open_writer(&records_path, records::SCHEMA)?;
-        let recovered = recover::recover(directory, &Records::new(&records_path), options)?;
+        let connection = sqlite::open_writer(&records_path, &records::SCHEMA)?;
+        let records = Records::new(&records_path);
+        let recovered = recover::recover(directory, &records, options)?;
+        let retained = Retained::new(records.oldest_epoch()?, records.pins()?);
         Ok(Self {
-            records: Records::new(&records_path),
-            records_path,
+            directory: directory.to_owned(),
+            records,
             terms: recovered.terms,
             vectors: recovered.vectors,
             visibility: recovered.visibility,
-            attributes: recovered.attributes,
+            attributes: Attributes::default(),
+            retained,
             published: AtomicU64::new(recovered.epoch.0),
             live_chunks: AtomicUsize::new(recovered.live_chunks),
             writer: Mutex::new(Writer {
                 connection,
+                removal: recovered.removal,
                 poison: None,
             }),
             published_changed: Default::default(),
+            write_failure: Mutex::default(),
+            upkeep: Mutex::default(),
+            vacuum_due: Mutex::default(),
+            holds_removed: AtomicBool::new(true),
             removed: AtomicBool::new(false),
+            halted: AtomicBool::new(false),
         })
     }
 
@@ -116,51 +139,108 @@ impl EpochStore {
         Ok(())
     }
 
-    /// Returns what one epoch sees, the published one if none is named.
-    pub fn snapshot(&self, as_of: Option<Epoch>) -> Snapshot<'_> {
-        Snapshot::new(self, as_of.unwrap_or_else(|| self.epoch()))
+    /// Begins to read an epoch, the published one if none is named.
+    pub fn lease(&self, as_of: Option<Epoch>) -> Result<Lease<'_>, Error> {
+        loop {
+            let published = self.epoch();
+            match self.retained.lease(as_of.unwrap_or(published), published) {
+                // The published epoch moved on and the one before went, in between.
+                Err(Error::NotRetained { .. }) if as_of.is_none() => {}
+                lease => return lease,
+            }
+        }
+    }
+
+    /// Returns what one epoch sees.
+    pub fn snapshot(&self, lease: &Lease<'_>) -> Snapshot<'_> {
+        Snapshot::new(self, lease)
     }
 
     /// Applies the changes as one commit: on disk, in both indexes and published when this returns. A commit cannot be
     /// cancelled. After one that reached the records and not the indexes (a full disk), the next first brings the indexes
     /// up; until that succeeds, writes are refused. `cause` says for people what made it.
     pub fn commit(&self, changes: &[Change], cause: &str) -> Result<Committed, Error> {
+        let mut writer = self.begin_write()?;
+        let before = self.epoch();
+        let now = SystemTime::now();
+        let committed = commit::write(&mut writer.connection, self.records.path(), changes, cause, now)?;
+        if committed.epoch > before {
+            self.follow(&mut writer, changes, &committed)?;
+        }
+        Ok(committed)
+    }
+
+    /// Makes a new epoch that sees what `to` saw.
+    pub(super) fn commit_rollback(&self, to: Epoch) -> Result<(Committed, RolledBackDocuments), Error> {
+        let mut writer = self.begin_write()?;
+        let before = self.epoch();
+        let now = SystemTime::now();
+        let (committed, documents) = commit::roll_back(&mut writer.connection, self.records.path(), to, now)?;
+        if committed.epoch > before {
+            self.follow(&mut writer, &[], &committed)?;
+        }
+        Ok((committed, documents))
+    }
+
+    /// Waits for the writer, and mends what an earlier commit left behind.
+    pub(super) fn begin_write(&self) -> Result<MutexGuard<'_, Writer>, Error> {
         let mut writer = self.writer.lock();
         if self.removed.load(Ordering::Acquire) {
             return Err(Error::Removed);
+        }
+        if self.halted.load(Ordering::Acquire) {
+            let cause = self.write_failure().unwrap_or_default();
+            return Err(Error::Halted { cause });
         }
         if let Some(cause) = &writer.poison {
             let behind = |error: Error| {
                 tracing::warn!(error = %error, "the indexes cannot be brought up to the records yet");
                 Error::Poisoned { cause: cause.clone() }
             };
-            self.catch_up().map_err(behind)?;
+            let removal = writer.removal;
+            catch_unwind(AssertUnwindSafe(|| self.catch_up(removal)))
+                .unwrap_or_else(|panic| Err(Error::panicked(&*panic)))
+                .map_err(behind)?;
             tracing::info!(epoch = %self.epoch(), "the indexes are up to the records again; writes go on");
             writer.poison = None;
+            *self.write_failure.lock() = None;
         }
-        let before = self.epoch();
-        let committed = commit::write(
-            &mut writer.connection,
-            &self.records_path,
-            changes,
-            cause,
-            SystemTime::now(),
-        )?;
-        if committed.epoch == before {
-            return Ok(committed);
+        Ok(writer)
+    }
+
+    /// Brings both indexes to a commit that is on disk; if that fails, writes stop.
+    fn follow(&self, writer: &mut Writer, changes: &[Change], committed: &Committed) -> Result<(), Error> {
+        let removal = writer.removal;
+        // A panic of a library must not leave readers with half a commit, and the writer believing that all is well.
+        let derived = catch_unwind(AssertUnwindSafe(|| self.derive(changes, committed, removal)))
+            .unwrap_or_else(|panic| Err(Error::panicked(&*panic)));
+        if let Err(error) = &derived {
+            tracing::error!(error = %error, epoch = %committed.epoch, "a commit is on disk but not in the indexes; writes stop");
+            self.poison(writer, error.to_string());
         }
-        match self.derive(changes, &committed) {
-            Ok(()) => Ok(committed),
-            Err(error) => {
-                tracing::error!(error = %error, epoch = %committed.epoch, "a commit is on disk but not in the indexes; writes stop");
-                writer.poison = Some(error.to_string());
-                Err(error)
-            }
-        }
+        derived
+    }
+
+    /// Refuses writes until the indexes are brought up to the records.
+    pub(super) fn poison(&self, writer: &mut Writer, cause: String) {
+        *self.write_failure.lock() = Some(cause.clone());
+        writer.poison = Some(cause);
+    }
+
+    /// Refuses all writes from now on until the knowledge base is opened again: a worker of it is gone.
+    pub fn halt(&self, cause: String) {
+        tracing::error!(cause, directory = %self.directory.display(), "a worker of the knowledge base died; writes stop");
+        *self.write_failure.lock() = Some(cause);
+        self.halted.store(true, Ordering::Release);
+    }
+
+    /// Returns why writes are refused, if they are.
+    pub fn write_failure(&self) -> Option<String> {
+        self.write_failure.lock().clone()
     }
 
     /// Brings both indexes to the epoch of a commit that is on disk, and publishes it.
-    fn derive(&self, changes: &[Change], committed: &Committed) -> Result<(), Error> {
+    fn derive(&self, changes: &[Change], committed: &Committed, removal: u64) -> Result<(), Error> {
         let epoch = committed.epoch;
         let puts: Vec<&NewRevision> = changes
             .iter()
@@ -171,19 +251,13 @@ impl EpochStore {
             .collect();
         let mut rows = Vec::new();
         for (revision, added) in puts.iter().zip(&committed.added) {
-            self.attributes.add(
-                added.revision_id,
-                &revision.metadata,
-                added.first_chunk,
-                revision.chunks.len(),
-            );
-            for (offset, new) in revision.chunks.iter().enumerate() {
-                let chunk_id = ChunkId(added.first_chunk.0 + offset as u64);
-                let lifetime = Lifetime {
-                    added: epoch,
-                    retired: Lifetime::NEVER,
-                };
-                self.visibility.set(chunk_id, lifetime);
+            self.attributes.add(added.revision_id, &revision.metadata, added.chunks);
+            let lifetime = Lifetime {
+                added: epoch,
+                retired: Lifetime::NEVER,
+            };
+            self.visibility.set(added.chunks.ids(), lifetime);
+            for (chunk_id, new) in added.chunks.ids().zip(&revision.chunks) {
                 let text = new.chunk.span.of(&revision.text).unwrap_or_default();
                 self.terms
                     .add(&TermRow {
@@ -196,30 +270,33 @@ impl EpochStore {
                 rows.push((chunk_id, new.embedding.as_slice()));
             }
         }
-        self.visibility.retire(&committed.retired, epoch);
-        self.terms.commit(epoch).map_err(Error::Index)?;
+        let mut live = self.live_chunks() + rows.len();
+        for chunks in &committed.retired {
+            self.visibility.retire(chunks.ids(), epoch);
+            live -= chunks.count as usize;
+        }
+        for (chunks, from) in &committed.resumed {
+            self.visibility.resume(chunks.ids(), *from, epoch);
+            live += chunks.count as usize;
+        }
+        self.terms.commit(epoch, removal).map_err(Error::Index)?;
         self.vectors.insert(&rows).map_err(Error::Index)?;
-        let live = self.live_chunks() + rows.len() - committed.retired.len();
         self.publish(epoch, live);
         Ok(())
     }
 
     /// Brings both indexes from the published epoch to that of the records, after a commit that failed between the two.
-    fn catch_up(&self) -> Result<(), Error> {
+    fn catch_up(&self, removal: u64) -> Result<(), Error> {
         let epoch = self.records.epoch()?;
         self.terms.rollback().map_err(Error::Index)?;
-        let mut live = 0;
-        self.records.lifetimes(|chunk| {
-            self.visibility.set(chunk.chunk_id, chunk.lifetime);
-            self.attributes
-                .add(chunk.revision_id, &Metadata::new(), chunk.chunk_id, 1);
-            live += usize::from(chunk.lifetime.contains(epoch));
+        let live = recover::read_visibility(&self.visibility, &self.records, epoch)?.live_chunks;
+        self.attributes.forget();
+        self.records.removals(0, |chunks| {
+            let removed: Vec<ChunkId> = chunks.ids().collect();
+            self.terms.remove(&removed).map_err(Error::Index)
         })?;
-        self.records
-            .attributes(|revision_id, metadata| self.attributes.add(revision_id, &metadata, ChunkId(0), 0))?;
-        recover::replay_terms(&self.terms, &self.records, self.epoch(), epoch)?;
-        // Vectors that are there already are left alone.
-        recover::insert_vectors(&self.vectors, &self.records, self.epoch())?;
+        recover::replay_terms(&self.terms, &self.records, self.epoch(), epoch, removal)?;
+        recover::insert_vectors(&self.vectors, &self.records)?;
         self.publish(epoch, live);
         Ok(())
     }
@@ -249,9 +326,17 @@ impl EpochStore {
         self.records.indexed_content(id)
     }
 
-    /// Describes a document.
-    pub fn document(&self, id: &DocumentId) -> Result<Option<DocumentInfo>, Error> {
-        self.records.document(id)
+    /// Returns the numbers of the indexed revisions of documents, for those that have one.
+    pub fn indexed_revisions<'a>(
+        &self,
+        ids: impl Iterator<Item = &'a DocumentId>,
+    ) -> Result<HashMap<DocumentId, u64>, Error> {
+        self.records.indexed_revisions(ids)
+    }
+
+    /// Describes a document as the lease's epoch sees it.
+    pub fn document(&self, id: &DocumentId, lease: &Lease<'_>, is_past: bool) -> Result<Option<DocumentInfo>, Error> {
+        self.records.document(id, lease.epoch(), is_past)
     }
 
     /// Describes up to `limit` documents with an id after `after`, in byte order of their ids.
@@ -260,12 +345,9 @@ impl EpochStore {
         after: &str,
         status: Option<DocumentStatus>,
         limit: usize,
+        lease: &Lease<'_>,
+        is_past: bool,
     ) -> Result<Vec<DocumentInfo>, Error> {
-        self.records.documents(after, status, limit)
-    }
-
-    /// Returns the extracted text of a document's indexed revision.
-    pub fn text(&self, id: &DocumentId) -> Result<Option<String>, Error> {
-        self.records.text(id)
+        self.records.documents(after, status, limit, lease.epoch(), is_past)
     }
 }

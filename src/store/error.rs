@@ -3,6 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::records::values::ChecksumMismatch;
+use crate::index::Epoch;
+use crate::worker::Stopped;
+
 /// Why the store cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -59,6 +63,63 @@ pub enum Error {
         /// The earlier failure.
         cause: String,
     },
+    /// An epoch is still to come.
+    #[error("epoch {epoch} is not published yet (now {published})")]
+    NotPublished {
+        /// The epoch that was asked for.
+        epoch: Epoch,
+        /// The published one.
+        published: Epoch,
+    },
+    /// An epoch is no longer kept.
+    #[error("epoch {epoch} is no longer kept; {oldest} is the oldest that is, beside pinned ones")]
+    NotRetained {
+        /// The epoch that was asked for.
+        epoch: Epoch,
+        /// The oldest that every read may name.
+        oldest: Epoch,
+    },
+    /// A time lies before all epochs that are kept.
+    #[error("nothing is kept of that time; the oldest epoch that is kept is {oldest}, beside pinned ones")]
+    TimeNotRetained {
+        /// The oldest that every read may name.
+        oldest: Epoch,
+    },
+    /// A pin's name stands for another epoch.
+    #[error("the pin `{name}` stands for epoch {epoch}; unpin it first, or take another name")]
+    PinNameTaken {
+        /// The name.
+        name: String,
+        /// What it stands for.
+        epoch: Epoch,
+    },
+    /// There is no pin of this name.
+    #[error("there is no pin `{name}`")]
+    UnknownPin {
+        /// The name.
+        name: String,
+    },
+    /// A pinned epoch sees what is to be erased.
+    #[error("the pinned epochs {} see what is to be erased; unpin them, or include pinned epochs", pins.join(", "))]
+    Pinned {
+        /// Names of the pins with their epochs.
+        pins: Vec<String>,
+    },
+    /// The caller wants no more.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// A worker of the knowledge base died.
+    #[error("writes are refused until the server is started again, because a worker died ({cause}); reads go on")]
+    Halted {
+        /// What happened.
+        cause: String,
+    },
+    /// A library of the index panicked.
+    #[error("an index of the knowledge base panicked ({message}); reads go on, and the next write tries to mend it")]
+    Panicked {
+        /// What it said.
+        message: String,
+    },
     /// The knowledge base was removed.
     #[error("the knowledge base was deleted")]
     Removed,
@@ -72,7 +133,23 @@ impl Error {
         }
     }
 
+    pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Self::Panicked {
+            message: message.unwrap_or_else(|| "without a message".to_owned()),
+        }
+    }
+
     pub(super) fn database(path: &Path, source: rusqlite::Error) -> Self {
+        if let rusqlite::Error::FromSqlConversionFailure(_, _, cause) = &source
+            && cause.is::<ChecksumMismatch>()
+        {
+            return Self::Damaged {
+                path: path.to_owned(),
+                what: cause.to_string(),
+            };
+        }
         Self::Database {
             path: path.to_owned(),
             source,

@@ -15,7 +15,7 @@
 use std::path::{Path, PathBuf};
 
 /// Version of the databases' tables. A database of a newer version is refused.
-pub(super) const FORMAT_VERSION: i64 = 1;
+pub(super) const FORMAT_VERSION: i64 = 2;
 
 /// Paths of a data directory.
 #[derive(Debug, Clone)]
@@ -61,4 +61,29 @@ pub(super) fn records(directory: &Path) -> PathBuf {
 /// Returns the keyword index in a knowledge base's directory.
 pub(super) fn terms(directory: &Path) -> PathBuf {
     directory.join("terms")
+}
+
+/// Returns the vector index in a knowledge base's directory.
+pub(super) fn vectors(directory: &Path) -> PathBuf {
+    directory.join("vectors")
+}
+
+/// Returns all files below a directory, sorted. What cannot be read is left out.
+pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(directory) = open.pop() {
+        let Ok(entries) = std::fs::read_dir(&directory) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => open.push(entry.path()),
+                Ok(_) => found.push(entry.path()),
+                Err(_) => {}
+            }
+        }
+    }
+    found.sort();
+    found
 }

@@ -6,17 +6,25 @@
 //! Not here: reading, splitting and embedding documents (see [`crate::ingest`]); ranking (see [`crate::retrieve`]).
 
 mod catalog;
+mod check;
+mod checksum;
 mod commit;
 mod epoch_store;
+mod erasure;
 mod error;
+mod history;
 mod layout;
 mod lock;
+mod migrate;
 mod records;
 mod recover;
+mod retained;
 mod snapshot;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod upkeep;
+mod vacuum;
 
 use std::time::SystemTime;
 
@@ -25,13 +33,22 @@ use crate::document::metadata::Metadata;
 use crate::index::Epoch;
 
 pub use catalog::{BaseRecord, Catalog};
-pub use commit::{Change, Committed, NewChunk, NewRevision};
+pub use check::{Checked, Finding};
+pub use commit::{Change, Committed, KeptContent, NewChunk, NewRevision};
 pub use epoch_store::{EpochStore, OpenOptions};
+pub use erasure::{Certificate, ErasedPlace, Erasure, MAX_REMAINDERS, Remainder, SearchedPlace, Wanted};
 pub use error::Error;
+pub use history::{
+    ChunkDifference, DEFAULT_RETENTION, DifferenceKind, DocumentDifference, EpochInfo, OriginalContent, Retention,
+    RevisionInfo, RolledBack, compress,
+};
 pub use layout::Layout;
 pub use lock::DirectoryLock;
 pub use records::{ChunkRecord, IndexedContent};
+pub use retained::Lease;
 pub use snapshot::{ChunkSet, Snapshot};
+pub use upkeep::{Storage, UpkeepTurn};
+pub use vacuum::Vacuumed;
 
 /// How far a document is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

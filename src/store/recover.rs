@@ -5,21 +5,26 @@ use std::time::Instant;
 
 use super::epoch_store::OpenOptions;
 use super::records::Records;
-use super::snapshot::Attributes;
 use super::{Error, layout};
-use crate::document::metadata::Metadata;
 use crate::index::{ChunkId, Epoch, TermRow, Terms, Vectors, Visibility};
 
-/// Vectors that are added to the graph at once: enough to build on all cores, little enough to hold.
+/// Vectors that are read and added at once.
 const VECTOR_BATCH: usize = 4_096;
 
 /// Both indexes at the epoch of the records.
 pub(super) struct Recovered {
     pub(super) epoch: Epoch,
+    pub(super) removal: u64,
     pub(super) terms: Terms,
     pub(super) vectors: Vectors,
     pub(super) visibility: Visibility,
-    pub(super) attributes: Attributes,
+    pub(super) live_chunks: usize,
+}
+
+/// Chunks that were read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counted {
+    pub(super) chunks: usize,
     pub(super) live_chunks: usize,
 }
 
@@ -28,32 +33,45 @@ pub(super) fn recover(directory: &Path, records: &Records, options: OpenOptions)
     let started = Instant::now();
     let epoch = records.epoch()?;
     let visibility = Visibility::default();
-    let attributes = Attributes::default();
-    let (mut chunks, mut live_chunks) = (0_usize, 0_usize);
-    records.lifetimes(|chunk| {
-        visibility.set(chunk.chunk_id, chunk.lifetime);
-        attributes.add(chunk.revision_id, &Metadata::new(), chunk.chunk_id, 1);
-        chunks += 1;
-        live_chunks += usize::from(chunk.lifetime.contains(epoch));
-    })?;
-    records.attributes(|revision_id, metadata| attributes.add(revision_id, &metadata, ChunkId(0), 0))?;
-    let terms = recover_terms(directory, records, options, epoch, chunks)?;
-    let vectors = recover_vectors(records, options)?;
+    let counted = read_visibility(&visibility, records, epoch)?;
+    let removal = records.removal()?;
+    let terms = recover_terms(directory, records, options, epoch, removal, counted.chunks)?;
+    let vectors = recover_vectors(directory, records, options, epoch, &visibility)?;
     tracing::info!(
         directory = %directory.display(),
         %epoch,
-        chunks,
+        chunks = counted.chunks,
         millis = started.elapsed().as_millis(),
         "knowledge base opened"
     );
     Ok(Recovered {
         epoch,
+        removal,
         terms,
         vectors,
         visibility,
-        attributes,
-        live_chunks,
+        live_chunks: counted.live_chunks,
     })
+}
+
+/// Reads all lifetimes and counts the chunks.
+pub(super) fn read_visibility(visibility: &Visibility, records: &Records, epoch: Epoch) -> Result<Counted, Error> {
+    let mut counted = Counted::default();
+    let mut lapses = Vec::new();
+    records.lapses(|chunks, from, until| lapses.push((chunks, from, until)))?;
+    records.lifetimes(|revision| {
+        visibility.set(revision.chunks.ids(), revision.lifetime);
+        let count = revision.chunks.count as usize;
+        counted.chunks += count;
+        // The last epoch lies in no lapse: a lapse ends with the rollback that made it.
+        if revision.lifetime.contains(epoch) {
+            counted.live_chunks += count;
+        }
+    })?;
+    for (chunks, from, until) in lapses {
+        visibility.add_lapse(chunks.ids(), from, until);
+    }
+    Ok(counted)
 }
 
 fn recover_terms(
@@ -61,19 +79,29 @@ fn recover_terms(
     records: &Records,
     options: OpenOptions,
     epoch: Epoch,
+    removal: u64,
     chunks: usize,
 ) -> Result<Terms, Error> {
     let path = layout::terms(directory);
     match Terms::open(&path, options.language) {
         Ok((terms, found)) => {
-            let found = found.unwrap_or_default();
-            if found <= epoch {
-                replay_terms(&terms, records, found, epoch)?;
+            let found_epoch = found.epoch.unwrap_or_default();
+            if found_epoch <= epoch && found.removal <= removal {
+                if found.removal < removal {
+                    records.removals(found.removal, |chunks| {
+                        let removed: Vec<ChunkId> = chunks.ids().collect();
+                        terms.remove(&removed).map_err(Error::Index)
+                    })?;
+                    terms.commit(found_epoch, removal).map_err(Error::Index)?;
+                }
+                if found_epoch < epoch {
+                    replay_terms(&terms, records, found_epoch, epoch, removal)?;
+                }
                 if terms.rows() == chunks as u64 {
                     return Ok(terms);
                 }
             }
-            tracing::warn!(%found, %epoch, "the keyword index does not fit the records; making it again");
+            tracing::warn!(found = %found_epoch, %epoch, "the keyword index does not fit the records; making it again");
         }
         Err(error) if error.wants_rebuild() => {
             tracing::warn!(error = %error, "the keyword index cannot be used; making it again");
@@ -81,16 +109,19 @@ fn recover_terms(
         Err(error) => return Err(Error::Index(error)),
     }
     let terms = Terms::create_anew(&path, options.language).map_err(Error::Index)?;
-    replay_terms(&terms, records, Epoch(0), epoch)?;
+    replay_terms(&terms, records, Epoch(0), epoch, removal)?;
     Ok(terms)
 }
 
 /// Adds the chunks of the epochs after `from` up to `to`.
-pub(super) fn replay_terms(terms: &Terms, records: &Records, from: Epoch, to: Epoch) -> Result<(), Error> {
-    if from == to {
-        return Ok(());
-    }
-    records.term_records(from, |record| {
+pub(super) fn replay_terms(
+    terms: &Terms,
+    records: &Records,
+    from: Epoch,
+    to: Epoch,
+    removal: u64,
+) -> Result<(), Error> {
+    records.term_records(from, to, |record| {
         terms
             .add(&TermRow {
                 chunk_id: record.chunk_id,
@@ -100,18 +131,43 @@ pub(super) fn replay_terms(terms: &Terms, records: &Records, from: Epoch, to: Ep
             })
             .map_err(Error::Index)
     })?;
-    terms.commit(to).map_err(Error::Index)
+    terms.commit(to, removal).map_err(Error::Index)
 }
 
-/// Builds the vector graph from the stored vectors.
-fn recover_vectors(records: &Records, options: OpenOptions) -> Result<Vectors, Error> {
-    let vectors = Vectors::new(options.dimensions);
-    insert_vectors(&vectors, records, Epoch(0))?;
+/// Opens the vector index and adds what it lacks; one that does not fit the records is made again.
+fn recover_vectors(
+    directory: &Path,
+    records: &Records,
+    options: OpenOptions,
+    epoch: Epoch,
+    visibility: &Visibility,
+) -> Result<Vectors, Error> {
+    let path = layout::vectors(directory);
+    match Vectors::open(&path, options.dimensions) {
+        Ok(vectors) => {
+            let existing = visibility.existing();
+            let exists = |chunk_id: ChunkId| existing.get(chunk_id.0 as usize).copied().unwrap_or(false);
+            let sealed = existing.iter().take(vectors.sealed_through().0 as usize + 1);
+            let expected = sealed.filter(|exists| **exists).count();
+            if vectors.sealed_epoch() <= epoch && vectors.sealed_rows(&exists) == expected {
+                insert_vectors(&vectors, records)?;
+                return Ok(vectors);
+            }
+            tracing::warn!(sealed = %vectors.sealed_epoch(), %epoch, "the vector index does not fit the records; making it again");
+        }
+        Err(crate::index::Error::NoVectors { .. }) => {}
+        Err(error) if error.wants_rebuild() => {
+            tracing::warn!(error = %error, "the vector index cannot be used; making it again");
+        }
+        Err(error) => return Err(Error::Index(error)),
+    }
+    let vectors = Vectors::create_anew(&path, options.dimensions).map_err(Error::Index)?;
+    insert_vectors(&vectors, records)?;
     Ok(vectors)
 }
 
-/// Adds the vectors of chunks that were added after `after`.
-pub(super) fn insert_vectors(vectors: &Vectors, records: &Records, after: Epoch) -> Result<(), Error> {
+/// Adds the vectors that are not sealed.
+pub(super) fn insert_vectors(vectors: &Vectors, records: &Records) -> Result<(), Error> {
     let mut batch: Vec<(ChunkId, Vec<f32>)> = Vec::new();
     let mut failed = None;
     let insert = |batch: &mut Vec<(ChunkId, Vec<f32>)>| {
@@ -120,7 +176,7 @@ pub(super) fn insert_vectors(vectors: &Vectors, records: &Records, after: Epoch)
         batch.clear();
         inserted
     };
-    records.embeddings(after, |chunk_id, vector| {
+    records.embeddings(vectors.sealed_through(), |chunk_id, vector| {
         batch.push((chunk_id, vector));
         if batch.len() == VECTOR_BATCH && failed.is_none() {
             failed = insert(&mut batch).err();

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::EpochStore;
+use super::records::{ChunkRange, Records};
+use super::{EpochStore, Error, Lease};
 use crate::document::metadata::Metadata;
 use crate::index::{ChunkId, Epoch, TermsSnapshot, Vectors, VisibleAt};
 
-/// Attributes by chunk, for filters. A chunk's attributes are those of its revision and never change.
+/// Attributes by chunk, for filters. A chunk's attributes are those of its revision and never change. They are read
+/// when the first filter asks.
 #[derive(Debug, Default)]
-pub(super) struct Attributes(RwLock<AttributeTable>);
+pub(super) struct Attributes(RwLock<Option<AttributeTable>>);
 
 #[derive(Debug, Default)]
 struct AttributeTable {
@@ -21,18 +23,59 @@ struct AttributeTable {
     metadata: HashMap<u64, Arc<Metadata>>,
 }
 
+impl AttributeTable {
+    fn read(records: &Records) -> Result<Self, Error> {
+        let mut table = Self::default();
+        records.lifetimes(|revision| table.add(revision.revision_id, revision.chunks))?;
+        records.attributes(|revision_id, metadata| {
+            table.metadata.insert(revision_id, Arc::new(metadata));
+        })?;
+        Ok(table)
+    }
+
+    fn add(&mut self, revision_id: u64, chunks: ChunkRange) {
+        let (start, end) = (chunks.first.0 as usize, (chunks.first.0 + chunks.count) as usize);
+        if self.revisions.len() < end {
+            self.revisions.resize(end, 0);
+        }
+        self.revisions[start..end].fill(revision_id);
+    }
+}
+
 impl Attributes {
-    /// Records a revision with its chunks, which are numbered without gaps.
-    pub(super) fn add(&self, revision_id: u64, metadata: &Metadata, first_chunk: ChunkId, chunk_count: usize) {
+    /// Adds a revision with its chunks.
+    pub(super) fn add(&self, revision_id: u64, metadata: &Metadata, chunks: ChunkRange) {
+        if let Some(table) = &mut *self.0.write() {
+            table.add(revision_id, chunks);
+            if !metadata.is_empty() {
+                table.metadata.insert(revision_id, Arc::new(metadata.clone()));
+            }
+        }
+    }
+
+    /// Takes revisions out.
+    pub(super) fn remove(&self, revisions: impl Iterator<Item = u64>) {
+        if let Some(table) = &mut *self.0.write() {
+            for revision_id in revisions {
+                table.metadata.remove(&revision_id);
+            }
+        }
+    }
+
+    /// Forgets all; they are read again when a filter asks.
+    pub(super) fn forget(&self) {
+        *self.0.write() = None;
+    }
+
+    fn with<T>(&self, records: &Records, work: impl FnOnce(&AttributeTable) -> T) -> Result<T, Error> {
+        if let Some(table) = &*self.0.read() {
+            return Ok(work(table));
+        }
         let mut table = self.0.write();
-        if !metadata.is_empty() {
-            table.metadata.insert(revision_id, Arc::new(metadata.clone()));
+        if table.is_none() {
+            *table = Some(AttributeTable::read(records)?);
         }
-        let (start, end) = (first_chunk.0 as usize, first_chunk.0 as usize + chunk_count);
-        if table.revisions.len() < end {
-            table.revisions.resize(end, 0);
-        }
-        table.revisions[start..end].fill(revision_id);
+        Ok(work(table.get_or_insert_default()))
     }
 }
 
@@ -82,13 +125,13 @@ pub struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    pub(super) fn new(store: &'a EpochStore, epoch: Epoch) -> Self {
+    pub(super) fn new(store: &'a EpochStore, lease: &Lease<'_>) -> Self {
         Self {
             store,
-            epoch,
-            is_published: epoch == store.epoch(),
+            epoch: lease.epoch(),
+            is_published: lease.epoch() == store.epoch(),
             terms: store.terms.snapshot(),
-            visible: store.visibility.at(epoch),
+            visible: store.visibility.at(lease.epoch()),
         }
     }
 
@@ -122,20 +165,21 @@ impl<'a> Snapshot<'a> {
     }
 
     /// Returns the chunks that the epoch sees whose document's attributes pass `accepts`.
-    pub fn matching(&self, accepts: &dyn Fn(&Metadata) -> bool) -> ChunkSet {
-        let table = self.store.attributes.0.read();
-        let none = Metadata::new();
-        let mut verdicts: HashMap<u64, bool> = HashMap::new();
-        let mut set = ChunkSet::default();
-        for chunk_id in self.visible.iter() {
-            let revision_id = table.revisions.get(chunk_id.0 as usize).copied().unwrap_or(0);
-            let accepted = *verdicts
-                .entry(revision_id)
-                .or_insert_with(|| accepts(table.metadata.get(&revision_id).map_or(&none, |metadata| metadata)));
-            if accepted {
-                set.insert(chunk_id);
+    pub fn matching(&self, accepts: &dyn Fn(&Metadata) -> bool) -> Result<ChunkSet, Error> {
+        self.store.attributes.with(&self.store.records, |table| {
+            let none = Metadata::new();
+            let mut verdicts: HashMap<u64, bool> = HashMap::new();
+            let mut set = ChunkSet::default();
+            for chunk_id in self.visible.iter() {
+                let revision_id = table.revisions.get(chunk_id.0 as usize).copied().unwrap_or(0);
+                let accepted = *verdicts
+                    .entry(revision_id)
+                    .or_insert_with(|| accepts(table.metadata.get(&revision_id).map_or(&none, |metadata| metadata)));
+                if accepted {
+                    set.insert(chunk_id);
+                }
             }
-        }
-        set
+            set
+        })
     }
 }

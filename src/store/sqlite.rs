@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rusqlite::{Connection, OpenFlags};
+use half::f16;
+use rusqlite::{Connection, OpenFlags, Transaction};
 
 use super::Error;
 use super::layout::FORMAT_VERSION;
@@ -12,16 +13,32 @@ use crate::index::{Epoch, Lifetime};
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Statements that a connection keeps prepared.
 const STATEMENT_CACHE: usize = 64;
+/// Bytes of a database that are read through a map of its file.
+const MAP_BYTES: &str = "PRAGMA mmap_size=268435456;";
 
-/// Opens a database for writing, makes its tables if it is new, and checks its format.
-pub(super) fn open_writer(path: &Path, schema: &str) -> Result<Connection, Error> {
+/// What a database holds, and how one of an earlier format is brought up.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Schema {
+    /// Makes the tables of today's format.
+    pub(super) create: &'static str,
+    /// Turns the tables of an earlier format into those of the next.
+    pub(super) migrate: fn(&Transaction<'_>, from: i64) -> rusqlite::Result<()>,
+}
+
+/// Opens a database for writing, makes its tables if it is new, and brings it to today's format if it is older.
+pub(super) fn open_writer(path: &Path, schema: &Schema) -> Result<Connection, Error> {
     let in_database = |source| Error::database(path, source);
     let mut connection = Connection::open(path).map_err(in_database)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(in_database)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    // FULL syncs the write-ahead log at every commit: an acknowledged write survives a power cut.
+    // FULL syncs the write-ahead log at every commit: an acknowledged write survives a power cut. Deleted content is
+    // overwritten with zeros, so that what was vacuumed cannot be read from the file. A database that is still empty
+    // gets pages that can be given back to the file system.
     connection
-        .execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
+        .execute_batch(
+            "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
+             PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;",
+        )
         .map_err(in_database)?;
     let version: i64 = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
@@ -33,14 +50,23 @@ pub(super) fn open_writer(path: &Path, schema: &str) -> Result<Connection, Error
             known: FORMAT_VERSION,
         });
     }
-    if version == 0 {
+    if version < FORMAT_VERSION {
         let transaction = connection.transaction().map_err(in_database)?;
-        transaction.execute_batch(schema).map_err(in_database)?;
+        if version == 0 {
+            transaction.execute_batch(schema.create).map_err(in_database)?;
+        }
+        for from in version.max(1)..FORMAT_VERSION {
+            if version > 0 {
+                tracing::info!(database = %path.display(), from, to = from + 1, "migrating a database");
+                (schema.migrate)(&transaction, from).map_err(in_database)?;
+            }
+        }
         transaction
             .pragma_update(None, "user_version", FORMAT_VERSION)
             .map_err(in_database)?;
         transaction.commit().map_err(in_database)?;
     }
+    connection.execute_batch(MAP_BYTES).map_err(in_database)?;
     Ok(connection)
 }
 
@@ -51,9 +77,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open_with_flags(path, flags).map_err(in_database)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(in_database)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    connection
-        .execute_batch("PRAGMA mmap_size=268435456;")
-        .map_err(in_database)?;
+    connection.execute_batch(MAP_BYTES).map_err(in_database)?;
     Ok(connection)
 }
 
@@ -87,18 +111,34 @@ pub(super) fn from_size(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 
+/// Numbers and sizes of ours fit a signed integer.
+pub(super) fn from_number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 /// The reverse of [`from_size`].
 pub(super) fn to_size(stored: i64) -> usize {
     usize::try_from(stored).unwrap_or(0)
 }
 
-/// Vectors are stored as little-endian f32.
+/// The reverse of [`from_number`].
+pub(super) fn to_number(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or(0)
+}
+
+/// Vectors are stored as little-endian 16-bit floats: half the bytes, and no difference in what is found.
 pub(super) fn from_vector(vector: &[f32]) -> Vec<u8> {
-    vector.iter().flat_map(|component| component.to_le_bytes()).collect()
+    vector
+        .iter()
+        .flat_map(|component| f16::from_f32(*component).to_le_bytes())
+        .collect()
 }
 
 /// The reverse of [`from_vector`].
 pub(super) fn to_vector(stored: &[u8]) -> Vec<f32> {
-    let (components, _) = stored.as_chunks::<4>();
-    components.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    let (components, _) = stored.as_chunks::<2>();
+    components
+        .iter()
+        .map(|bytes| f16::from_le_bytes(*bytes).to_f32())
+        .collect()
 }

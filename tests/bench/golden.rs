@@ -130,7 +130,13 @@ fn ask(groundwork: &Groundwork, text: &str) -> Asked {
             .find(|reference| reference.number == citation.reference_number);
         let Some(reference) = reference else { return true };
         let (_, stored, _) = groundwork
-            .document("handbook", &reference.hit.document_id, true)
+            .document(
+                "handbook",
+                &reference.hit.document_id,
+                true,
+                ReadAt::default(),
+                &Cancel::new(),
+            )
             .expect("the document is there");
         let stored = stored.expect("its text was asked for");
         citation.source_span.of(&stored) != Some(citation.source_text.as_str())

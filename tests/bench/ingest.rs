@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use groundwork::knowledge_base::Groundwork;
+use groundwork::knowledge_base::{Groundwork, ReadAt};
+use groundwork::worker::Cancel;
 
 use crate::{handbook, report};
 
@@ -28,6 +29,8 @@ pub(crate) fn run() {
     drop(groundwork);
     let begun = Instant::now();
     let groundwork = Groundwork::open(handbook::settings(home.path())).expect("it opens");
-    groundwork.knowledge_base("copies").expect("it is there");
+    groundwork
+        .knowledge_base("copies", ReadAt::default(), &Cancel::new())
+        .expect("it is there");
     report("reopen, models aside", begun.elapsed().as_secs_f64() * 1e3, "ms");
 }

@@ -13,6 +13,7 @@ mod handbook;
 mod ingest;
 mod quality;
 mod retrieve;
+mod vectors;
 
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ fn main() {
         .is_some_and(|argument| argument == embed::RAW_ARGUMENT)
     {
         return embed::run_raw();
+    }
+    if arguments.first().is_some_and(|argument| argument == "vectors") {
+        return vectors::run(&arguments[1..]);
     }
     let wants = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     println!(

@@ -218,7 +218,13 @@ fn check_citation(groundwork: &Groundwork, answer: &str, references: &[Reference
         .find(|reference| reference.number == citation.reference_number)
         .expect("a citation names a passage that was offered");
     let (_, stored, _) = groundwork
-        .document("handbook", &reference.hit.document_id, true)
+        .document(
+            "handbook",
+            &reference.hit.document_id,
+            true,
+            ReadAt::default(),
+            &Cancel::new(),
+        )
         .expect("the document is there");
     let stored = stored.expect("its text was asked for");
     assert_eq!(citation.answer_span.of(answer), Some(citation.answer_text.as_str()));

@@ -1,10 +1,10 @@
 //! Documents in: outcomes, failures that cost nothing else, what is unchanged.
 
-use groundwork::knowledge_base::{DocumentStatus, Next, PageRequest};
+use groundwork::knowledge_base::{DocumentStatus, Next, PageRequest, ReadAt, Selection};
 use groundwork::retrieve::SearchType;
 use groundwork::worker::Cancel;
 
-use crate::support::{found, ingest, open, text, with_base};
+use crate::support::{described, found, ingest, open, text, with_base};
 
 #[test]
 fn one_bad_document_never_costs_the_others() {
@@ -44,7 +44,13 @@ fn failed_documents_are_listed_with_reason_and_can_be_deleted() {
     ingest(&groundwork, vec![text("good", "Some text."), text("blank", " ")]);
     let failed = || {
         let page = groundwork
-            .documents("kb", Some(DocumentStatus::Failed), &PageRequest::default())
+            .documents(
+                "kb",
+                Some(DocumentStatus::Failed),
+                &PageRequest::default(),
+                ReadAt::default(),
+                &Cancel::new(),
+            )
             .expect("a page");
         page.0.items
     };
@@ -53,7 +59,7 @@ fn failed_documents_are_listed_with_reason_and_can_be_deleted() {
     assert_eq!(before[0].id.as_str(), "blank");
     assert!(!before[0].reason.is_empty());
     let deletion = groundwork
-        .delete_documents("kb", &[before[0].id.clone()])
+        .delete_documents("kb", &Selection::Ids(vec![before[0].id.clone()]), false)
         .expect("the deletion works");
     assert_eq!(deletion.documents[0].1, DocumentStatus::Deleted);
     assert!(failed().is_empty());
@@ -87,7 +93,9 @@ fn a_failed_replacement_keeps_the_earlier_revision() {
     let (outcomes, _) = ingest(&groundwork, vec![text("note", "Gulls nest on the roof.")]);
     assert_eq!(outcomes[0].status, DocumentStatus::Ignored);
     let id = text("note", "").id;
-    let (info, _, _) = groundwork.document("kb", &id, false).expect("the document is known");
+    let (info, _, _) = groundwork
+        .document("kb", &id, false, ReadAt::default(), &Cancel::new())
+        .expect("the document is known");
     assert_eq!((info.status, info.reason.as_str()), (DocumentStatus::Indexed, ""));
 }
 
@@ -140,7 +148,7 @@ fn reopened_directory_finds_the_same() {
     assert_eq!(before.len(), 40);
     drop(groundwork);
     let reopened = open(home.path());
-    assert_eq!(reopened.knowledge_base("kb").expect("it is there").epoch, summary.epoch);
+    assert_eq!(described(&reopened, "kb").expect("it is there").epoch, summary.epoch);
     for leg in [SearchType::Keyword, SearchType::Semantic, SearchType::Hybrid] {
         assert_eq!(found(&reopened, "herring", leg), before, "{leg:?}");
     }
@@ -153,7 +161,7 @@ fn deleted_indexes_are_made_again() {
         &groundwork,
         vec![text("a", "Alpha herring."), text("b", "Beta herring.")],
     );
-    let id = groundwork.knowledge_base("kb").expect("it is there").id;
+    let id = described(&groundwork, "kb").expect("it is there").id;
     drop(groundwork);
     for index in ["terms", "vectors"] {
         let path = home.path().join("knowledge-bases").join(&id).join(index);

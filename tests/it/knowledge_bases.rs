@@ -6,7 +6,7 @@ use groundwork::chunk::ChunkConfig;
 use groundwork::knowledge_base::{ErrorKind, Groundwork, KnowledgeBaseChange, NewKnowledgeBase, PageRequest};
 use groundwork::retrieve::SearchType;
 
-use crate::support::{found, ingest, named, open, settings, text, with_base};
+use crate::support::{described, found, ingest, named, open, settings, text, with_base};
 
 #[test]
 fn repeated_client_token_returns_the_first_result() {
@@ -131,12 +131,12 @@ fn updates_change_only_what_they_name() {
         .expect("the change works");
     assert_eq!((changed.name.as_str(), changed.tags.len()), ("renamed", 1));
     assert_eq!(
-        groundwork.knowledge_base("kb").expect_err("the old name").kind,
+        described(&groundwork, "kb").expect_err("the old name").kind,
         ErrorKind::NotFound
     );
     drop(groundwork);
     assert_eq!(
-        open(home.path()).knowledge_base("renamed").expect("it is kept").id,
+        described(&open(home.path()), "renamed").expect("it is kept").id,
         changed.id
     );
 }
@@ -148,7 +148,7 @@ fn deleted_knowledge_bases_leave_no_directory() {
     let id = groundwork.delete_knowledge_base("kb").expect("it is there");
     assert!(!home.path().join("knowledge-bases").join(id).exists());
     assert_eq!(
-        groundwork.knowledge_base("kb").expect_err("it is gone").kind,
+        described(&groundwork, "kb").expect_err("it is gone").kind,
         ErrorKind::NotFound
     );
     groundwork

@@ -30,6 +30,7 @@ fn installed(directory: &Path) -> InstalledLanguageModel {
 fn bridge() -> Hit {
     Hit {
         chunk_id: ChunkId(1),
+        revision_id: 1,
         document_id: DocumentId::parse("bridge").expect("a document id"),
         content_hash: String::new(),
         title: None,

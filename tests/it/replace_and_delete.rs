@@ -1,8 +1,9 @@
 //! Replacing and deleting: one commit, both legs, the same instant; earlier epochs stay as they were.
 
 use groundwork::index::Epoch;
-use groundwork::knowledge_base::{DocumentStatus, ErrorKind, ReadAt};
+use groundwork::knowledge_base::{AsOf, DocumentStatus, ErrorKind, ReadAt, Selection};
 use groundwork::retrieve::SearchType;
+use groundwork::worker::Cancel;
 
 use crate::support::{found, ids, ingest, open, search_at, text, with_base};
 
@@ -18,14 +19,16 @@ fn deleted_documents_leave_both_legs_at_once() {
     let id = text("a", "").id;
     let missing = text("missing", "").id;
     let deletion = groundwork
-        .delete_documents("kb", &[id.clone(), missing])
+        .delete_documents("kb", &Selection::Ids(vec![id.clone(), missing]), false)
         .expect("the deletion works");
     let statuses: Vec<_> = deletion.documents.iter().map(|(_, status)| *status).collect();
     assert_eq!(statuses, [DocumentStatus::Deleted, DocumentStatus::NotFound]);
     for leg in LEGS {
         assert_eq!(found(&groundwork, "anchor", leg), ["b"], "{leg:?}");
     }
-    let gone = groundwork.document("kb", &id, false).expect_err("it is gone");
+    let gone = groundwork
+        .document("kb", &id, false, ReadAt::default(), &Cancel::new())
+        .expect_err("it is gone");
     assert_eq!(gone.kind, ErrorKind::NotFound);
     drop(groundwork);
     let reopened = open(home.path());
@@ -56,11 +59,11 @@ fn an_earlier_epoch_answers_as_it_was() {
         vec![text("note", "The ferry leaves at eleven."), text("b", "Ferry two.")],
     );
     groundwork
-        .delete_documents("kb", &[text("b", "").id])
+        .delete_documents("kb", &Selection::Ids(vec![text("b", "").id]), false)
         .expect("the deletion works");
     for leg in LEGS {
         let at = |epoch| ReadAt {
-            as_of_epoch: Some(epoch),
+            as_of: Some(AsOf::Epoch(epoch)),
             ..ReadAt::default()
         };
         let hits = search_at(&groundwork, "ferry", leg, at(first.epoch)).expect("it works");
@@ -77,7 +80,7 @@ fn unpublished_epochs_are_refused() {
     let ahead = Epoch(99);
     for at in [
         ReadAt {
-            as_of_epoch: Some(ahead),
+            as_of: Some(AsOf::Epoch(ahead)),
             ..ReadAt::default()
         },
         ReadAt {
@@ -97,7 +100,9 @@ fn unpublished_epochs_are_refused() {
 fn an_empty_deletion_is_refused() {
     let (_home, groundwork) = with_base(&[]);
     ingest(&groundwork, vec![text("a", "Alpha.")]);
-    let error = groundwork.delete_documents("kb", &[]).expect_err("nothing to delete");
+    let error = groundwork
+        .delete_documents("kb", &Selection::Ids(Vec::new()), false)
+        .expect_err("nothing to delete");
     assert_eq!(error.kind, ErrorKind::InvalidRequest);
     assert_eq!(found(&groundwork, "alpha", SearchType::Keyword), ["a"]);
 }

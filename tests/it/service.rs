@@ -293,6 +293,7 @@ fn acknowledged_documents_outlive_a_graceful_end() {
             knowledge_base_id: "kb".to_owned(),
             document_id: "a".to_owned(),
             include_text: true,
+            ..GetDocumentRequest::default()
         };
         let found = server
             .documents()

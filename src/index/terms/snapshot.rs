@@ -45,6 +45,31 @@ impl TermsSnapshot {
         self.0.searcher.num_docs()
     }
 
+    pub(super) fn segment_count(&self) -> usize {
+        self.0.chunk_ids.len()
+    }
+
+    /// Returns every chunk that the files hold, those that were removed and are not purged yet too.
+    pub fn held_chunks(&self) -> Vec<ChunkId> {
+        let rows = self.segments().flat_map(|(segment, chunk_ids)| {
+            (0..segment.max_doc())
+                .filter_map(|row| chunk_ids.first(row))
+                .map(ChunkId)
+        });
+        rows.collect()
+    }
+
+    /// Returns every chunk that can be found.
+    pub fn alive_chunks(&self) -> Vec<ChunkId> {
+        let rows = self.segments().flat_map(|(segment, chunk_ids)| {
+            segment
+                .doc_ids_alive()
+                .filter_map(|row| chunk_ids.first(row))
+                .map(ChunkId)
+        });
+        rows.collect()
+    }
+
     fn segments(&self) -> impl Iterator<Item = (&SegmentReader, &Column<u64>)> {
         self.0.searcher.segment_readers().iter().zip(&self.0.chunk_ids)
     }

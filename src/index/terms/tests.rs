@@ -15,14 +15,14 @@ struct Corpus {
 fn corpus(groups: &[&[&str]]) -> Corpus {
     let directory = TempDir::new().expect("a temporary directory");
     let (terms, epoch) = Terms::open(directory.path(), Language::default()).expect("a new index");
-    assert_eq!(epoch, None);
+    assert_eq!(epoch, TermsState::default());
     let mut chunk_id = 0;
     for (group, texts) in groups.iter().enumerate() {
         for text in *texts {
             chunk_id += 1;
             add(&terms, chunk_id, "", text);
         }
-        terms.commit(Epoch(group as u64 + 1)).expect("a commit");
+        terms.commit(Epoch(group as u64 + 1), 0).expect("a commit");
     }
     Corpus { directory, terms }
 }
@@ -69,7 +69,7 @@ fn titles_and_headings_are_found() {
         text: "they flow",
     };
     corpus.terms.add(&row).expect("a row");
-    corpus.terms.commit(Epoch(1)).expect("a commit");
+    corpus.terms.commit(Epoch(1), 0).expect("a commit");
     assert_eq!(found(&corpus.terms, "volcano"), [1]);
     assert_eq!(found(&corpus.terms, "delta river"), [2]);
 }
@@ -103,7 +103,7 @@ fn snapshots_see_whole_commits() {
     add(&corpus.terms, 2, "", "fox");
     corpus.terms.remove(&[ChunkId(1)]).expect("removed");
     assert_eq!(found(&corpus.terms, "fox"), [1]);
-    corpus.terms.commit(Epoch(2)).expect("a commit");
+    corpus.terms.commit(Epoch(2), 0).expect("a commit");
     assert_eq!(found(&corpus.terms, "fox"), [2]);
     assert_eq!(corpus.terms.rows(), 1);
     assert_eq!(before.search("fox", 5, &|_| true).expect("a result").len(), 1);
@@ -122,7 +122,7 @@ fn rolled_back_rows_are_forgotten() {
     add(&corpus.terms, 2, "", "fox");
     corpus.terms.rollback().expect("rolled back");
     add(&corpus.terms, 3, "", "fox");
-    corpus.terms.commit(Epoch(2)).expect("a commit");
+    corpus.terms.commit(Epoch(2), 0).expect("a commit");
     assert_eq!(found(&corpus.terms, "fox"), [1, 3]);
 }
 
@@ -132,7 +132,11 @@ fn reopened_index_knows_its_epoch() {
     add(&terms, 3, "", "never committed fox");
     drop(terms);
     let (terms, epoch) = Terms::open(directory.path(), Language::default()).expect("opened");
-    assert_eq!((epoch, terms.rows()), (Some(Epoch(2)), 2));
+    let state = TermsState {
+        epoch: Some(Epoch(2)),
+        removal: 0,
+    };
+    assert_eq!((epoch, terms.rows()), (state, 2));
     assert_eq!(found(&terms, "fox"), [1]);
 }
 
@@ -141,7 +145,7 @@ fn new_index_reopens_without_epoch() {
     let Corpus { directory, terms } = corpus(&[]);
     drop(terms);
     let (_, epoch) = Terms::open(directory.path(), Language::default()).expect("opened");
-    assert_eq!(epoch, None);
+    assert_eq!(epoch, TermsState::default());
 }
 
 #[test]

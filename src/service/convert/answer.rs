@@ -29,7 +29,7 @@ pub(in crate::service) fn question(request: pb::RetrieveAndGenerateStreamRequest
             style,
             ..inference(generation.inference_configuration.unwrap_or_default())?
         },
-        at: read_at(request.min_epoch, request.as_of_epoch),
+        at: read_at(request.min_epoch, request.as_of_epoch, request.as_of_time)?,
     })
 }
 
@@ -42,6 +42,7 @@ impl From<pb::RetrieveAndGenerateRequest> for pb::RetrieveAndGenerateStreamReque
             generation_configuration: request.generation_configuration,
             min_epoch: request.min_epoch,
             as_of_epoch: request.as_of_epoch,
+            as_of_time: request.as_of_time,
         }
     }
 }
@@ -193,6 +194,8 @@ impl From<AnswerSummary> for pb::AnswerSummary {
             model_id,
             model_hash,
             seed: summary.seed,
+            current_epoch: summary.current_epoch.0,
+            outdated_reference_numbers: summary.outdated_references,
         }
     }
 }

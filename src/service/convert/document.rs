@@ -103,6 +103,8 @@ pub(in crate::service) fn delete_response(deletion: Deletion) -> pb::DeleteDocum
     pb::DeleteDocumentsResponse {
         documents: deletion.documents.into_iter().map(entry).collect(),
         epoch: deletion.epoch.0,
+        deleted_document_count: deletion.deleted_documents,
+        deleted_chunk_count: deletion.deleted_chunks,
     }
 }
 

@@ -1,12 +1,21 @@
 //! Knowledge bases, both ways.
 
+use std::time::Duration;
+
 use super::known;
 use super::metadata::tags;
+use super::upkeep::progress;
 use crate::chunk::{ChunkConfig, DEFAULT_MAX_TOKENS, DEFAULT_OVERLAP_TOKENS};
-use crate::knowledge_base::{Error, KnowledgeBaseChange, KnowledgeBaseInfo, KnowledgeBaseStatus, NewKnowledgeBase};
+use crate::knowledge_base::{
+    Error, KnowledgeBaseChange, KnowledgeBaseInfo, KnowledgeBaseStatus, NewKnowledgeBase, OriginalContent, Retention,
+    StorageInfo,
+};
 use crate::service::pb;
 
 const CHUNKING_PATH: &str = "chunking_configuration";
+const RETENTION_PATH: &str = "retention_configuration";
+/// Longest time that a retention keeps epochs for: what the message itself can say, about 10,000 years.
+const MAX_RETAINED_SECONDS: u64 = 315_576_000_000;
 
 /// Returns what is to be created. Names and sizes are the facade's to judge.
 pub(in crate::service) fn new_knowledge_base(
@@ -23,16 +32,20 @@ pub(in crate::service) fn new_knowledge_base(
         language: request.language,
         tags: tags(request.tags),
         client_token: request.client_token,
+        retention: request.retention_configuration.map(retention).transpose()?,
+        original_content: original_content(request.original_content)?.unwrap_or_default(),
     })
 }
 
 /// Returns what is to be changed.
-pub(in crate::service) fn change(request: pb::UpdateKnowledgeBaseRequest) -> KnowledgeBaseChange {
-    KnowledgeBaseChange {
+pub(in crate::service) fn change(request: pb::UpdateKnowledgeBaseRequest) -> Result<KnowledgeBaseChange, Error> {
+    Ok(KnowledgeBaseChange {
         name: request.name,
         description: request.description,
         tags: request.replace_tags.then(|| tags(request.tags)),
-    }
+        retention: request.retention_configuration.map(retention).transpose()?,
+        original_content: original_content(request.original_content)?,
+    })
 }
 
 /// Returns a description for the wire.
@@ -53,6 +66,64 @@ pub(in crate::service) fn knowledge_base(info: KnowledgeBaseInfo) -> pb::Knowled
         chunk_count: info.chunk_count,
         created_at: Some(info.created_at.into()),
         updated_at: Some(info.updated_at.into()),
+        retention_configuration: Some(wire_retention(info.retention)),
+        original_content: wire_original_content(info.original_content).into(),
+        oldest_epoch: info.oldest_epoch.0,
+        storage_statistics: info.storage.map(storage),
+        read_only: info.read_only,
+    }
+}
+
+fn retention(wire: pb::RetentionConfiguration) -> Result<Retention, Error> {
+    let age = wire.age.map(|age| {
+        Duration::try_from(age)
+            .ok()
+            .filter(|age| age.as_secs() <= MAX_RETAINED_SECONDS)
+            .ok_or_else(|| {
+                let reason = format!("must be 0 to {MAX_RETAINED_SECONDS} seconds, is {age}");
+                Error::invalid(format!("{RETENTION_PATH}.age"), reason)
+            })
+    });
+    match (wire.epochs, age.transpose()?) {
+        (None, None) => Ok(Retention::default()),
+        (epochs, age) => Ok(Retention { epochs, age }),
+    }
+}
+
+fn wire_retention(retention: Retention) -> pb::RetentionConfiguration {
+    pb::RetentionConfiguration {
+        epochs: retention.epochs,
+        // What the store holds came over this wire, within its bounds.
+        age: retention.age.and_then(|age| age.try_into().ok()),
+    }
+}
+
+fn original_content(number: i32) -> Result<Option<OriginalContent>, Error> {
+    Ok(match known("original_content", number)? {
+        pb::OriginalContent::Unspecified => None,
+        pb::OriginalContent::Keep => Some(OriginalContent::Keep),
+        pb::OriginalContent::Discard => Some(OriginalContent::Discard),
+    })
+}
+
+fn wire_original_content(rule: OriginalContent) -> pb::OriginalContent {
+    match rule {
+        OriginalContent::Keep => pb::OriginalContent::Keep,
+        OriginalContent::Discard => pb::OriginalContent::Discard,
+    }
+}
+
+fn storage(info: StorageInfo) -> pb::StorageStatistics {
+    pb::StorageStatistics {
+        store_bytes: info.store_bytes,
+        terms_bytes: info.terms_bytes,
+        vectors_bytes: info.vectors_bytes,
+        retired_chunk_count: info.retired_chunks,
+        terms_segment_count: info.terms_segments,
+        vectors_segment_count: info.vectors_segments,
+        fresh_chunk_count: info.fresh_chunks,
+        upkeep: info.upkeep.map(progress),
+        write_failure: info.write_failure.unwrap_or_default(),
     }
 }
 

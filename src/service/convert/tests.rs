@@ -1,5 +1,9 @@
 //! Tests of convert.
 
+mod epochs;
+mod selections;
+mod upkeep;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +19,10 @@ use crate::generate::{
     AnswerEvent, Citation, CitationOrigin, GenerationSummary, NoAnswerReason, Reference, StopReason,
 };
 use crate::index::{ChunkId, Epoch};
-use crate::knowledge_base::{AnswerSummary, KnowledgeBaseInfo, KnowledgeBaseStatus, StageTimes};
+use crate::knowledge_base::{
+    AnswerSummary, KnowledgeBaseInfo, KnowledgeBaseStatus, OriginalContent, Progress, Retention, StageTimes,
+    StorageInfo,
+};
 use crate::retrieve::{Filter, Hit, LegScore, Query, SearchType};
 use crate::service::pb;
 use crate::service::pb::metadata_value::Kind;
@@ -229,7 +236,7 @@ fn question_takes_what_is_given() {
     .expect("it is valid");
     assert_eq!(question.model_id, "tiny");
     assert_eq!(question.at.min_epoch, Some(Epoch(3)));
-    assert_eq!(question.at.as_of_epoch, None);
+    assert_eq!(question.at.as_of, None);
     let inference = question.inference;
     assert_eq!((inference.max_tokens, inference.seed), (4_096, 9));
     assert_eq!(inference.stop_sequences, ["END"]);
@@ -325,6 +332,7 @@ fn tags_change_only_when_replaced() {
             replace_tags,
             ..pb::UpdateKnowledgeBaseRequest::default()
         })
+        .expect("it is valid")
     };
     assert_eq!(update(false).tags, None);
     assert_eq!(
@@ -352,7 +360,31 @@ fn knowledge_base_keeps_all_its_fields() {
         chunk_count: 5,
         created_at: at,
         updated_at: at,
+        retention: Retention::default(),
+        original_content: OriginalContent::Keep,
+        oldest_epoch: Epoch(3),
+        storage: Some(StorageInfo {
+            store_bytes: 11,
+            upkeep: Some(Progress {
+                stage: "sealing vectors",
+                done: 1,
+                total: 2,
+            }),
+            write_failure: Some("the disk is full".to_owned()),
+            ..StorageInfo::default()
+        }),
+        read_only: true,
     });
+    let storage = wire.storage_statistics.clone().expect("it was given");
+    assert_eq!(
+        (storage.store_bytes, storage.write_failure.as_str()),
+        (11, "the disk is full")
+    );
+    assert_eq!(storage.upkeep.map(|upkeep| (upkeep.done, upkeep.total)), Some((1, 2)));
+    assert_eq!((wire.oldest_epoch, wire.read_only), (3, true));
+    assert_eq!(wire.original_content(), pb::OriginalContent::Keep);
+    let retention = wire.retention_configuration.expect("it is always sent");
+    assert_eq!(retention.age.map(|age| age.seconds), Some(7 * 24 * 3_600));
     assert_eq!(wire.status(), pb::KnowledgeBaseStatus::Failed);
     assert_eq!((wire.epoch, wire.dimensions, wire.chunk_count), (7, 384, 5));
     let created = wire.created_at.expect("it was created");
@@ -363,6 +395,7 @@ fn knowledge_base_keeps_all_its_fields() {
 fn found() -> Hit {
     Hit {
         chunk_id: ChunkId(0x2a),
+        revision_id: 1,
         document_id: DocumentId::parse("doc").expect("it is valid"),
         content_hash: "hash".to_owned(),
         title: None,
@@ -489,6 +522,8 @@ fn summary_adds_up_usage_and_time() {
             search: millis(3),
             total: millis(80),
         },
+        current_epoch: Epoch(5),
+        outdated_references: vec![2],
     });
     assert_eq!(wire.stop_reason(), pb::StopReason::NoAnswer);
     assert_eq!(wire.no_answer_reason(), pb::NoAnswerReason::NotSupported);
@@ -497,6 +532,8 @@ fn summary_adds_up_usage_and_time() {
     assert_eq!(metrics.time_to_first_token_micros, 37_000);
     assert_eq!((metrics.prefill_micros, metrics.total_micros), (30_000, 80_000));
     assert_eq!((wire.model_id.as_str(), wire.model_hash.as_str()), ("tiny", "hash"));
+    assert_eq!((wire.epoch, wire.current_epoch), (4, 5));
+    assert_eq!(wire.outdated_reference_numbers, [2]);
 }
 
 proptest! {

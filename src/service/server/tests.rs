@@ -2,6 +2,8 @@
 
 mod stand_in;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
@@ -18,7 +20,7 @@ use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_types::StatusExt as _;
 
-use super::Site;
+use super::{Site, WriteWatch};
 use crate::service::client::{connect, documents, ingest_messages, ingest_start, models, retrieval};
 use crate::service::layer::REQUEST_ID;
 use crate::service::pb::ingest_documents_request::Payload;
@@ -124,6 +126,46 @@ async fn health_follows_the_shutdown() {
     assert!(begun.elapsed() < PATIENCE / 2, "it waited for the grace period");
     drop(silent);
     assert!(connect(&address).await.is_err(), "the port is still open");
+}
+
+/// Returns the next status that a watch tells.
+async fn next_state(states: &mut tonic::Streaming<tonic_health::pb::HealthCheckResponse>) -> ServingStatus {
+    let told = in_time("the next status", states.message()).await;
+    told.expect("it is readable").expect("there is one").status()
+}
+
+#[tokio::test]
+async fn health_of_writing_follows_what_is_refused() {
+    let is_failing = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&is_failing);
+    let failure = || ("kb".to_owned(), "the disk is full".to_owned());
+    let failures = move || Vec::from_iter(asked.load(Ordering::SeqCst).then(failure));
+    let watch = WriteWatch::new(Arc::new(failures)).every(Duration::from_millis(2));
+    let site = Site::new(&config()).expect("the descriptors are sound").watching(watch);
+    let server = Probe::default().add_to(site).in_process();
+    let mut health = HealthClient::new(server.channel.clone());
+    let mut watches = Vec::new();
+    for service in ["", "groundwork.v1.DocumentService"] {
+        let service = service.to_owned();
+        let states = health.watch(HealthCheckRequest { service }).await.expect("it is known");
+        watches.push(states.into_inner());
+    }
+    for (fails, expected) in [
+        (false, ServingStatus::Serving),
+        (true, ServingStatus::NotServing),
+        (false, ServingStatus::Serving),
+    ] {
+        is_failing.store(fails, Ordering::SeqCst);
+        for states in &mut watches {
+            assert_eq!(next_state(states).await, expected);
+        }
+        for service in ["groundwork.v1.RetrievalService", "groundwork.v1.KnowledgeBaseService"] {
+            let service = service.to_owned();
+            let state = health.check(HealthCheckRequest { service }).await.expect("it is known");
+            assert_eq!(state.into_inner().status(), ServingStatus::Serving);
+        }
+    }
+    in_time("the shutdown", server.close()).await.expect("it ends well");
 }
 
 #[tokio::test]

@@ -275,6 +275,7 @@ impl Ledger {
     async fn describe(&self, server: &Server) -> Result<Described, Finding> {
         let request = GetKnowledgeBaseRequest {
             knowledge_base_id: self.knowledge_base.clone(),
+            ..GetKnowledgeBaseRequest::default()
         };
         let response = KnowledgeBaseServiceClient::new(server.connect().await?)
             .get_knowledge_base(request)

@@ -16,8 +16,8 @@ use groundwork::embed::HashingEmbedder;
 use groundwork::generate::LanguageModel;
 use groundwork::generate::ScriptedModel;
 use groundwork::knowledge_base::{
-    DocumentOutcome, Error, Groundwork, IngestSummary, NewDocument, NewKnowledgeBase, Next, ProvidedModels, ReadAt,
-    Settings,
+    DocumentOutcome, Error, Groundwork, IngestSummary, KnowledgeBaseInfo, NewDocument, NewKnowledgeBase, Next,
+    ProvidedModels, ReadAt, Settings,
 };
 use groundwork::retrieve::{Hit, Query, SearchType};
 use groundwork::worker::Cancel;
@@ -109,6 +109,11 @@ pub(crate) fn ingest(groundwork: &Groundwork, documents: Vec<NewDocument>) -> (V
         .expect("the ingestion runs to its end");
     outcomes.sort_by_key(|outcome| outcome.sequence);
     (outcomes, summary)
+}
+
+/// Describes a knowledge base as it is now.
+pub(crate) fn described(groundwork: &Groundwork, name: &str) -> Result<KnowledgeBaseInfo, Error> {
+    groundwork.knowledge_base(name, ReadAt::default(), &Cancel::new())
 }
 
 /// Searches `kb` at an epoch.

@@ -221,6 +221,37 @@ impl RetrievalService for StandIn {
 #[tonic::async_trait]
 impl DocumentService for StandIn {
     type IngestDocumentsStream = Replies<pb::IngestDocumentsResponse>;
+    type GetDocumentContentStream = tokio_stream::Empty<Result<pb::GetDocumentContentResponse, Status>>;
+    type EraseDocumentsStream = tokio_stream::Empty<Result<pb::EraseDocumentsResponse, Status>>;
+    type VerifyErasureStream = tokio_stream::Empty<Result<pb::VerifyErasureResponse, Status>>;
+
+    async fn list_revisions(
+        &self,
+        _: Request<pb::ListRevisionsRequest>,
+    ) -> Result<Response<pb::ListRevisionsResponse>, Status> {
+        Err(Status::unimplemented("not part of this test"))
+    }
+
+    async fn get_document_content(
+        &self,
+        _: Request<pb::GetDocumentContentRequest>,
+    ) -> Result<Response<Self::GetDocumentContentStream>, Status> {
+        Err(Status::unimplemented("not part of this test"))
+    }
+
+    async fn erase_documents(
+        &self,
+        _: Request<pb::EraseDocumentsRequest>,
+    ) -> Result<Response<Self::EraseDocumentsStream>, Status> {
+        Err(Status::unimplemented("not part of this test"))
+    }
+
+    async fn verify_erasure(
+        &self,
+        _: Request<pb::VerifyErasureRequest>,
+    ) -> Result<Response<Self::VerifyErasureStream>, Status> {
+        Err(Status::unimplemented("not part of this test"))
+    }
 
     async fn ingest_documents(
         &self,

@@ -1,4 +1,13 @@
-//! `groundwork documents`: lists, describes and deletes documents.
+//! `groundwork documents`: what is in a knowledge base, what was, and how it leaves.
+//!
+//! Comes in: ids, conditions, sources. Goes out: descriptions, texts, contents, what became of each document.
+//! Always holds: what cannot be undone is asked for, or said to be wanted.
+//! Not here: how documents come in; see `ingest`.
+
+pub(super) mod delete;
+pub(super) mod erase;
+pub(super) mod history;
+mod selection;
 
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::HumanBytes;
@@ -6,6 +15,7 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::json;
+use super::moment::ReadFlags;
 use super::output::Output;
 use super::session::Session;
 use super::text::{Side, Table, harmless, one_line};
@@ -21,19 +31,30 @@ pub(super) enum Command {
         visible_alias = "ls",
         after_help = "Examples:\n  groundwork documents list handbook\n  \
         groundwork documents list handbook --status failed\n  \
+        groundwork documents list handbook --as-of-time 2026-03-01T12:00:00Z\n  \
         groundwork --json documents list handbook | jq -r .document_id"
     )]
     List(List),
     /// Describe a document, or print its extracted text
     #[command(after_help = "Examples:\n  groundwork documents get handbook concepts/epochs.md\n  \
-        groundwork documents get handbook concepts/epochs.md --text")]
+        groundwork documents get handbook concepts/epochs.md --text\n  \
+        groundwork documents get handbook concepts/epochs.md --as-of-epoch 12")]
     Get(Get),
     /// Delete documents in one commit
-    #[command(
-        visible_alias = "rm",
-        after_help = "Examples:\n  groundwork documents delete handbook concepts/epochs.md"
-    )]
-    Delete(Delete),
+    #[command(visible_alias = "rm", after_help = delete::AFTER_HELP)]
+    Delete(delete::Delete),
+    /// List what a document was, newest first
+    #[command(after_help = history::REVISIONS_HELP)]
+    Revisions(history::Revisions),
+    /// Write a document's bytes as they were ingested
+    #[command(after_help = history::CONTENT_HELP)]
+    Content(history::Content),
+    /// Remove every trace of documents, in all epochs
+    #[command(after_help = erase::ERASE_HELP)]
+    Erase(erase::Erase),
+    /// Look for what is left of a document, and certify that nothing is
+    #[command(after_help = erase::VERIFY_HELP)]
+    VerifyErasure(erase::Verify),
 }
 
 #[derive(Debug, Args)]
@@ -44,6 +65,8 @@ pub(super) struct List {
     /// Only documents of this status
     #[arg(long)]
     status: Option<Status>,
+    #[command(flatten)]
+    read: ReadFlags,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -65,23 +88,19 @@ pub(super) struct Get {
     /// Print the extracted text that citations count bytes in
     #[arg(long)]
     text: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Delete {
-    /// Id or name of the knowledge base
-    #[arg(value_name = "KB")]
-    knowledge_base: String,
-    /// Ids of the documents
-    #[arg(value_name = "DOCUMENT", required = true)]
-    documents: Vec<String>,
+    #[command(flatten)]
+    read: ReadFlags,
 }
 
 pub(super) async fn run(command: Command, session: &mut Session) -> anyhow::Result<Exit> {
     match command {
         Command::List(arguments) => list(arguments, session).await,
         Command::Get(arguments) => get(arguments, session).await,
-        Command::Delete(arguments) => delete(arguments, session).await,
+        Command::Delete(arguments) => delete::run(arguments, session).await,
+        Command::Revisions(arguments) => history::revisions(arguments, session).await,
+        Command::Content(arguments) => history::content(arguments, session).await,
+        Command::Erase(arguments) => erase::erase(arguments, session).await,
+        Command::VerifyErasure(arguments) => erase::verify(arguments, session).await,
     }
 }
 
@@ -94,6 +113,7 @@ async fn list(arguments: List, session: &mut Session) -> anyhow::Result<Exit> {
             Status::Indexed => pb::DocumentStatus::Indexed,
             Status::Failed => pb::DocumentStatus::Failed,
         });
+    let read = arguments.read;
     let mut client = session.connection.documents();
     let mut page_token = String::new();
     loop {
@@ -102,6 +122,9 @@ async fn list(arguments: List, session: &mut Session) -> anyhow::Result<Exit> {
             status: status.into(),
             page_size: PAGE_SIZE,
             page_token,
+            min_epoch: read.min_epoch(),
+            as_of_epoch: read.as_of_epoch(),
+            as_of_time: read.as_of_time(),
         };
         let page = client.list_documents(request).await?.into_inner();
         // Page by page, so that a long list begins at once and takes little memory.
@@ -168,6 +191,9 @@ async fn get(arguments: Get, session: &mut Session) -> anyhow::Result<Exit> {
         knowledge_base_id: arguments.knowledge_base,
         document_id: arguments.document,
         include_text: arguments.text,
+        min_epoch: arguments.read.min_epoch(),
+        as_of_epoch: arguments.read.as_of_epoch(),
+        as_of_time: arguments.read.as_of_time(),
     };
     let response = session.connection.documents().get_document(request).await?.into_inner();
     let document = response.document.unwrap_or_default();
@@ -221,40 +247,4 @@ fn show(document: &pb::Document, output: &mut Output) -> std::io::Result<()> {
         output.line(format!("{}  {}", output.dim(&format!("{name:<10}")), one_line(value)))?;
     }
     Ok(())
-}
-
-async fn delete(arguments: Delete, session: &mut Session) -> anyhow::Result<Exit> {
-    let request = pb::DeleteDocumentsRequest {
-        knowledge_base_id: arguments.knowledge_base,
-        document_ids: arguments.documents,
-    };
-    let response = session
-        .connection
-        .documents()
-        .delete_documents(request)
-        .await?
-        .into_inner();
-    let output = &mut session.output;
-    for document in &response.documents {
-        if output.is_json() {
-            output.object(&json!({
-                "document_id": document.document_id,
-                "status": document.status().as_str_name(),
-                "epoch": response.epoch,
-            }))?;
-        } else {
-            output.line(format!(
-                "{}: {}",
-                one_line(&document.document_id),
-                status_word(document.status())
-            ))?;
-        }
-    }
-    let missing = |document: &pb::DeletedDocument| document.status() == pb::DocumentStatus::NotFound;
-    let missing = response.documents.iter().filter(|document| missing(document)).count();
-    Ok(match missing {
-        0 => Exit::Done,
-        _ if missing == response.documents.len() => Exit::NotFound,
-        _ => Exit::Partial,
-    })
 }
