@@ -47,6 +47,10 @@ const KNOWN_GAPS: &[Gap] = &[
         reason: "what describes a document has no checksum in the records",
     },
     Gap {
+        parts: &["store.sqlite BitFlipped", "damage gives Internal STORE_FAILED"],
+        reason: "a value that cannot be read counts as a defect of ours, not as damage",
+    },
+    Gap {
         parts: &["the refusal says nothing of what to do"],
         reason: "a damaged database is named without a remedy",
     },
