@@ -13,6 +13,7 @@ mod grpcurl_session;
 mod ingest;
 mod knowledge_bases;
 mod language_model;
+mod old_formats;
 mod pdf_isolation;
 mod replace_and_delete;
 mod service;
