@@ -451,6 +451,7 @@ fn discarded_contents_leave_their_text() {
         );
         let begin = message(Payload::Start(IngestStart {
             knowledge_base_id: "light".to_owned(),
+            ..IngestStart::default()
         }));
         let mut page = inline("ferry", &format!("<p>{NINE}</p>"));
         if let Some(Payload::Document(document)) = &mut page.payload {

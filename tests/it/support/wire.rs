@@ -19,6 +19,7 @@ pub(crate) fn message(payload: Payload) -> IngestDocumentsRequest {
 pub(crate) fn start() -> IngestDocumentsRequest {
     message(Payload::Start(IngestStart {
         knowledge_base_id: "kb".to_owned(),
+        ..IngestStart::default()
     }))
 }
 
