@@ -243,7 +243,6 @@ impl From<store::Error> for Error {
             store::Error::NewerFormat { .. } => (ErrorKind::FailedPrecondition, "NEWER_FORMAT"),
             store::Error::Damaged { .. } | store::Error::LostCommits { .. } => (ErrorKind::Corrupted, "STORE_DAMAGED"),
             store::Error::Poisoned { .. } | store::Error::Halted { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),
-            store::Error::Panicked { .. } => (ErrorKind::Unavailable, "INDEX_FAILED"),
             store::Error::Removed => (ErrorKind::NotFound, "NOT_FOUND"),
             store::Error::Database { source, .. } => match source.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
@@ -251,7 +250,7 @@ impl From<store::Error> for Error {
                 }
                 _ => (ErrorKind::Internal, "STORE_FAILED"),
             },
-            store::Error::Index(_) => (ErrorKind::Unavailable, "INDEX_FAILED"),
+            store::Error::Index(_) | store::Error::Panicked { .. } => (ErrorKind::Unavailable, "INDEX_FAILED"),
             store::Error::File { .. } => (ErrorKind::Internal, "STORE_FAILED"),
         };
         Self::new(kind, reason, error.to_string()).because_of(error)

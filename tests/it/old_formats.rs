@@ -108,7 +108,7 @@ fn directories_of_the_first_format_are_migrated() {
         let mut findings = Vec::new();
         groundwork
             .check("island", false, &cancel, &mut |_| {}, &mut |finding| {
-                findings.push(finding)
+                findings.push(finding);
             })
             .expect("it is checked");
         assert_eq!(findings, []);

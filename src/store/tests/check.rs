@@ -8,7 +8,7 @@ fn findings(store: &EpochStore, repair: bool) -> (Checked, Vec<Finding>) {
     let mut findings = Vec::new();
     let checked = store
         .check(repair, &Cancel::new(), &mut |_| {}, &mut |finding| {
-            findings.push(finding)
+            findings.push(finding);
         })
         .expect("the check runs to its end");
     (checked, findings)
