@@ -78,7 +78,7 @@ pub struct BaseRecord {
 /// How a retention is written down.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RetentionRecord {
+pub(super) struct RetentionRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     epochs: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,17 +103,24 @@ impl From<RetentionRecord> for Retention {
     }
 }
 
-fn from_original_content(rule: OriginalContent) -> &'static str {
+pub(super) fn from_original_content(rule: OriginalContent) -> &'static str {
     match rule {
         OriginalContent::Keep => "keep",
         OriginalContent::Discard => "discard",
     }
 }
 
+pub(super) fn to_original_content(written: &str) -> OriginalContent {
+    match written {
+        "discard" => OriginalContent::Discard,
+        _ => OriginalContent::Keep,
+    }
+}
+
 /// How a chunking is written down.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "strategy", rename_all = "snake_case", deny_unknown_fields)]
-enum ChunkingRecord {
+pub(super) enum ChunkingRecord {
     FixedSize { max_tokens: usize, overlap_tokens: usize },
     None,
 }
@@ -170,6 +177,10 @@ impl Catalog {
         };
         catalog.sweep()?;
         Ok(catalog)
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     fn sweep(&self) -> Result<(), Error> {
@@ -327,10 +338,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<BaseRecord> {
         created_at: to_time(row.get(8)?),
         updated_at: to_time(row.get(9)?),
         retention: from_json::<RetentionRecord>(row, 10)?.into(),
-        original_content: match row.get_ref(11)?.as_str()? {
-            "discard" => OriginalContent::Discard,
-            _ => OriginalContent::Keep,
-        },
+        original_content: to_original_content(row.get_ref(11)?.as_str()?),
     })
 }
 

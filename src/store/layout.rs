@@ -8,6 +8,7 @@
 //!     <id>/
 //!       store.sqlite             the record of truth: epochs, documents, revisions, texts, chunks, vectors
 //!       terms/                   keyword index, derived
+//!       tmp/                     backups in the making; swept when it is opened
 //! ```
 //!
 //! The vector graph is made again from the stored vectors when a knowledge base is opened; it has no file.
@@ -66,6 +67,11 @@ pub(super) fn terms(directory: &Path) -> PathBuf {
 /// Returns the vector index in a knowledge base's directory.
 pub(super) fn vectors(directory: &Path) -> PathBuf {
     directory.join("vectors")
+}
+
+/// Returns where work in progress lies in a knowledge base's directory.
+pub(super) fn temporary(directory: &Path) -> PathBuf {
+    directory.join("tmp")
 }
 
 /// Returns all files below a directory, sorted. What cannot be read is left out.

@@ -38,6 +38,7 @@ pub(crate) fn settings(data_dir: &Path) -> Settings {
         max_document_bytes: 8 << 20,
         max_queued_answers: 2,
         compute_threads: 0,
+        backup_dir: None,
     }
 }
 
