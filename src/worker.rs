@@ -62,6 +62,11 @@ impl Cancel {
         self.requested.store(true, Ordering::Relaxed);
     }
 
+    /// Returns whether it was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.requested.load(Ordering::Acquire)
+    }
+
     /// Returns the deadline, if there is one.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline

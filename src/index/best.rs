@@ -62,6 +62,10 @@ impl Best {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
     /// Returns a score that only what may still enter exceeds. It lies just below the worst that is kept, because an
     /// equal score with a smaller chunk id enters too.
     pub(super) fn threshold(&self) -> f32 {

@@ -41,6 +41,47 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// The vector index was made by another version or with other settings.
+    #[error("the vector index at {} was made with {found}, this knowledge base needs {expected}: rebuild it", path.display())]
+    VectorsMismatch {
+        /// Where it is.
+        path: PathBuf,
+        /// What the knowledge base needs.
+        expected: String,
+        /// What it was made with.
+        found: String,
+    },
+    /// A file of the vector index is not what was written.
+    #[error("the vector index is damaged at {}: {what}; rebuild it", path.display())]
+    VectorsDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// There is no vector index yet.
+    #[error("there is no vector index at {}: make one", path.display())]
+    NoVectors {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A chunk comes after one with a larger id, so that the index cannot take it any more.
+    #[error("{chunk_id} comes after {last}, which the vector index has: rebuild it")]
+    OutOfOrder {
+        /// The chunk.
+        chunk_id: super::ChunkId,
+        /// The largest that was there.
+        last: super::ChunkId,
+    },
+    /// A segment of the vector index would be too large.
+    #[error("a segment of the vector index holds at most {limit} vectors")]
+    TooManyVectors {
+        /// Vectors of a segment.
+        limit: usize,
+    },
+    /// The vector index is a sealed file and cannot be changed.
+    #[error("the vector index is sealed: it can only be searched")]
+    Sealed,
     /// A vector has another length than the others.
     #[error("vectors of this knowledge base have {expected} dimensions, this one has {found}")]
     DimensionMismatch {
@@ -63,7 +104,15 @@ pub enum Error {
 impl Error {
     /// Returns whether making the index again from the store is the answer.
     pub fn wants_rebuild(&self) -> bool {
-        matches!(self, Self::Mismatch { .. } | Self::Damaged { .. })
+        matches!(
+            self,
+            Self::Mismatch { .. }
+                | Self::Damaged { .. }
+                | Self::VectorsMismatch { .. }
+                | Self::VectorsDamaged { .. }
+                | Self::NoVectors { .. }
+                | Self::OutOfOrder { .. }
+        )
     }
 
     pub(super) fn terms(action: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

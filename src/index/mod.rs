@@ -17,7 +17,7 @@ use std::fmt;
 pub use analyzer::{Language, MAX_QUERY_TERMS, UnknownLanguage};
 pub use error::Error;
 pub use terms::{TermRow, Terms, TermsSnapshot, TermsState};
-pub use vectors::Vectors;
+pub use vectors::{Finding, Progress, Purged, SegmentFile, Upkeep, Vectors, VectorsFigures};
 pub use visibility::{Lifetime, Visibility, VisibleAt};
 
 /// Number of a chunk in its knowledge base, from 1, never used again.

@@ -14,7 +14,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use tantivy::directory::MmapDirectory;
 use tantivy::directory::error::OpenReadError;
@@ -28,6 +28,9 @@ pub use snapshot::TermsSnapshot;
 
 /// Bytes of new rows that the writer gathers before it writes a segment.
 const WRITER_MEMORY_BYTES: usize = 64 << 20;
+
+/// Times that a purge reads the list of segments again before it gives up.
+const PURGE_ATTEMPTS: u32 = 100;
 
 /// What is indexed of a chunk.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +95,7 @@ impl fmt::Display for Payload {
 
 /// The keyword index of one knowledge base.
 pub struct Terms {
+    directory: PathBuf,
     language: Language,
     fields: Fields,
     analyzer: Arc<Analyzer>,
@@ -100,6 +104,7 @@ pub struct Terms {
     index: Index,
     reader: IndexReader,
     current: RwLock<TermsSnapshot>,
+    refreshing: Mutex<()>,
 }
 
 impl Terms {
@@ -167,6 +172,7 @@ impl Terms {
             .map_err(opening)?;
         let snapshot = TermsSnapshot::new(reader.searcher(), fields, Arc::clone(&analyzer)).map_err(opening)?;
         Ok(Self {
+            directory: directory.to_owned(),
             language,
             fields,
             analyzer,
@@ -174,6 +180,7 @@ impl Terms {
             index: index.clone(),
             reader,
             current: RwLock::new(snapshot),
+            refreshing: Mutex::default(),
         })
     }
 
@@ -214,7 +221,7 @@ impl Terms {
     pub fn purge(&self) -> Result<(), Error> {
         let failed = |source: TantivyError| Error::terms("be purged", source);
         let mut writer = self.writer.write();
-        loop {
+        for attempt in 1.. {
             let segments = self.index.searchable_segment_metas().map_err(failed)?;
             let stale: Vec<_> = segments
                 .iter()
@@ -226,12 +233,16 @@ impl Terms {
             }
             for segment in stale {
                 // A merge in the background may have taken the segment meanwhile: then the list is read again.
-                if let Err(error) = writer.merge(&[segment]).wait() {
-                    tracing::debug!(error = %error, "a segment was merged by another");
+                match writer.merge(&[segment]).wait() {
+                    Err(error) if attempt >= PURGE_ATTEMPTS => return Err(failed(error)),
+                    Err(error) => tracing::debug!(error = %error, "a segment was merged by another"),
+                    Ok(_) => {}
                 }
             }
         }
+        drop(writer);
         self.refresh()?;
+        let writer = self.writer.read();
         writer.garbage_collect_files().wait().map(drop).map_err(failed)
     }
 
@@ -247,6 +258,11 @@ impl Terms {
             .validate_checksum()
             .map_err(|source| Error::terms("be verified", source))?;
         Ok(damaged.into_iter().collect())
+    }
+
+    /// Returns how far the last commit on disk is.
+    pub fn state(&self) -> Result<TermsState, Error> {
+        check_payload(&self.directory, &self.index, self.language)
     }
 
     /// Forgets what was added and removed since the last commit.
@@ -268,7 +284,18 @@ impl Terms {
         self.refresh()
     }
 
-    fn refresh(&self) -> Result<(), Error> {
+    /// Returns whether merges in the background have made segments that readers do not see yet.
+    pub fn wants_refresh(&self) -> bool {
+        let shown = self.current.read().segment_count();
+        self.index
+            .searchable_segment_ids()
+            .is_ok_and(|segments| segments.len() != shown)
+    }
+
+    /// Shows readers the segments that merges in the background have made since the last commit.
+    pub fn refresh(&self) -> Result<(), Error> {
+        // One after another, so that an older state never takes the place of a newer one.
+        let _alone = self.refreshing.lock();
         let failed = |source: TantivyError| Error::terms("be read", source);
         self.reader.reload().map_err(failed)?;
         let snapshot =

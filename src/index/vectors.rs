@@ -1,120 +1,216 @@
-//! The vector index: exact scores from stored vectors, nearest neighbours from a graph.
+//! The vector index: exact scores from stored vectors, nearest neighbours from graphs.
 //!
-//! Comes in: unit vectors by chunk id. Goes out: cosine similarities, which are the dot products of unit vectors.
-//! Always holds: a search gives as many hits as exist, at most `limit`; equal scores are ordered by chunk id.
-//! Not here: removal (a chunk that no caller accepts any more stays until the index is made again) and files. The
-//! graph's crate can write itself, but it writes the memory of its rows as it lies there and reads it back unchecked:
-//! pointers would come back from disk, and a damaged file ends the process. So the store's vectors are inserted again.
+//! ```text
+//! insert ─► fresh rows in memory ──(upkeep seals)──► segments: mapped files with their graphs ──(upkeep merges)─┐
+//!           scanned; beside a long build a graph          ▲                                                     │
+//!                                                         └─────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Comes in: unit vectors by chunk id, ascending. Goes out: cosine similarities, which are the dot products of unit vectors.
+//! Always holds: a search gives as many hits as exist, at most `limit`; equal scores are ordered by chunk id; a score is
+//! the same to the bit wherever its row lies; a search never waits for a build; a kill at any instant leaves a directory
+//! that opens, with every row up to [`Vectors::sealed_through`].
+//! Not here: rows after that, which the caller inserts again from the store, and what still exists, which it knows.
 
+mod build;
+mod bundle;
+mod check;
+mod figures;
+mod format;
+mod fresh;
 mod graph;
+mod manifest;
+mod plan;
+mod policy;
+mod quantize;
 mod rows;
+mod segment;
+mod upkeep;
+mod walk;
+mod write;
 
-use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::best::{Best, best_first};
-use super::{Accept, ChunkId, Error, Scored};
-use graph::Graph;
-use rows::{Row, Rows};
+use super::best::Best;
+use super::{Accept, ChunkId, Epoch, Error, Scored};
+use fresh::Fresh;
+use manifest::Manifest;
+use plan::Plan;
+use quantize::Query;
+use rows::Rows;
+use segment::Segment;
+use walk::{Scratch, estimate_of, row_of};
 
-/// With no more accepted chunks than this, scoring them all beats any graph.
-const FEW_CHUNKS: usize = 2_000;
-/// Least candidates that a graph search keeps (`ef_search`).
-const MIN_EF: usize = 128;
-/// Vectors that a graph search looks at for each candidate that it keeps, found by measuring.
-const VISITS_PER_CANDIDATE: usize = 16;
-/// Accept calls that cost as much as one dot product.
-const ACCEPTS_PER_DOT: usize = 16;
+pub use figures::{Finding, SegmentFile, VectorsFigures};
+pub use upkeep::{Progress, Purged, Upkeep};
 
-/// The vectors of one knowledge base and the graph over them.
+/// Rows of a part that are asked to estimate which share of it is accepted.
+const SAMPLED_ROWS: usize = 128;
+
+/// The vectors of one knowledge base.
 #[derive(Debug)]
 pub struct Vectors {
+    /// Where the segments are; nowhere for a bundle, which cannot be changed.
+    directory: Option<PathBuf>,
     dimensions: usize,
-    rows: RwLock<Rows>,
-    graph: Graph,
-    // One at a time inserts.
+    /// What searches see. It is replaced as a whole.
+    state: RwLock<Arc<State>>,
+    /// One at a time inserts.
     inserting: Mutex<()>,
+    /// One at a time changes files.
+    keeper: Mutex<upkeep::Keeper>,
+    scratches: Mutex<Vec<Scratch>>,
 }
 
-/// How a search goes about it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Plan {
-    /// Score every accepted chunk.
-    Scan,
-    /// Walk the graph keeping `ef` candidates; pass over what is not accepted while walking, or only afterwards.
-    Walk { ef: usize, filtered: bool },
+/// All rows at one moment.
+#[derive(Debug, Clone)]
+struct State {
+    /// In order of chunk id.
+    segments: Vec<Arc<Segment>>,
+    /// Fresh rows that are being sealed.
+    sealing: Fresh,
+    /// Fresh rows that came after those.
+    arriving: Fresh,
+    /// The largest chunk id that ever came.
+    last: ChunkId,
+    sealed_through: ChunkId,
+    sealed_epoch: Epoch,
 }
 
-impl Plan {
-    fn new(len: usize, accepted: usize, limit: usize) -> Self {
-        let accepted = accepted.min(len);
-        if accepted <= FEW_CHUNKS {
-            return Self::Scan;
-        }
-        let ef = MIN_EF.max(limit.saturating_mul(2));
-        // Where one of n chunks is accepted, a walk looks at n times as many.
-        let walk_cost = ef.saturating_mul(VISITS_PER_CANDIDATE).saturating_mul(len) / accepted;
-        let scan_cost = accepted + len / ACCEPTS_PER_DOT;
-        if scan_cost <= walk_cost {
-            return Self::Scan;
-        }
-        let nearly_all = accepted >= len - len / 5;
-        if nearly_all {
-            return Self::Walk {
-                ef: ef * len / accepted,
-                filtered: false,
-            };
-        }
-        Self::Walk { ef, filtered: true }
+impl State {
+    fn sealed_rows(&self) -> usize {
+        self.segments.iter().map(|segment| segment.len()).sum()
+    }
+
+    fn len(&self) -> usize {
+        self.sealed_rows() + self.sealing.len() + self.arriving.len()
+    }
+
+    fn find(&self, chunk_id: ChunkId) -> Option<(Rows<'_>, usize)> {
+        let at = self.segments.partition_point(|segment| segment.last_chunk() < chunk_id);
+        let sealed = self.segments.get(at).and_then(|segment| {
+            let rows = segment.rows();
+            Some((rows, rows.position(chunk_id)?))
+        });
+        sealed
+            .or_else(|| self.sealing.find(chunk_id))
+            .or_else(|| self.arriving.find(chunk_id))
     }
 }
 
 impl Vectors {
-    /// Makes an empty index.
-    pub fn new(dimensions: usize) -> Self {
+    /// Opens the index in `directory`. An error that [wants a rebuild](Error::wants_rebuild) says that there is none or
+    /// that it cannot be used.
+    pub fn open(directory: &Path, dimensions: usize) -> Result<Self, Error> {
+        let manifest = Manifest::read(directory, dimensions)?;
+        let segments = manifest.open_segments(directory)?;
+        manifest.sweep(directory)?;
+        Ok(Self::with(Some(directory), segments, manifest))
+    }
+
+    /// Makes an empty index in `directory`, in place of whatever is there.
+    pub fn create_anew(directory: &Path, dimensions: usize) -> Result<Self, Error> {
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", directory, error));
+            }
+            _ => {}
+        }
+        fs::create_dir_all(directory).map_err(|source| Error::io("make", directory, source))?;
+        let manifest = Manifest::new(dimensions);
+        manifest.write(directory)?;
+        write::sync_directory(directory)?;
+        Ok(Self::with(Some(directory), Vec::new(), manifest))
+    }
+
+    fn with(directory: Option<&Path>, segments: Vec<Segment>, manifest: Manifest) -> Self {
+        let state = State {
+            segments: segments.into_iter().map(Arc::new).collect(),
+            sealing: Fresh::default(),
+            arriving: Fresh::default(),
+            last: manifest.sealed_through(),
+            sealed_through: manifest.sealed_through(),
+            sealed_epoch: Epoch(manifest.epoch),
+        };
         Self {
-            dimensions,
-            rows: RwLock::default(),
-            graph: Graph::new(),
+            directory: directory.map(Path::to_owned),
+            dimensions: manifest.dimensions,
+            state: RwLock::new(Arc::new(state)),
             inserting: Mutex::new(()),
+            keeper: Mutex::new(upkeep::Keeper::new(manifest)),
+            scratches: Mutex::new(Vec::new()),
         }
     }
 
-    /// Adds unit vectors; chunks that are there already are left as they are. All are added, or none.
+    fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read())
+    }
+
+    /// Changes the state for all who come later.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(Arc::make_mut(&mut self.state.write()))
+    }
+
+    /// Returns the chunk up to which all rows are in segments; 0 when nothing is sealed.
+    pub fn sealed_through(&self) -> ChunkId {
+        self.state().sealed_through
+    }
+
+    /// Returns the epoch that was given when the last rows were sealed.
+    pub fn sealed_epoch(&self) -> Epoch {
+        self.state().sealed_epoch
+    }
+
+    /// Counts the sealed rows that `exists`.
+    pub fn sealed_rows(&self, exists: &Accept<'_>) -> usize {
+        let state = self.state();
+        let existing = |segment: &Arc<Segment>| segment.rows().ids.iter().filter(|id| exists(ChunkId(**id))).count();
+        state.segments.iter().map(existing).sum()
+    }
+
+    /// Adds unit vectors, in order of chunk id and after all that were added before; chunks that are there already are
+    /// left as they are. All are added, or none.
     pub fn insert(&self, rows: &[(ChunkId, &[f32])]) -> Result<(), Error> {
-        for (chunk_id, vector) in rows {
+        for (_, vector) in rows {
             self.check_dimensions(vector)?;
-            if !vector.iter().all(|number| number.is_finite()) {
-                return Err(Error::NotFinite { chunk_id: *chunk_id });
-            }
+        }
+        if self.directory.is_none() {
+            return Err(Error::Sealed);
         }
         let _alone = self.inserting.lock();
-        let new = {
-            let known = self.rows.read();
-            let mut seen = HashSet::new();
-            let mut is_new = |chunk_id| known.get(chunk_id).is_none() && seen.insert(chunk_id);
-            let new: Vec<_> = rows.iter().copied().filter(|(chunk_id, _)| is_new(*chunk_id)).collect();
-            rows::blocks(&new)
+        let state = self.state();
+        let mut new: Vec<(ChunkId, &[f32])> = Vec::with_capacity(rows.len());
+        for (chunk_id, vector) in rows {
+            let last = new.last().map_or(state.last, |(last, _)| *last);
+            let is_first = *chunk_id == ChunkId(0) && state.len() == 0 && new.is_empty();
+            if *chunk_id > last || is_first {
+                new.push((*chunk_id, vector));
+            } else if state.find(*chunk_id).is_none() && new.binary_search_by_key(chunk_id, |row| row.0).is_err() {
+                return Err(Error::OutOfOrder {
+                    chunk_id: *chunk_id,
+                    last,
+                });
+            }
+        }
+        let Some(&(last, _)) = new.last() else {
+            return Ok(());
         };
-        self.rows.write().extend(&new);
-        self.graph.insert(&new);
+        let blocks = fresh::blocks(self.dimensions, &new)?;
+        drop(state);
+        self.change(|state| {
+            state.arriving.extend(blocks);
+            state.last = last;
+        });
         Ok(())
-    }
-
-    /// Returns segments and fresh rows.
-    pub fn figures(&self) -> (usize, usize) {
-        (0, self.len())
-    }
-
-    /// Returns every chunk that it holds.
-    pub fn held_chunks(&self) -> Vec<ChunkId> {
-        self.rows.read().iter().map(|(chunk_id, _)| chunk_id).collect()
     }
 
     /// Returns the number of vectors.
     pub fn len(&self) -> usize {
-        self.rows.read().len()
+        self.state().len()
     }
 
     /// Returns whether there are none.
@@ -127,14 +223,20 @@ impl Vectors {
         self.dimensions
     }
 
+    /// Returns whether a chunk's vector is there.
+    pub fn contains(&self, chunk_id: ChunkId) -> bool {
+        self.state().find(chunk_id).is_some()
+    }
+
     /// Returns the cosine similarities of these chunks, in their order; nothing for those that are not there.
     pub fn score(&self, query: &[f32], chunk_ids: &[ChunkId]) -> Result<Vec<Option<f32>>, Error> {
         self.check_dimensions(query)?;
-        let rows = self.rows.read();
-        let scores = chunk_ids
-            .iter()
-            .map(|chunk_id| rows.get(*chunk_id).map(|row| row.cosine(query)));
-        Ok(scores.collect())
+        let state = self.state();
+        let score = |chunk_id: &ChunkId| {
+            let (rows, row) = state.find(*chunk_id)?;
+            Some(rows.score(query, row))
+        };
+        Ok(chunk_ids.iter().map(score).collect())
     }
 
     /// Finds the nearest accepted chunks, best first, equal ones by chunk id.
@@ -149,46 +251,43 @@ impl Vectors {
         accepted: usize,
     ) -> Result<Vec<Scored>, Error> {
         self.check_dimensions(query)?;
-        let len = self.len();
+        let state = self.state();
+        let len = state.len();
         if limit == 0 || len == 0 {
             return Ok(Vec::new());
         }
-        let enough = limit.min(accepted).min(len);
-        if let Plan::Walk { ef, filtered } = Plan::new(len, accepted, limit) {
-            let found = self.walk(query, ef, limit, accept, filtered);
-            if found.len() >= enough {
-                return Ok(found);
-            }
-        }
-        Ok(self.scan(query, limit, accept))
-    }
-
-    fn walk(&self, query: &[f32], ef: usize, limit: usize, accept: &Accept<'_>, filtered: bool) -> Vec<Scored> {
-        let found = self.graph.search(&Row::alone(query), ef, filtered.then_some(accept));
-        let rows = self.rows.read();
-        // Scores come from the rows, so that they equal those of `score` to the bit.
-        let mut found: Vec<Scored> = found
-            .into_iter()
-            .filter(|chunk_id| accept(*chunk_id))
-            .filter_map(|chunk_id| {
-                let score = rows.get(chunk_id)?.cosine(query);
-                Some(Scored { chunk_id, score })
-            })
-            .collect();
-        found.sort_unstable_by(best_first);
-        found.truncate(limit);
-        found
-    }
-
-    fn scan(&self, query: &[f32], limit: usize, accept: &Accept<'_>) -> Vec<Scored> {
+        let query = Query::new(query);
         let mut best = Best::new(limit);
-        for (chunk_id, row) in self.rows.read().iter() {
-            if accept(chunk_id) {
-                let score = row.cosine(query);
-                best.offer(Scored { chunk_id, score });
-            }
+        let mut scratch = self.scratches.lock().pop().unwrap_or_default();
+        let share = accepted.min(len) as f64 / len as f64;
+        let shares = shares(&state, accept, share);
+        let asked = Asked {
+            query: &query,
+            limit,
+            accept,
+            all: len,
+        };
+        for (segment, share) in state.segments.iter().zip(&shares) {
+            let expected = accepted.min((segment.len() as f64 * share) as usize);
+            asked.search(segment, expected, &mut best, &mut scratch);
         }
-        best.into_sorted()
+        self.scratches.lock().push(scratch);
+        for fresh in [&state.sealing, &state.arriving] {
+            fresh.search(&query, limit, accept, share, &mut best);
+        }
+        if best.len() < limit.min(accepted).min(len) {
+            return Ok(scan(&state, &query, limit, accept));
+        }
+        Ok(best.into_sorted())
+    }
+
+    /// Finds the nearest accepted chunks as [`Vectors::search`] does, by scoring all of them.
+    pub fn search_exact(&self, query: &[f32], limit: usize, accept: &Accept<'_>) -> Result<Vec<Scored>, Error> {
+        self.check_dimensions(query)?;
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        Ok(scan(&self.state(), &Query::new(query), limit, accept))
     }
 
     fn check_dimensions(&self, vector: &[f32]) -> Result<(), Error> {
@@ -199,6 +298,78 @@ impl Vectors {
             expected: self.dimensions,
             found: vector.len(),
         })
+    }
+}
+
+fn scan(state: &State, query: &Query<'_>, limit: usize, accept: &Accept<'_>) -> Vec<Scored> {
+    let mut best = Best::new(limit);
+    for segment in &state.segments {
+        segment.rows().scan(query, 0, accept, &mut best);
+    }
+    state.sealing.scan(query, accept, &mut best);
+    state.arriving.scan(query, accept, &mut best);
+    best.into_sorted()
+}
+
+/// Estimates which share of each segment is accepted. What a filter lets through often lies together (a source, a month),
+/// so a sample of each segment is asked; `share` is that of all.
+fn shares(state: &State, accept: &Accept<'_>, share: f64) -> Vec<f64> {
+    let [_, _, ..] = state.segments[..] else {
+        return vec![share; state.segments.len()];
+    };
+    let sample = |segment: &Arc<Segment>| {
+        let ids = segment.rows().ids;
+        let step = ids.len().div_ceil(SAMPLED_ROWS);
+        let (mut asked, mut accepted) = (0.0, 0.5);
+        for id in ids.iter().step_by(step) {
+            asked += 1.0;
+            accepted += f64::from(u8::from(accept(ChunkId(*id))));
+        }
+        accepted / (asked + 0.5)
+    };
+    state.segments.iter().map(sample).collect()
+}
+
+/// What a search asks of each part of the index.
+struct Asked<'a> {
+    query: &'a Query<'a>,
+    limit: usize,
+    accept: &'a Accept<'a>,
+    /// Rows of all parts.
+    all: usize,
+}
+
+impl Asked<'_> {
+    /// Offers the accepted rows of a segment that are nearest to the query; about `expected` are accepted.
+    fn search(&self, segment: &Segment, expected: usize, best: &mut Best, scratch: &mut Scratch) {
+        let rows = segment.rows();
+        let is_accepted = |row: u32| (self.accept)(rows.chunk_id(row as usize));
+        let enough = self.limit.min(expected);
+        let mut plan = Plan::new(rows.len(), self.all, expected, self.limit);
+        if let Plan::Walk { ef } = plan {
+            segment.walk(self.query, ef, scratch);
+            scratch.nearest.retain(|key| is_accepted(row_of(*key)));
+            if scratch.nearest.len() < enough {
+                plan = Plan::walk_accepted(rows.len(), self.all, expected, self.limit);
+            }
+        }
+        if let Plan::WalkAccepted { ef, budget } = plan {
+            let arrived = segment.walk_accepted(self.query, ef, &is_accepted, budget, scratch);
+            if !arrived || scratch.nearest.len() < enough {
+                plan = Plan::Scan;
+            }
+        }
+        if plan == Plan::Scan {
+            return rows.scan(self.query, 0, self.accept, best);
+        }
+        for key in &scratch.nearest {
+            let row = row_of(*key) as usize;
+            let at_best = estimate_of(*key) * self.query.fit.scale + self.query.likely_error(rows.fits[row]);
+            let too_small = at_best < best.threshold();
+            if !too_small {
+                best.offer(rows.scored(self.query.vector, row));
+            }
+        }
     }
 }
 

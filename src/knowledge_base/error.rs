@@ -248,7 +248,8 @@ impl From<store::Error> for Error {
             store::Error::Refused(store::Refusal::NoRoom { .. }) => (ErrorKind::Overloaded, "STORAGE_FULL"),
             store::Error::Refused(_) => (ErrorKind::InvalidRequest, "ARCHIVE_REFUSED"),
             store::Error::ArchiveUnreadable { .. } => (ErrorKind::Unavailable, "ARCHIVE_UNREADABLE"),
-            store::Error::Poisoned { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),
+            store::Error::Poisoned { .. } | store::Error::Halted { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),
+            store::Error::Panicked { .. } => (ErrorKind::Unavailable, "INDEX_FAILED"),
             store::Error::Removed => (ErrorKind::NotFound, "NOT_FOUND"),
             store::Error::Database { source, .. } => match source.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {

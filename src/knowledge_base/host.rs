@@ -83,10 +83,7 @@ impl ModelHost {
     pub(super) fn open(settings: &Settings, provided: ProvidedModels, gate: Arc<ComputeGate>) -> Result<Self, Error> {
         let catalog = Catalog::open(settings.model_catalog.as_deref(), &settings.model_dirs)?;
         let store = ModelStore::open(catalog, &settings.models_dir, settings.model_sources.clone())?;
-        let threads = match settings.compute_threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        };
+        let threads = compute_threads(settings);
         let ProvidedModels {
             embedders,
             language_models,
@@ -263,5 +260,13 @@ impl From<models::Error> for Error {
             Some(id) => ours.about("model", id),
             None => ours,
         }
+    }
+}
+
+/// Returns the threads of heavy compute.
+pub(super) fn compute_threads(settings: &Settings) -> usize {
+    match settings.compute_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
     }
 }

@@ -15,6 +15,7 @@ mod documents;
 mod epochs;
 mod error;
 mod host;
+mod keeper;
 mod knowledge_bases;
 mod request;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::worker::ComputeGate;
 use admission::Admission;
 use base::OpenBases;
 use host::ModelHost;
+use keeper::{Keeper, Kept};
 
 pub use error::{Error, ErrorKind, FieldViolation, Resource};
 pub use host::ProvidedModels;
@@ -43,11 +45,13 @@ const ANSWER_SLOTS: usize = 4;
 /// A data directory that is open: its knowledge bases and the models that serve them.
 #[derive(Debug)]
 pub struct Groundwork {
+    // First: nothing is kept up any more while all else is closed.
+    _keeper: Keeper,
     settings: Settings,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     /// Held while a knowledge base is created, renamed or removed.
     catalog_change: Mutex<()>,
-    bases: OpenBases,
+    bases: Arc<OpenBases>,
     models: ModelHost,
     pdf: PdfReader,
     answers: Admission,
@@ -70,16 +74,25 @@ impl Groundwork {
             Error::from(crate::store::Error::File { path, source })
         })?;
         let lock = DirectoryLock::acquire(&layout.lock())?;
-        let catalog = Catalog::open(layout.clone())?;
+        let catalog = Arc::new(Catalog::open(layout.clone())?);
+        let bases = Arc::new(OpenBases::new(layout));
         let gate = Arc::new(ComputeGate::default());
         let models = ModelHost::open(&settings, provided, gate.clone())?;
         let pdf = PdfReader {
             program: settings.pdf_reader.clone(),
             ..PdfReader::default()
         };
+        let keeper = Keeper::start(Kept {
+            bases: Arc::clone(&bases),
+            catalog: Arc::clone(&catalog),
+            gate: Arc::clone(&gate),
+            threads: host::compute_threads(&settings),
+        })
+        .map_err(|source| Error::internal("NO_THREAD", "cannot start the thread that keeps the indexes", source))?;
         Ok(Self {
             answers: Admission::new(ANSWER_SLOTS, settings.max_queued_answers),
-            bases: OpenBases::new(layout),
+            _keeper: keeper,
+            bases,
             catalog_change: Mutex::default(),
             settings,
             catalog,

@@ -320,7 +320,8 @@ impl Check<'_, '_> {
     fn indexes(&mut self) -> Result<(), Error> {
         self.tell("checking the indexes", 0, 0)?;
         let store = self.store;
-        let mut writer = store.begin_write()?;
+        let mut writer = store.begin_write_settled()?;
+        self.checked.epoch = store.epoch();
         let mut expected: Vec<ChunkRange> = Vec::new();
         store.records.lifetimes(|revision| expected.push(revision.chunks))?;
         expected.sort_unstable_by_key(|range| range.first);
@@ -365,7 +366,29 @@ impl Check<'_, '_> {
     }
 
     fn vectors(&mut self, expected: &[ChunkId]) -> Result<(), Error> {
-        let _ = expected;
-        self.tell("checking the vector index", 0, 0)
+        let store = self.store;
+        let directory = layout::vectors(&store.directory);
+        let mut complaints: Vec<_> = store
+            .vectors
+            .verify()
+            .map_err(Error::Index)?
+            .into_iter()
+            .map(|damaged| (damaged.path, damaged.error.to_string()))
+            .collect();
+        let missing = expected
+            .iter()
+            .filter(|chunk_id| !store.vectors.contains(**chunk_id))
+            .count();
+        if missing > 0 {
+            complaints.push((directory, format!("{missing} chunks of the store are not in the index")));
+        }
+        let repaired = !complaints.is_empty() && self.repair;
+        if repaired {
+            store.rebuild_vectors()?;
+        }
+        for (path, what) in complaints {
+            self.found("vectors", &path, what, REBUILD, repaired);
+        }
+        Ok(())
     }
 }

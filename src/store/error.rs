@@ -117,6 +117,18 @@ pub enum Error {
     /// The caller wants no more.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+    /// A worker of the knowledge base died.
+    #[error("writes are refused until the server is started again, because a worker died ({cause}); reads go on")]
+    Halted {
+        /// What happened.
+        cause: String,
+    },
+    /// A library of the index panicked.
+    #[error("an index of the knowledge base panicked ({message}); reads go on, and the next write tries to mend it")]
+    Panicked {
+        /// What it said.
+        message: String,
+    },
     /// The knowledge base was removed.
     #[error("the knowledge base was deleted")]
     Removed,
@@ -127,6 +139,14 @@ impl Error {
         Self::File {
             path: path.to_owned(),
             source,
+        }
+    }
+
+    pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        Self::Panicked {
+            message: message.unwrap_or_else(|| "without a message".to_owned()),
         }
     }
 

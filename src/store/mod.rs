@@ -20,6 +20,7 @@ mod migrate;
 mod records;
 mod recover;
 mod retained;
+mod settle;
 mod snapshot;
 mod sqlite;
 #[cfg(test)]
@@ -49,7 +50,7 @@ pub use lock::DirectoryLock;
 pub use records::{ChunkRecord, IndexedContent};
 pub use retained::Lease;
 pub use snapshot::{ChunkSet, Snapshot};
-pub use upkeep::Storage;
+pub use upkeep::{Storage, UpkeepTurn};
 pub use vacuum::Vacuumed;
 
 /// How far a document is.

@@ -8,7 +8,7 @@ use super::records::Records;
 use super::{Error, layout};
 use crate::index::{ChunkId, Epoch, TermRow, Terms, Vectors, Visibility};
 
-/// Vectors that are added to the graph at once: enough to build on all cores, little enough to hold.
+/// Vectors that are read and added at once.
 const VECTOR_BATCH: usize = 4_096;
 
 /// Both indexes at the epoch of the records.
@@ -36,7 +36,7 @@ pub(super) fn recover(directory: &Path, records: &Records, options: OpenOptions)
     let counted = read_visibility(&visibility, records, epoch)?;
     let removal = records.removal()?;
     let terms = recover_terms(directory, records, options, epoch, removal, counted.chunks)?;
-    let vectors = recover_vectors(records, options)?;
+    let vectors = recover_vectors(directory, records, options, epoch, &visibility)?;
     tracing::info!(
         directory = %directory.display(),
         %epoch,
@@ -134,14 +134,39 @@ pub(super) fn replay_terms(
     terms.commit(to, removal).map_err(Error::Index)
 }
 
-/// Builds the vector graph from the stored vectors.
-fn recover_vectors(records: &Records, options: OpenOptions) -> Result<Vectors, Error> {
-    let vectors = Vectors::new(options.dimensions);
+/// Opens the vector index and adds what it lacks; one that does not fit the records is made again.
+fn recover_vectors(
+    directory: &Path,
+    records: &Records,
+    options: OpenOptions,
+    epoch: Epoch,
+    visibility: &Visibility,
+) -> Result<Vectors, Error> {
+    let path = layout::vectors(directory);
+    match Vectors::open(&path, options.dimensions) {
+        Ok(vectors) => {
+            let existing = visibility.existing();
+            let exists = |chunk_id: ChunkId| existing.get(chunk_id.0 as usize).copied().unwrap_or(false);
+            let sealed = existing.iter().take(vectors.sealed_through().0 as usize + 1);
+            let expected = sealed.filter(|exists| **exists).count();
+            if vectors.sealed_epoch() <= epoch && vectors.sealed_rows(&exists) == expected {
+                insert_vectors(&vectors, records)?;
+                return Ok(vectors);
+            }
+            tracing::warn!(sealed = %vectors.sealed_epoch(), %epoch, "the vector index does not fit the records; making it again");
+        }
+        Err(crate::index::Error::NoVectors { .. }) => {}
+        Err(error) if error.wants_rebuild() => {
+            tracing::warn!(error = %error, "the vector index cannot be used; making it again");
+        }
+        Err(error) => return Err(Error::Index(error)),
+    }
+    let vectors = Vectors::create_anew(&path, options.dimensions).map_err(Error::Index)?;
     insert_vectors(&vectors, records)?;
     Ok(vectors)
 }
 
-/// Adds the vectors that are not in the index.
+/// Adds the vectors that are not sealed.
 pub(super) fn insert_vectors(vectors: &Vectors, records: &Records) -> Result<(), Error> {
     let mut batch: Vec<(ChunkId, Vec<f32>)> = Vec::new();
     let mut failed = None;
@@ -151,7 +176,7 @@ pub(super) fn insert_vectors(vectors: &Vectors, records: &Records) -> Result<(),
         batch.clear();
         inserted
     };
-    records.embeddings(ChunkId(0), |chunk_id, vector| {
+    records.embeddings(vectors.sealed_through(), |chunk_id, vector| {
         batch.push((chunk_id, vector));
         if batch.len() == VECTOR_BATCH && failed.is_none() {
             failed = insert(&mut batch).err();

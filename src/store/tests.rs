@@ -161,7 +161,7 @@ fn a_commit_that_failed_half_way_is_caught_up_by_the_next() {
     let path = layout::records(home.path());
     let changes = [put("a", &["new tale"], 1)];
     commit::write(&mut writer.connection, &path, &changes, "test", SystemTime::now()).expect("the transaction");
-    store.poison(&mut writer, "no space".to_owned());
+    store.stop_writes("no space".to_owned());
     drop(writer);
     check(&store, None, &["old tale"]);
     assert_eq!(store.counts(store.epoch()).expect("it works"), (1, 1));

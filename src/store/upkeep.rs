@@ -1,11 +1,31 @@
 //! What keeps the indexes small and quick.
 
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::epoch_store::Writer;
+use super::history::Retention;
 use super::{EpochStore, Error, layout, recover};
-use crate::index::Epoch;
-use crate::worker::{Cancel, OnProgress, Progress};
+use crate::index::{self, ChunkId, Epoch, Upkeep};
+use crate::worker::{Cancel, ComputeGate, OnProgress, Progress};
+
+/// Share of removable chunks from which on a vacuum is worth it at once.
+const VACUUM_SHARE: f64 = 0.05;
+/// How long the fewest removable chunks wait.
+const VACUUM_WAIT: Duration = Duration::from_mins(10);
+
+/// What upkeep may use.
+#[derive(Debug, Clone, Copy)]
+pub struct UpkeepTurn<'a> {
+    /// Held while it computes, free in between.
+    pub gate: &'a ComputeGate,
+    /// Threads that it computes on.
+    pub threads: usize,
+    /// Ends it.
+    pub cancel: &'a Cancel,
+}
 
 /// What a knowledge base takes on disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,8 +68,8 @@ impl EpochStore {
             vectors_bytes,
             retired_chunks: self.terms.rows().saturating_sub(self.live_chunks() as u64),
             terms_segments: self.terms.segments() as u32,
-            vectors_segments: figures.0 as u32,
-            fresh_chunks: figures.1 as u64,
+            vectors_segments: figures.segments as u32,
+            fresh_chunks: figures.fresh_rows as u64,
         }
     }
 
@@ -58,16 +78,115 @@ impl EpochStore {
         *self.upkeep.lock()
     }
 
-    /// Rewrites the parts of both indexes that hold removed chunks.
-    pub(super) fn tidy_indexes(&self, cancel: &Cancel, on_progress: &mut OnProgress<'_>) -> Result<(), Error> {
-        self.terms.purge().map_err(Error::Index)?;
-        self.purge_vectors(cancel, on_progress)
+    /// Does what is due: seals and merges vectors, and shows readers merged terms. Ends early when it is cancelled.
+    pub fn keep_up(&self, turn: &UpkeepTurn<'_>) -> Result<(), Error> {
+        if self.terms.wants_refresh() {
+            self.terms.refresh().map_err(Error::Index)?;
+        }
+        let rebuilds = self.holds_removed.swap(false, Ordering::AcqRel);
+        if !rebuilds && !self.vectors.is_due() {
+            return Ok(());
+        }
+        let exists = |chunk_id| self.visibility.has(chunk_id);
+        let done = loop {
+            let epoch = self.epoch();
+            let upkeep = self.paused(turn, "sealing vectors", |pause| {
+                self.vectors.upkeep(epoch, &exists, turn.threads, pause)
+            });
+            match upkeep {
+                Ok(Upkeep::Idle) => break Ok(()),
+                Ok(Upkeep::Cancelled) => break turn.cancel.check().map_err(Error::from),
+                Ok(_) => {}
+                Err(error) => break Err(Error::Index(error)),
+            }
+        };
+        *self.upkeep.lock() = None;
+        if rebuilds && done.is_err() {
+            self.holds_removed.store(true, Ordering::Release);
+        }
+        done
     }
 
-    /// Rewrites what holds removed vectors.
-    pub(super) fn purge_vectors(&self, cancel: &Cancel, on_progress: &mut OnProgress<'_>) -> Result<(), Error> {
-        let _ = (cancel, on_progress);
+    /// Runs work of the vector index that is asked between batches whether to go on. It holds the cores while it works,
+    /// and gives them to others in between.
+    fn paused<T>(
+        &self,
+        turn: &UpkeepTurn<'_>,
+        stage: &'static str,
+        work: impl FnOnce(&mut dyn FnMut(index::Progress) -> ControlFlow<()>) -> T,
+    ) -> T {
+        let mut held = Some(turn.gate.enter());
+        work(&mut |progress| {
+            *self.upkeep.lock() = Some(Progress {
+                stage,
+                done: progress.done as u64,
+                total: progress.total as u64,
+            });
+            held = None;
+            if turn.cancel.check().is_err() {
+                return ControlFlow::Break(());
+            }
+            held = Some(turn.gate.enter());
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Lets epochs expire, and vacuums when there is enough to remove or it has waited long enough.
+    pub fn vacuum_when_worth_it(&self, retention: Retention, cancel: &Cancel) -> Result<(), Error> {
+        self.expire(retention, SystemTime::now())?;
+        let removable = self.expired_chunks()?;
+        if removable == 0 {
+            *self.vacuum_due.lock() = None;
+            return Ok(());
+        }
+        let since = *self.vacuum_due.lock().get_or_insert_with(Instant::now);
+        let share = removable as f64 / self.terms.rows().max(1) as f64;
+        if share < VACUUM_SHARE && since.elapsed() < VACUUM_WAIT {
+            return Ok(());
+        }
+        let mut tell = |progress| *self.upkeep.lock() = Some(progress);
+        let vacuumed = self.vacuum(retention, cancel, &mut tell);
+        *self.upkeep.lock() = None;
+        *self.vacuum_due.lock() = None;
+        let vacuumed = vacuumed?;
+        tracing::info!(
+            directory = %self.directory.display(),
+            revisions = vacuumed.revisions,
+            chunks = vacuumed.chunks,
+            freed_bytes = vacuumed.freed_bytes,
+            "vacuumed"
+        );
         Ok(())
+    }
+
+    /// Rewrites the parts of the vector index that hold removed chunks.
+    pub(super) fn purge_vectors(&self, cancel: &Cancel, on_progress: &mut OnProgress<'_>) -> Result<(), Error> {
+        let exists = |chunk_id| self.visibility.has(chunk_id);
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let purged = self.vectors.purge(&exists, threads, &mut |progress| {
+            on_progress(Progress {
+                stage: "rewriting vectors",
+                done: progress.done as u64,
+                total: progress.total as u64,
+            });
+            match cancel.check() {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        });
+        if purged.map_err(Error::Index)?.cancelled {
+            cancel.check()?;
+        }
+        Ok(())
+    }
+
+    /// Makes the vector index again from the records.
+    pub(super) fn rebuild_vectors(&self) -> Result<(), Error> {
+        let mut rows: Vec<(ChunkId, Vec<f32>)> = Vec::new();
+        self.records
+            .embeddings(ChunkId(0), |chunk_id, vector| rows.push((chunk_id, vector)))?;
+        let rows: Vec<(ChunkId, &[f32])> = rows.iter().map(|(id, vector)| (*id, vector.as_slice())).collect();
+        self.vectors.replace_all(&rows).map_err(Error::Index)
     }
 
     /// Makes the keyword index again from the records; readers keep the old one until it is whole.

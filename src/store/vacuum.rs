@@ -4,6 +4,7 @@
 //! never wait. A step that was cut off is finished by the next opening: the records remember what they removed until
 //! the keyword index no longer holds it.
 
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use rusqlite::{Connection, Row, params};
@@ -21,6 +22,13 @@ use crate::worker::{Cancel, OnProgress, Progress};
 const STEP_REVISIONS: usize = 256;
 /// Pages that the database gives back to the file system at once.
 const STEP_PAGES: u32 = 2_048;
+
+/// The condition that no epoch from `?1` on sees the revision `r`, nor one of the JSON list `?2`.
+const EXPIRED: &str = "r.retired_epoch <= ?1 AND NOT EXISTS (
+    SELECT 1 FROM json_each(?2) e
+    WHERE r.added_epoch <= e.value AND e.value < r.retired_epoch AND NOT EXISTS (
+        SELECT 1 FROM revision_lapse l WHERE l.revision_id = r.revision_id
+        AND l.from_epoch <= e.value AND e.value < l.until_epoch))";
 
 /// What a vacuum removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -108,7 +116,8 @@ impl EpochStore {
             removed.add(step);
         }
         if removed.chunks > 0 {
-            self.tidy_indexes(cancel, on_progress)?;
+            // The terms' merges drop removed chunks by and by; the keeper rewrites vectors once enough are removed.
+            self.holds_removed.store(true, Ordering::Release);
         }
         self.give_back(cancel, on_progress)?;
         Ok(Vacuumed {
@@ -137,6 +146,25 @@ impl EpochStore {
         Ok(oldest)
     }
 
+    /// Counts the chunks that a vacuum would remove.
+    pub(super) fn expired_chunks(&self) -> Result<u64, Error> {
+        let oldest = from_epoch(self.oldest_epoch());
+        let exceptions = self.exceptions();
+        self.records.read(|connection| {
+            connection
+                .prepare_cached(&format!(
+                    "SELECT coalesce(sum(r.chunk_count), 0) FROM revision r WHERE {EXPIRED}"
+                ))?
+                .query_row(params![oldest, exceptions], |row| Ok(to_number(row.get(0)?)))
+        })
+    }
+
+    /// Returns the epochs below the oldest that are still read, as a JSON list.
+    fn exceptions(&self) -> String {
+        let epochs: Vec<i64> = self.retained.exceptions().into_iter().map(from_epoch).collect();
+        serde_json::to_string(&epochs).unwrap_or_default()
+    }
+
     /// Counts the revisions that a vacuum would look at.
     pub(super) fn expired_revisions(&self) -> Result<u64, Error> {
         let oldest = self.oldest_epoch();
@@ -151,21 +179,15 @@ impl EpochStore {
 
     /// Removes some revisions that no retained epoch sees; none are left when it removes none.
     pub(super) fn vacuum_step(&self) -> Result<RemovedRows, Error> {
-        let mut writer = self.begin_write()?;
+        let mut writer = self.begin_write_settled()?;
         let oldest = self.oldest_epoch();
-        let exceptions: Vec<i64> = self.retained.exceptions().into_iter().map(from_epoch).collect();
-        let exceptions = serde_json::to_string(&exceptions).unwrap_or_default();
+        let exceptions = self.exceptions();
         let doomed: Vec<Doomed> = {
             let in_database = |source| Error::database(self.records.path(), source);
             let mut statement = writer
                 .connection
                 .prepare_cached(&format!(
-                    "SELECT {} FROM revision r WHERE r.retired_epoch <= ?1 AND NOT EXISTS (
-                         SELECT 1 FROM json_each(?2) e
-                         WHERE r.added_epoch <= e.value AND e.value < r.retired_epoch AND NOT EXISTS (
-                             SELECT 1 FROM revision_lapse l WHERE l.revision_id = r.revision_id
-                             AND l.from_epoch <= e.value AND e.value < l.until_epoch))
-                     ORDER BY r.retired_epoch LIMIT ?3",
+                    "SELECT {} FROM revision r WHERE {EXPIRED} ORDER BY r.retired_epoch LIMIT ?3",
                     Doomed::COLUMNS
                 ))
                 .map_err(in_database)?;
@@ -219,7 +241,7 @@ impl EpochStore {
         writer.removal = removal;
         if let Err(error) = removed() {
             tracing::error!(error = %error, "what was vacuumed is still in the keyword index; writes stop");
-            self.poison(writer, error.to_string());
+            self.stop_writes(error.to_string());
             return Err(error);
         }
         self.in_transaction(writer, |transaction| {

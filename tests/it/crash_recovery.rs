@@ -101,6 +101,7 @@ async fn ingest_for(server: &Server, documents: Vec<(String, u32)>, time: Durati
     let sending = async {
         let start = IngestStart {
             knowledge_base_id: "log".to_owned(),
+            ..IngestStart::default()
         };
         let _ = sender.send(request(Payload::Start(start))).await;
         let mut sent = Vec::new();

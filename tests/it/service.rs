@@ -23,6 +23,7 @@ fn message(payload: Payload) -> IngestDocumentsRequest {
 fn start() -> IngestDocumentsRequest {
     message(Payload::Start(IngestStart {
         knowledge_base_id: "kb".to_owned(),
+        ..IngestStart::default()
     }))
 }
 

@@ -1,105 +1,96 @@
-//! The vectors themselves, by chunk id.
-//!
-//! They lie one after another in blocks that never move or change, so that growing copies nothing and the graph shares
-//! them instead of keeping its own copy.
+//! Rows that lie one after another, wherever they are: in a mapped file or in memory.
 
-use std::fmt;
-use std::sync::Arc;
+use super::quantize::{Fit, Query};
+use crate::index::best::Best;
+use crate::index::simd::{dot, dots};
+use crate::index::{Accept, ChunkId, Scored};
 
-use crate::index::ChunkId;
-use crate::index::simd::dot;
+/// Rows that a scan estimates at once.
+const SCAN_ROWS: usize = 64;
 
-/// Vectors in a block: as many as make allocations rare, and no more.
-const BLOCK_ROWS: usize = 1_024;
-
-/// One vector in its block.
-#[derive(Clone)]
-pub(super) struct Row {
-    block: Arc<[f32]>,
-    start: u32,
-    dimensions: u32,
+/// Rows in order of chunk id.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) dimensions: usize,
+    /// Chunk ids, ascending.
+    pub(super) ids: &'a [u64],
+    pub(super) codes: &'a [i8],
+    pub(super) fits: &'a [Fit],
+    pub(super) halves: &'a [u16],
+    /// No row is longer.
+    pub(super) max_norm: f32,
 }
 
-impl Row {
-    /// Returns a vector in a block of its own.
-    pub(super) fn alone(vector: &[f32]) -> Self {
-        Self {
-            block: Arc::from(vector),
-            start: 0,
-            dimensions: vector.len() as u32,
-        }
-    }
-
-    pub(super) fn vector(&self) -> &[f32] {
-        &self.block[self.start as usize..][..self.dimensions as usize]
-    }
-
-    pub(super) fn cosine(&self, query: &[f32]) -> f32 {
-        dot(self.vector(), query)
-    }
-}
-
-impl fmt::Debug for Row {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.vector()).finish()
-    }
-}
-
-/// Copies vectors into blocks.
-pub(super) fn blocks(rows: &[(ChunkId, &[f32])]) -> Vec<(ChunkId, Row)> {
-    let mut blocks = Vec::with_capacity(rows.len());
-    for rows in rows.chunks(BLOCK_ROWS) {
-        let block: Arc<[f32]> = rows.iter().flat_map(|(_, vector)| vector.iter().copied()).collect();
-        let mut start = 0;
-        for (chunk_id, vector) in rows {
-            let dimensions = vector.len() as u32;
-            let block = Arc::clone(&block);
-            blocks.push((
-                *chunk_id,
-                Row {
-                    block,
-                    start,
-                    dimensions,
-                },
-            ));
-            start += dimensions;
-        }
-    }
-    blocks
-}
-
-/// All vectors. Chunk ids are counted from 1, so a table by id has few holes.
-#[derive(Debug, Default)]
-pub(super) struct Rows {
-    by_chunk_id: Vec<Option<Row>>,
-    len: usize,
-}
-
-impl Rows {
+impl<'a> Rows<'a> {
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.ids.len()
     }
 
-    pub(super) fn get(&self, chunk_id: ChunkId) -> Option<&Row> {
-        self.by_chunk_id.get(chunk_id.0 as usize)?.as_ref()
+    pub(super) fn chunk_id(&self, row: usize) -> ChunkId {
+        ChunkId(self.ids[row])
     }
 
-    pub(super) fn extend(&mut self, rows: &[(ChunkId, Row)]) {
-        let Some(largest) = rows.iter().map(|(chunk_id, _)| chunk_id.0 as usize).max() else {
-            return;
-        };
-        if self.by_chunk_id.len() <= largest {
-            self.by_chunk_id.resize(largest + 1, None);
+    pub(super) fn halves(&self, row: usize) -> &'a [u16] {
+        &self.halves[row * self.dimensions..][..self.dimensions]
+    }
+
+    pub(super) fn codes(&self, row: usize) -> &'a [i8] {
+        &self.codes[row * self.dimensions..][..self.dimensions]
+    }
+
+    /// Returns the row of a chunk.
+    ///
+    /// Ids are counted up, and few are missing: the place that the id would have if none were is right or a little late.
+    pub(super) fn position(&self, chunk_id: ChunkId) -> Option<usize> {
+        let first = *self.ids.first()?;
+        let latest = usize::try_from(chunk_id.0.checked_sub(first)?).unwrap_or(usize::MAX);
+        let latest = latest.min(self.len() - 1);
+        let (mut low, mut step) = (latest, 1);
+        while low > 0 && self.ids[low] > chunk_id.0 {
+            low = low.saturating_sub(step);
+            step *= 2;
         }
-        for (chunk_id, row) in rows {
-            let place = &mut self.by_chunk_id[chunk_id.0 as usize];
-            self.len += usize::from(place.is_none());
-            *place = Some(row.clone());
+        let found = self.ids[low..=latest].binary_search(&chunk_id.0).ok()?;
+        Some(low + found)
+    }
+
+    /// Returns the cosine similarity of a row.
+    pub(super) fn score(&self, query: &[f32], row: usize) -> f32 {
+        dot(query, self.halves(row))
+    }
+
+    pub(super) fn scored(&self, query: &[f32], row: usize) -> Scored {
+        Scored {
+            chunk_id: self.chunk_id(row),
+            score: self.score(query, row),
         }
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (ChunkId, &Row)> {
-        let by_chunk_id = self.by_chunk_id.iter().enumerate();
-        by_chunk_id.filter_map(|(at, row)| Some((ChunkId(at as u64), row.as_ref()?)))
+    /// Offers the accepted rows from `from` on. Codes tell which of them need not be scored, because they cannot be among
+    /// the best.
+    pub(super) fn scan(&self, query: &Query<'_>, from: usize, accept: &Accept<'_>, best: &mut Best) {
+        let (per_error, rest) = query.bound(self.max_norm);
+        let mut numbers = Vec::with_capacity(SCAN_ROWS);
+        let mut sums = [0; SCAN_ROWS];
+        let mut rows = from..self.len();
+        loop {
+            numbers.clear();
+            let accepted = rows.by_ref().filter(|row| accept(ChunkId(self.ids[*row])));
+            numbers.extend(accepted.take(SCAN_ROWS).map(|row| row as u32));
+            if numbers.is_empty() {
+                return;
+            }
+            dots(&query.codes, self.codes, &numbers, &mut sums[..numbers.len()]);
+            for (row, sum) in numbers.iter().zip(sums) {
+                let row = *row as usize;
+                let fit = self.fits[row];
+                let at_most = sum as f32 * fit.scale * query.fit.scale + fit.error * per_error + rest;
+                // What is no number is scored too.
+                let too_small = at_most < best.threshold();
+                if !too_small {
+                    best.offer(self.scored(query.vector, row));
+                }
+            }
+        }
     }
 }

@@ -14,8 +14,8 @@ struct Fixture {
 /// Chunks with a text and an angle: the query's vector points to angle 0.
 fn fixture(chunks: &[(&str, f32)]) -> Fixture {
     let directory = TempDir::new().expect("a directory");
-    let (terms, _) = Terms::open(directory.path(), Language::default()).expect("opened");
-    let vectors = Vectors::new(2);
+    let (terms, _) = Terms::open(&directory.path().join("terms"), Language::default()).expect("opened");
+    let vectors = Vectors::create_anew(&directory.path().join("vectors"), 2).expect("made");
     for (chunk_id, (text, degrees)) in (1..).map(ChunkId).zip(chunks) {
         let row = TermRow {
             chunk_id,

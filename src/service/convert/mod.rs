@@ -23,7 +23,9 @@ use crate::knowledge_base::{Error, MAX_PAGE_SIZE, PageRequest};
 
 pub(super) use answer::{AnswerMessages, question};
 pub(super) use archive::{manifest, restored};
-pub(super) use document::{delete_response, document, document_id, header, outcome, status_filter, summary};
+pub(super) use document::{
+    acknowledgement, delete_response, document, document_id, header, outcome, status_filter, summary,
+};
 pub(super) use epoch::{
     difference, difference_request, difference_summary, epoch, epoch_info, read_at, rollback_target, rolled_back,
 };

@@ -13,8 +13,8 @@ use groundwork::embed::HashingEmbedder;
 use groundwork::generate::LanguageModel;
 use groundwork::generate::ScriptedModel;
 use groundwork::knowledge_base::{
-    DocumentOutcome, Error, Groundwork, IngestSummary, KnowledgeBaseInfo, NewDocument, NewKnowledgeBase, Next,
-    ProvidedModels, ReadAt, Settings,
+    Acknowledgement, DocumentOutcome, Error, Groundwork, IngestSummary, KnowledgeBaseInfo, NewDocument,
+    NewKnowledgeBase, Next, ProvidedModels, ReadAt, Settings,
 };
 use groundwork::retrieve::{Hit, Query, SearchType};
 use groundwork::worker::Cancel;
@@ -103,7 +103,13 @@ pub(crate) fn ingest(groundwork: &Groundwork, documents: Vec<NewDocument>) -> (V
     };
     let mut outcomes = Vec::new();
     let summary = groundwork
-        .ingest("kb", &mut next, &Cancel::new(), &mut |outcome| outcomes.push(outcome))
+        .ingest(
+            "kb",
+            Acknowledgement::Indexed,
+            &mut next,
+            &Cancel::new(),
+            &mut |outcome| outcomes.push(outcome),
+        )
         .expect("the ingestion runs to its end");
     outcomes.sort_by_key(|outcome| outcome.sequence);
     (outcomes, summary)
