@@ -64,7 +64,8 @@ impl EpochStore {
             manifest.oldest_epoch = records.oldest_epoch()?;
             (manifest.document_count, manifest.chunk_count) = records.counts(manifest.epoch)?;
         }
-        manifest.created_at = Some(SystemTime::now());
+        // As it is written down, to the millisecond.
+        manifest.created_at = Some(sqlite::to_time(sqlite::from_time(SystemTime::now())));
         manifest.models = models;
         let (described, file) = describe(&path, STORE_ENTRY, cancel, on_progress)?;
         manifest.files = vec![described];
