@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{ask, check, documents, epochs, exit, ingest, knowledge_bases, models, search, serve, show, vacuum};
+use super::{
+    ask, backup, check, documents, epochs, exit, ingest, knowledge_bases, models, restore, search, serve, show, vacuum,
+};
 use crate::cli::{attribute, demo};
 use crate::config::{self, Key, Layers};
 
@@ -109,6 +111,10 @@ pub(super) enum ClientCommand {
     Vacuum(vacuum::Arguments),
     /// Verify a knowledge base against itself
     Check(check::Arguments),
+    /// Write a knowledge base into one file
+    Backup(backup::Arguments),
+    /// Make a knowledge base from a backup
+    Restore(restore::Arguments),
 }
 
 impl Arguments {

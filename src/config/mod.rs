@@ -169,6 +169,8 @@ pub struct Config {
     pub max_concurrent_calls: usize,
     /// Time that running calls have to end at shutdown.
     pub grace_period: Duration,
+    /// Directory that backups are written to and restored from by name.
+    pub backup_dir: Option<PathBuf>,
     /// Which log lines are written; nothing takes what fits the command.
     pub log: Option<String>,
     /// How log lines are written.
@@ -206,6 +208,7 @@ impl Config {
             max_document_bytes: self.max_document_bytes,
             max_queued_answers: self.max_queued_answers,
             compute_threads: self.compute_threads,
+            backup_dir: self.backup_dir.clone(),
         }
     }
 

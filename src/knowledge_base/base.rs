@@ -98,6 +98,15 @@ impl OpenBases {
         Ok(base)
     }
 
+    /// Puts a knowledge base in that is open already.
+    pub(super) fn put(&self, id: &str, store: EpochStore) {
+        let base = Base {
+            store,
+            in_flight: InFlight::default(),
+        };
+        *self.door(id).lock() = Some(Arc::new(base));
+    }
+
     /// Takes a knowledge base out; writes to it are refused from now on.
     pub(super) fn remove(&self, id: &str) {
         let door = self.doors.lock().remove(id);
@@ -130,28 +139,7 @@ impl OpenBases {
 
     /// Describes a knowledge base. One that cannot be opened is described all the same, with the reason.
     pub(super) fn describe(&self, record: &BaseRecord) -> KnowledgeBaseInfo {
-        let mut info = KnowledgeBaseInfo {
-            id: record.id.clone(),
-            name: record.name.clone(),
-            description: record.description.clone(),
-            embedding_model_id: record.embedding_model_id.clone(),
-            dimensions: record.dimensions,
-            chunking: record.chunking,
-            language: record.language.clone(),
-            tags: record.tags.clone(),
-            status: KnowledgeBaseStatus::Active,
-            failure_reasons: Vec::new(),
-            epoch: Epoch(0),
-            document_count: 0,
-            chunk_count: 0,
-            created_at: record.created_at,
-            updated_at: record.updated_at,
-            retention: record.retention,
-            original_content: record.original_content,
-            oldest_epoch: Epoch(0),
-            storage: None,
-            read_only: false,
-        };
+        let mut info = unopened(record);
         let opened = self.get(record).and_then(|base| {
             let epoch = base.store.epoch();
             Ok((epoch, base.store.oldest_epoch(), base.store.counts(epoch)?))
@@ -169,5 +157,31 @@ impl OpenBases {
             }
         }
         info
+    }
+}
+
+/// Describes a knowledge base by what its record says.
+pub(super) fn unopened(record: &BaseRecord) -> KnowledgeBaseInfo {
+    KnowledgeBaseInfo {
+        id: record.id.clone(),
+        name: record.name.clone(),
+        description: record.description.clone(),
+        embedding_model_id: record.embedding_model_id.clone(),
+        dimensions: record.dimensions,
+        chunking: record.chunking,
+        language: record.language.clone(),
+        tags: record.tags.clone(),
+        status: KnowledgeBaseStatus::Active,
+        failure_reasons: Vec::new(),
+        epoch: Epoch(0),
+        document_count: 0,
+        chunk_count: 0,
+        created_at: record.created_at,
+        updated_at: record.updated_at,
+        retention: record.retention,
+        original_content: record.original_content,
+        oldest_epoch: Epoch(0),
+        storage: None,
+        read_only: false,
     }
 }

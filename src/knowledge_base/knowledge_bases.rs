@@ -180,7 +180,7 @@ impl Groundwork {
     }
 }
 
-fn name_taken(name: &str) -> Error {
+pub(super) fn name_taken(name: &str) -> Error {
     let message = format!("there is a knowledge base `{name}` already; take another name, or delete that one");
     Error::new(ErrorKind::AlreadyExists, "NAME_TAKEN", message).about("knowledge_base", name)
 }

@@ -8,6 +8,7 @@
 
 mod admission;
 mod answer;
+mod archive;
 mod base;
 mod check;
 mod documents;

@@ -79,7 +79,7 @@ pub struct BaseRecord {
 /// How a retention is written down.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RetentionRecord {
+pub(super) struct RetentionRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     epochs: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -104,17 +104,24 @@ impl From<RetentionRecord> for Retention {
     }
 }
 
-fn from_original_content(rule: OriginalContent) -> &'static str {
+pub(super) fn from_original_content(rule: OriginalContent) -> &'static str {
     match rule {
         OriginalContent::Keep => "keep",
         OriginalContent::Discard => "discard",
     }
 }
 
+pub(super) fn to_original_content(written: &str) -> OriginalContent {
+    match written {
+        "discard" => OriginalContent::Discard,
+        _ => OriginalContent::Keep,
+    }
+}
+
 /// How a chunking is written down.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "strategy", rename_all = "snake_case", deny_unknown_fields)]
-enum ChunkingRecord {
+pub(super) enum ChunkingRecord {
     FixedSize { max_tokens: usize, overlap_tokens: usize },
     None,
 }
@@ -180,6 +187,10 @@ impl Catalog {
         Ok(catalog)
     }
 
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// Removes what creations and deletions left that were cut off. What carries no mark of theirs and has records is
     /// not theirs: then the catalog lost its row.
     fn sweep(&self) -> Result<(), Error> {
@@ -215,12 +226,11 @@ impl Catalog {
         std::fs::create_dir_all(&directory).map_err(|source| Error::file(&directory, source))?;
         mark_unfinished(&directory)?;
         EpochStore::create(&directory)?;
-        self.insert_row(record, token)?;
-        remove_mark(&layout::unfinished(&directory))
+        self.insert_row(record, token)
     }
 
-    /// Adds the row that makes a knowledge base exist.
-    fn insert_row(&self, record: &BaseRecord, token: Option<(&str, &[u8])>) -> Result<(), Error> {
+    /// Adds the row that makes a knowledge base exist, and takes the mark off its directory.
+    pub(super) fn insert_row(&self, record: &BaseRecord, token: Option<(&str, &[u8])>) -> Result<(), Error> {
         let in_database = |source| Error::database(&self.path, source);
         let mut connection = self.connection.lock();
         let transaction = connection.transaction().map_err(in_database)?;
@@ -251,7 +261,8 @@ impl Catalog {
                 )
                 .map_err(in_database)?;
         }
-        transaction.commit().map_err(in_database)
+        transaction.commit().map_err(in_database)?;
+        remove_mark(&layout::unfinished(&self.layout.knowledge_base(&record.id)))
     }
 
     /// Finds what an earlier call with this client token made, with the hash of that call's request.
@@ -372,10 +383,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<BaseRecord> {
         created_at: to_time(row.get(8)?),
         updated_at: to_time(row.get(9)?),
         retention: from_json::<RetentionRecord>(row, 10)?.into(),
-        original_content: match row.get_ref(11)?.as_str()? {
-            "discard" => OriginalContent::Discard,
-            _ => OriginalContent::Keep,
-        },
+        original_content: to_original_content(row.get_ref(11)?.as_str()?),
     })
 }
 

@@ -88,6 +88,7 @@ impl EpochStore {
                 what: "the file is missing".to_owned(),
             });
         }
+        sweep(&layout::temporary(directory))?;
         let connection = sqlite::open_writer(&records_path, &records::SCHEMA)?;
         let records = Records::new(&records_path);
         let recovered = recover::recover(directory, &records, options)?;
@@ -269,5 +270,13 @@ impl EpochStore {
         is_past: bool,
     ) -> Result<Vec<DocumentInfo>, Error> {
         self.records.documents(after, status, limit, lease.epoch(), is_past)
+    }
+}
+
+/// Removes what a killed process left of work in progress.
+fn sweep(directory: &Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(directory) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::file(directory, source)),
+        _ => Ok(()),
     }
 }

@@ -117,6 +117,15 @@ pub enum Error {
         /// Names of the pins with their epochs.
         pins: Vec<String>,
     },
+    /// An archive is not what it should be.
+    #[error(transparent)]
+    Refused(#[from] super::archive::Refusal),
+    /// The bytes of an archive do not come.
+    #[error("the archive cannot be read to its end")]
+    ArchiveUnreadable {
+        /// Why.
+        source: io::Error,
+    },
     /// The caller wants no more.
     #[error(transparent)]
     Stopped(#[from] Stopped),

@@ -10,6 +10,7 @@
 //!       terms/                   keyword index, derived
 //!       vectors/                 vector index, derived: a manifest, and sealed segments with their graphs
 //!       unfinished               only while it is created or deleted
+//!       tmp/                     backups in the making; swept when it is opened
 //! ```
 
 use std::fs::File;
@@ -69,6 +70,11 @@ pub(super) fn terms(directory: &Path) -> PathBuf {
 /// Returns the vector index in a knowledge base's directory.
 pub(super) fn vectors(directory: &Path) -> PathBuf {
     directory.join("vectors")
+}
+
+/// Returns where work in progress lies in a knowledge base's directory.
+pub(super) fn temporary(directory: &Path) -> PathBuf {
+    directory.join("tmp")
 }
 
 /// Returns all files below a directory, sorted. What cannot be read is left out.

@@ -5,6 +5,7 @@
 //! derived, checked against the records when opened, and brought up by replay; readers see one published epoch, whole.
 //! Not here: reading, splitting and embedding documents (see [`crate::ingest`]); ranking (see [`crate::retrieve`]).
 
+mod archive;
 mod catalog;
 mod check;
 mod checksum;
@@ -33,6 +34,7 @@ use crate::document::DocumentId;
 use crate::document::metadata::Metadata;
 use crate::index::Epoch;
 
+pub use archive::{ArchiveFile, ArchiveKind, ArchiveModel, ArchiveReader, Backup, Manifest, NewBase, Refusal};
 pub use catalog::{BaseRecord, Catalog};
 pub use check::{Checked, Finding};
 pub use commit::{Change, Committed, KeptContent, NewChunk, NewRevision};

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod backup;
 mod crash_recovery;
 mod embedding;
 mod epochs;
