@@ -168,7 +168,7 @@ fn broken_disk_serves_reads_until_mended() {
                 if let Err(finding) = put(ids).await {
                     told.note_refusal(&format!("{kind:?} fails all the time"), finding);
                 }
-                // Records and legs may be one epoch apart until the indexes can follow, but all of it can be read.
+                // Readers see the last published epoch, whole.
                 let seen = Ledger::look(&ledger, &server).await;
                 if let Err(finding) = seen {
                     told.note(format!("reading while {kind:?} fails: {finding}"));
