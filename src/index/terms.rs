@@ -95,6 +95,7 @@ impl fmt::Display for Payload {
 
 /// The keyword index of one knowledge base.
 pub struct Terms {
+    directory: PathBuf,
     language: Language,
     fields: Fields,
     analyzer: Arc<Analyzer>,
@@ -171,6 +172,7 @@ impl Terms {
             .map_err(opening)?;
         let snapshot = TermsSnapshot::new(reader.searcher(), fields, Arc::clone(&analyzer)).map_err(opening)?;
         Ok(Self {
+            directory: directory.to_owned(),
             language,
             fields,
             analyzer,
@@ -256,6 +258,11 @@ impl Terms {
             .validate_checksum()
             .map_err(|source| Error::terms("be verified", source))?;
         Ok(damaged.into_iter().collect())
+    }
+
+    /// Returns how far the last commit on disk is.
+    pub fn state(&self) -> Result<TermsState, Error> {
+        check_payload(&self.directory, &self.index, self.language)
     }
 
     /// Forgets what was added and removed since the last commit.

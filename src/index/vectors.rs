@@ -261,9 +261,15 @@ impl Vectors {
         let mut scratch = self.scratches.lock().pop().unwrap_or_default();
         let share = accepted.min(len) as f64 / len as f64;
         let shares = shares(&state, accept, share);
+        let asked = Asked {
+            query: &query,
+            limit,
+            accept,
+            all: len,
+        };
         for (segment, share) in state.segments.iter().zip(&shares) {
             let expected = accepted.min((segment.len() as f64 * share) as usize);
-            search_segment(segment, &query, limit, accept, expected, &mut best, &mut scratch);
+            asked.search(segment, expected, &mut best, &mut scratch);
         }
         self.scratches.lock().push(scratch);
         for fresh in [&state.sealing, &state.arriving] {
@@ -324,42 +330,45 @@ fn shares(state: &State, accept: &Accept<'_>, share: f64) -> Vec<f64> {
     state.segments.iter().map(sample).collect()
 }
 
-/// Offers the accepted rows of a segment that are nearest to the query.
-fn search_segment(
-    segment: &Segment,
-    query: &Query<'_>,
+/// What a search asks of each part of the index.
+struct Asked<'a> {
+    query: &'a Query<'a>,
     limit: usize,
-    accept: &Accept<'_>,
-    expected: usize,
-    best: &mut Best,
-    scratch: &mut Scratch,
-) {
-    let rows = segment.rows();
-    let is_accepted = |row: u32| accept(rows.chunk_id(row as usize));
-    let enough = limit.min(expected);
-    let mut plan = Plan::new(rows.len(), expected, limit);
-    if let Plan::Walk { ef } = plan {
-        segment.walk(query, ef, scratch);
-        scratch.nearest.retain(|key| is_accepted(row_of(*key)));
-        if scratch.nearest.len() < enough {
-            plan = Plan::walk_accepted(rows.len(), expected, limit);
+    accept: &'a Accept<'a>,
+    /// Rows of all parts.
+    all: usize,
+}
+
+impl Asked<'_> {
+    /// Offers the accepted rows of a segment that are nearest to the query; about `expected` are accepted.
+    fn search(&self, segment: &Segment, expected: usize, best: &mut Best, scratch: &mut Scratch) {
+        let rows = segment.rows();
+        let is_accepted = |row: u32| (self.accept)(rows.chunk_id(row as usize));
+        let enough = self.limit.min(expected);
+        let mut plan = Plan::new(rows.len(), self.all, expected, self.limit);
+        if let Plan::Walk { ef } = plan {
+            segment.walk(self.query, ef, scratch);
+            scratch.nearest.retain(|key| is_accepted(row_of(*key)));
+            if scratch.nearest.len() < enough {
+                plan = Plan::walk_accepted(rows.len(), self.all, expected, self.limit);
+            }
         }
-    }
-    if let Plan::WalkAccepted { ef, budget } = plan {
-        let arrived = segment.walk_accepted(query, ef, &is_accepted, budget, scratch);
-        if !arrived || scratch.nearest.len() < enough {
-            plan = Plan::Scan;
+        if let Plan::WalkAccepted { ef, budget } = plan {
+            let arrived = segment.walk_accepted(self.query, ef, &is_accepted, budget, scratch);
+            if !arrived || scratch.nearest.len() < enough {
+                plan = Plan::Scan;
+            }
         }
-    }
-    if plan == Plan::Scan {
-        return rows.scan(query, 0, accept, best);
-    }
-    for key in &scratch.nearest {
-        let row = row_of(*key) as usize;
-        let at_best = estimate_of(*key) * query.fit.scale + query.likely_error(rows.fits[row]);
-        let too_small = at_best < best.threshold();
-        if !too_small {
-            best.offer(rows.scored(query.vector, row));
+        if plan == Plan::Scan {
+            return rows.scan(self.query, 0, self.accept, best);
+        }
+        for key in &scratch.nearest {
+            let row = row_of(*key) as usize;
+            let at_best = estimate_of(*key) * self.query.fit.scale + self.query.likely_error(rows.fits[row]);
+            let too_small = at_best < best.threshold();
+            if !too_small {
+                best.offer(rows.scored(self.query.vector, row));
+            }
         }
     }
 }

@@ -16,6 +16,16 @@ use crate::store::DocumentStatus;
 pub use in_flight::InFlight;
 pub use pipeline::{Error, Pipeline};
 
+/// When a document is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Acknowledgement {
+    /// Once it is on disk and every read finds it.
+    #[default]
+    Indexed,
+    /// Once it is on disk; reads find it soon after.
+    Durable,
+}
+
 /// A document on its way in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewDocument {

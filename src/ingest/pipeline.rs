@@ -1,12 +1,13 @@
 //! Read, split, embed, commit: groups of documents share one commit, so that a stream of small ones is not a stream of
 //! syncs.
 
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
 use super::in_flight::{InFlight, InFlightGuard};
-use super::{DocumentOutcome, IngestSummary, NewDocument, Next};
+use super::{Acknowledgement, DocumentOutcome, IngestSummary, NewDocument, Next};
 use crate::chunk::{self, Chunk, ChunkConfig};
 use crate::document::{self, DocumentId, Hints, PdfReader, ReadError, hex};
 use crate::embed::{self, Embedder, Embedding, Purpose};
@@ -53,6 +54,8 @@ pub struct Pipeline<'a> {
     pub max_document_bytes: usize,
     /// Tells others what is being worked on.
     pub in_flight: &'a InFlight,
+    /// When documents are answered.
+    pub acknowledgement: Acknowledgement,
 }
 
 /// A document that is read and split.
@@ -77,6 +80,8 @@ struct Entry<'a> {
 
 /// What one run has gathered and told.
 struct Run<'a, 'o> {
+    behind: Option<SyncSender<Epoch>>,
+    last_epoch: Epoch,
     group: Vec<Entry<'a>>,
     group_chunks: usize,
     group_since: Option<Instant>,
@@ -92,10 +97,31 @@ impl<'a> Pipeline<'a> {
         cancel: &Cancel,
         on_outcome: &mut dyn FnMut(DocumentOutcome),
     ) -> Result<IngestSummary, Error> {
+        if self.acknowledgement == Acknowledgement::Indexed {
+            return self.run_with(None, next, cancel, on_outcome);
+        }
+        std::thread::scope(|scope| {
+            let (behind, epochs) = sync_channel(1);
+            // What fails here stops the next commit, which says why.
+            scope.spawn(move || epochs.into_iter().try_for_each(|epoch| self.store.settle(epoch)));
+            self.run_with(Some(behind), next, cancel, on_outcome)
+        })
+    }
+
+    /// `behind` is told of epochs that are on disk and not in the indexes.
+    fn run_with(
+        &'a self,
+        behind: Option<SyncSender<Epoch>>,
+        next: &mut dyn FnMut(Duration) -> Next,
+        cancel: &Cancel,
+        on_outcome: &mut dyn FnMut(DocumentOutcome),
+    ) -> Result<IngestSummary, Error> {
         let mut run = Run {
+            behind,
             group: Vec::new(),
             group_chunks: 0,
             group_since: None,
+            last_epoch: Epoch(0),
             summary: IngestSummary::default(),
             on_outcome,
         };
@@ -126,6 +152,7 @@ impl<'a> Pipeline<'a> {
             }
         }
         self.flush(&mut run, cancel)?;
+        self.store.settle(run.last_epoch)?;
         run.summary.epoch = self.store.epoch();
         Ok(run.summary)
     }
@@ -167,7 +194,7 @@ impl<'a> Pipeline<'a> {
     ) -> Result<(), Error> {
         if let Ok(id) = DocumentId::parse(document_id.as_str()) {
             let _in_flight = self.in_flight.enter(&id);
-            self.store.commit(&[Change::Fail(id, reason.clone())], "ingest")?;
+            self.store.commit([Change::Fail(id, reason.clone())], "ingest")?;
         }
         run.tell(sequence, document_id, DocumentStatus::Failed, reason, Epoch(0), 0);
         Ok(())
@@ -288,7 +315,7 @@ impl<'a> Pipeline<'a> {
         let committed = if changes.is_empty() {
             Committed::default()
         } else {
-            self.store.commit(&changes, "ingest")?
+            self.commit(run, changes)?
         };
         drop(guards);
         for (sequence, id, outcome, change_at) in told {
@@ -310,6 +337,21 @@ impl<'a> Pipeline<'a> {
             run.tell(sequence, id.to_string(), status, reason, epoch, chunk_count);
         }
         Ok(())
+    }
+
+    /// Commits a group; under [`Acknowledgement::Durable`] another thread brings it into the indexes.
+    fn commit(&self, run: &mut Run<'_, '_>, changes: Vec<Change>) -> Result<Committed, Error> {
+        let committed = match &run.behind {
+            None => self.store.commit(changes, "ingest")?,
+            Some(behind) => {
+                let committed = self.store.commit_durable(changes, "ingest")?;
+                // When it is told already, it takes this one too.
+                let _ = behind.try_send(committed.epoch);
+                committed
+            }
+        };
+        run.last_epoch = committed.epoch;
+        Ok(committed)
     }
 
     /// Embeds all documents of a group together; if that fails, each alone, so that only the guilty one fails.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::base::Base;
 use super::{
-    ContentRequest, Deletion, DocumentInfo, DocumentOutcome, DocumentStatus, Error, ErrorKind, Groundwork,
-    IngestSummary, MAX_LISTED_DELETIONS, Next, Page, PageRequest, ReadAt, RevisionInfo, Selection, check,
+    Acknowledgement, ContentRequest, Deletion, DocumentInfo, DocumentOutcome, DocumentStatus, Error, ErrorKind,
+    Groundwork, IngestSummary, MAX_LISTED_DELETIONS, Next, Page, PageRequest, ReadAt, RevisionInfo, Selection, check,
 };
 use crate::document::DocumentId;
 use crate::index::Epoch;
@@ -20,6 +20,7 @@ impl Groundwork {
     pub fn ingest(
         &self,
         knowledge_base: &str,
+        acknowledgement: Acknowledgement,
         next: &mut dyn FnMut(Duration) -> Next,
         cancel: &Cancel,
         on_outcome: &mut dyn FnMut(DocumentOutcome),
@@ -34,6 +35,7 @@ impl Groundwork {
             pdf: &self.pdf,
             max_document_bytes: self.settings.max_document_bytes,
             in_flight: &base.in_flight,
+            acknowledgement,
         };
         Ok(pipeline.run(next, cancel, on_outcome)?)
     }
@@ -107,7 +109,7 @@ impl Groundwork {
             return would_delete(&base, selection, &ids);
         }
         let changes: Vec<Change> = ids.iter().cloned().map(Change::Delete).collect();
-        let committed = base.store.commit(&changes, "delete")?;
+        let committed = base.store.commit(changes, "delete")?;
         let listed = match selection {
             Selection::Ids(_) => ids.len(),
             Selection::Filter(_) | Selection::Source(_) => MAX_LISTED_DELETIONS,

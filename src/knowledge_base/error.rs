@@ -241,7 +241,7 @@ impl From<store::Error> for Error {
             store::Error::Pinned { .. } => (ErrorKind::FailedPrecondition, "EPOCH_PINNED"),
             store::Error::Locked { .. } => (ErrorKind::FailedPrecondition, "DATA_DIRECTORY_LOCKED"),
             store::Error::NewerFormat { .. } => (ErrorKind::FailedPrecondition, "NEWER_FORMAT"),
-            store::Error::Damaged { .. } => (ErrorKind::Corrupted, "STORE_DAMAGED"),
+            store::Error::Damaged { .. } | store::Error::LostCommits { .. } => (ErrorKind::Corrupted, "STORE_DAMAGED"),
             store::Error::Poisoned { .. } | store::Error::Halted { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),
             store::Error::Panicked { .. } => (ErrorKind::Unavailable, "INDEX_FAILED"),
             store::Error::Removed => (ErrorKind::NotFound, "NOT_FOUND"),

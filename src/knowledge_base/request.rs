@@ -12,7 +12,7 @@ use crate::models::Modality;
 use crate::retrieve::{Filter, Hit, Query};
 pub use crate::worker::Progress;
 
-pub use crate::ingest::{DocumentOutcome, IngestSummary, NewDocument, Next};
+pub use crate::ingest::{Acknowledgement, DocumentOutcome, IngestSummary, NewDocument, Next};
 pub use crate::store::{
     Certificate, Checked, ChunkDifference, DifferenceKind, DocumentDifference, DocumentInfo, DocumentStatus, EpochInfo,
     ErasedPlace, Erasure, Finding, OriginalContent, Remainder, Retention, RevisionInfo, RolledBack, SearchedPlace,

@@ -106,6 +106,7 @@ pub fn models(channel: Channel) -> ModelServiceClient<Channel> {
 pub fn ingest_start(knowledge_base_id: impl Into<String>) -> pb::IngestDocumentsRequest {
     message(Payload::Start(pb::IngestStart {
         knowledge_base_id: knowledge_base_id.into(),
+        ..pb::IngestStart::default()
     }))
 }
 

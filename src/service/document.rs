@@ -9,13 +9,13 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use super::assembly::Assembly;
 use super::call::{AtShutdown, Flow, Outlet, Replies, Waited, run, shutting_down, stream, unary};
 use super::convert::{
-    content_messages, content_request, delete_response, document, document_id, outcome, page, read_at, required,
-    revision, selection, status_filter, summary,
+    acknowledgement, content_messages, content_request, delete_response, document, document_id, outcome, page, read_at,
+    required, revision, selection, status_filter, summary,
 };
 use super::layer::message_too_large;
 use super::pb::ingest_documents_request::Payload;
 use super::{ServiceConfig, pb, upkeep};
-use crate::knowledge_base::{DocumentOutcome, Error, ErrorKind, Groundwork, IngestSummary, Next};
+use crate::knowledge_base::{Acknowledgement, DocumentOutcome, Error, ErrorKind, Groundwork, IngestSummary, Next};
 use crate::worker::{Cancel, Stopped};
 
 const KNOWLEDGE_BASE: &str = "knowledge_base_id";
@@ -75,8 +75,8 @@ impl pb::document_service_server::DocumentService for Documents {
     ) -> Result<Response<Self::IngestDocumentsStream>, Status> {
         let limit = self.max_document_bytes;
         let work = move |groundwork: &Groundwork, messages, cancel: &Cancel, outlet: &Outlet<_>| {
-            let take_in = |id: &str, next: &mut dyn FnMut(_) -> _, told: &mut dyn FnMut(_)| {
-                groundwork.ingest(id, next, cancel, told)
+            let take_in = |start: &Start, next: &mut dyn FnMut(_) -> _, told: &mut dyn FnMut(_)| {
+                groundwork.ingest(&start.knowledge_base, start.acknowledgement, next, cancel, told)
             };
             ingest(messages, limit, cancel, outlet, Box::new(take_in))
         };
@@ -199,8 +199,14 @@ fn content(
     Ok(last)
 }
 
+/// What opens an ingestion stream.
+pub(super) struct Start {
+    knowledge_base: String,
+    acknowledgement: Acknowledgement,
+}
+
 /// Takes documents of a stream in: [`Groundwork::ingest`], or in tests something with its habits.
-type Ingest<'a> = dyn FnOnce(&str, &mut dyn FnMut(Duration) -> Next, &mut dyn FnMut(DocumentOutcome)) -> Result<IngestSummary, Error>
+type Ingest<'a> = dyn FnOnce(&Start, &mut dyn FnMut(Duration) -> Next, &mut dyn FnMut(DocumentOutcome)) -> Result<IngestSummary, Error>
     + 'a;
 
 /// Runs one ingestion stream; returns its last message.
@@ -212,8 +218,8 @@ pub(super) fn ingest(
     take_in: Box<Ingest<'_>>,
 ) -> Result<pb::IngestDocumentsResponse, Error> {
     let mut source = Source::new(messages, outlet, max_document_bytes);
-    let knowledge_base = source.start()?;
-    let ingested = take_in(&knowledge_base, &mut |wait| source.next(wait), &mut |decided| {
+    let start = source.start()?;
+    let ingested = take_in(&start, &mut |wait| source.next(wait), &mut |decided| {
         // An acknowledgement that nobody reads ends the ingestion, but not what was committed.
         if outlet.send(outcome(decided)).is_err() {
             cancel.cancel();
@@ -253,8 +259,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Waits for the first message, and returns the knowledge base that it names.
-    fn start(&mut self) -> Result<String, Error> {
+    /// Waits for the first message, and returns what it says.
+    fn start(&mut self) -> Result<Start, Error> {
         let until = self.outlet.deadline().unwrap_or_else(|| Instant::now() + LONGEST_WAIT);
         let payload = match self.outlet.wait_until_stopping(until, self.messages.message()) {
             Waited::Came(Ok(Some(message))) => message.payload,
@@ -264,7 +270,10 @@ impl<'a> Source<'a> {
             Waited::TimedOut => return Err(Stopped::DeadlineExceeded.into()),
         };
         match payload {
-            Some(Payload::Start(start)) => required("start.knowledge_base_id", start.knowledge_base_id),
+            Some(Payload::Start(start)) => Ok(Start {
+                acknowledgement: acknowledgement(start.acknowledgement)?,
+                knowledge_base: required("start.knowledge_base_id", start.knowledge_base_id)?,
+            }),
             _ => Err(Error::invalid("start", "must be the first message of the stream")),
         }
     }

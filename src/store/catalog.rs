@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::history::{OriginalContent, Retention};
-use super::layout::Layout;
+use super::layout::{self, Layout};
 use super::sqlite::{self, Schema, from_time, to_time};
 use super::{EpochStore, Error};
 use crate::chunk::ChunkConfig;
@@ -162,7 +162,14 @@ impl Catalog {
         let directory = layout.knowledge_bases();
         std::fs::create_dir_all(&directory).map_err(|source| Error::file(&directory, source))?;
         let path = layout.catalog();
-        let connection = Mutex::new(sqlite::open_writer(&path, &SCHEMA)?);
+        // A catalog that is gone while knowledge bases are there is not new: what it does not name would be swept away.
+        let mut entries = std::fs::read_dir(&directory).map_err(|source| Error::file(&directory, source))?;
+        let connection = Mutex::new(if entries.next().is_none() {
+            layout::sync_names(&directory)?;
+            sqlite::create(&path, &SCHEMA)?
+        } else {
+            sqlite::open_writer(&path, &SCHEMA)?
+        });
         let catalog = Self {
             layout,
             path,

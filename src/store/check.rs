@@ -320,7 +320,8 @@ impl Check<'_, '_> {
     fn indexes(&mut self) -> Result<(), Error> {
         self.tell("checking the indexes", 0, 0)?;
         let store = self.store;
-        let mut writer = store.begin_write()?;
+        let mut writer = store.begin_write_settled()?;
+        self.checked.epoch = store.epoch();
         let mut expected: Vec<ChunkRange> = Vec::new();
         store.records.lifetimes(|revision| expected.push(revision.chunks))?;
         expected.sort_unstable_by_key(|range| range.first);

@@ -1,7 +1,6 @@
 //! One open knowledge base: records, both indexes, and the epoch that readers see.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -9,14 +8,15 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
 
-use super::commit::{self, Change, Committed, NewRevision, RolledBackDocuments};
+use super::commit::{self, Change, Committed, RolledBackDocuments};
 use super::records::{self, ChunkRecord, IndexedContent, Records};
 use super::recover;
 use super::retained::{Lease, Retained};
+use super::settle::Unsettled;
 use super::snapshot::{Attributes, Snapshot};
 use super::{DocumentInfo, DocumentStatus, Error, layout, sqlite};
 use crate::document::DocumentId;
-use crate::index::{ChunkId, Epoch, Language, Lifetime, TermRow, Terms, Vectors, Visibility};
+use crate::index::{ChunkId, Epoch, Language, Terms, Vectors, Visibility};
 use crate::worker::{Cancel, Progress, Stopped};
 
 /// How often a reader that waits for an epoch looks whether its caller is still there.
@@ -41,6 +41,7 @@ pub struct EpochStore {
     pub(super) visibility: Visibility,
     pub(super) attributes: Attributes,
     pub(super) retained: Retained,
+    pub(super) unsettled: Unsettled,
     published: AtomicU64,
     /// Chunks visible at the published epoch.
     live_chunks: AtomicUsize,
@@ -55,24 +56,27 @@ pub struct EpochStore {
     /// Whether the vector index may hold chunks that were removed.
     pub(super) holds_removed: AtomicBool,
     removed: AtomicBool,
-    halted: AtomicBool,
+    pub(super) halted: AtomicBool,
 }
 
 /// The one who writes.
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) connection: Connection,
+    /// The last committed epoch.
+    pub(super) epoch: Epoch,
     /// Number of the last removal that the keyword index was told of.
     pub(super) removal: u64,
-    /// Why a commit is in the records and not in the indexes.
-    poison: Option<String>,
+    /// Whether the connection failed: one that could not make its shared memory stays unable to write for good.
+    pub(super) is_suspect: bool,
 }
 
 impl EpochStore {
     /// Makes the directory and an empty record of truth.
     pub(super) fn create(directory: &Path) -> Result<(), Error> {
         std::fs::create_dir_all(directory).map_err(|source| Error::file(directory, source))?;
-        sqlite::open_writer(&layout::records(directory), &records::SCHEMA).map(drop)
+        sqlite::create(&layout::records(directory), &records::SCHEMA)?;
+        layout::sync_names(directory)
     }
 
     /// Opens a knowledge base: checks both indexes against the records and adds what they lack.
@@ -100,9 +104,11 @@ impl EpochStore {
             live_chunks: AtomicUsize::new(recovered.live_chunks),
             writer: Mutex::new(Writer {
                 connection,
+                epoch: recovered.epoch,
                 removal: recovered.removal,
-                poison: None,
+                is_suspect: false,
             }),
+            unsettled: Unsettled::default(),
             published_changed: Default::default(),
             write_failure: Mutex::default(),
             upkeep: Mutex::default(),
@@ -111,6 +117,16 @@ impl EpochStore {
             removed: AtomicBool::new(false),
             halted: AtomicBool::new(false),
         })
+    }
+
+    /// Lets readers see an epoch that both indexes have.
+    pub(super) fn publish(&self, epoch: Epoch, live_chunks: usize) {
+        let (lock, changed) = &self.published_changed;
+        let guard = lock.lock();
+        self.live_chunks.store(live_chunks, Ordering::Release);
+        self.published.store(epoch.0, Ordering::Release);
+        drop(guard);
+        changed.notify_all();
     }
 
     /// Returns the published epoch.
@@ -159,27 +175,44 @@ impl EpochStore {
     /// Applies the changes as one commit: on disk, in both indexes and published when this returns. A commit cannot be
     /// cancelled. After one that reached the records and not the indexes (a full disk), the next first brings the indexes
     /// up; until that succeeds, writes are refused. `cause` says for people what made it.
-    pub fn commit(&self, changes: &[Change], cause: &str) -> Result<Committed, Error> {
+    pub fn commit(&self, changes: impl Into<Vec<Change>>, cause: &str) -> Result<Committed, Error> {
+        let committed = self.write(changes.into(), cause)?;
+        self.settle(committed.epoch)?;
+        Ok(committed)
+    }
+
+    /// Applies the changes as one commit that is on disk when this returns, and that readers see after the next
+    /// [`EpochStore::settle`]. Several such commits go into the indexes together. Waits while too many are behind.
+    pub fn commit_durable(&self, changes: impl Into<Vec<Change>>, cause: &str) -> Result<Committed, Error> {
+        self.unsettled.wait_for_room();
+        self.write(changes.into(), cause)
+    }
+
+    fn write(&self, changes: Vec<Change>, cause: &str) -> Result<Committed, Error> {
         let mut writer = self.begin_write()?;
-        let before = self.epoch();
         let now = SystemTime::now();
-        let committed = commit::write(&mut writer.connection, self.records.path(), changes, cause, now)?;
-        if committed.epoch > before {
-            self.follow(&mut writer, changes, &committed)?;
-        }
+        let written = commit::write(&mut writer.connection, self.records.path(), &changes, cause, now);
+        let committed = written.inspect_err(|_| writer.is_suspect = true)?;
+        self.unsettled.push(&mut writer, changes, &committed);
         Ok(committed)
     }
 
     /// Makes a new epoch that sees what `to` saw.
     pub(super) fn commit_rollback(&self, to: Epoch) -> Result<(Committed, RolledBackDocuments), Error> {
         let mut writer = self.begin_write()?;
-        let before = self.epoch();
         let now = SystemTime::now();
         let (committed, documents) = commit::roll_back(&mut writer.connection, self.records.path(), to, now)?;
-        if committed.epoch > before {
-            self.follow(&mut writer, &[], &committed)?;
-        }
+        self.unsettled.push(&mut writer, Vec::new(), &committed);
+        drop(writer);
+        self.settle(committed.epoch)?;
         Ok((committed, documents))
+    }
+
+    /// Waits for the writer and for all commits that are not in the indexes yet, so that they can be changed.
+    pub(super) fn begin_write_settled(&self) -> Result<MutexGuard<'_, Writer>, Error> {
+        let writer = self.begin_write()?;
+        self.settle(writer.epoch)?;
+        Ok(writer)
     }
 
     /// Waits for the writer, and mends what an earlier commit left behind.
@@ -188,126 +221,13 @@ impl EpochStore {
         if self.removed.load(Ordering::Acquire) {
             return Err(Error::Removed);
         }
-        if self.halted.load(Ordering::Acquire) {
-            let cause = self.write_failure().unwrap_or_default();
-            return Err(Error::Halted { cause });
+        if writer.is_suspect {
+            writer.connection = sqlite::open_writer(self.records.path(), &records::SCHEMA)?;
+            self.records.close_idle();
+            writer.is_suspect = false;
         }
-        if let Some(cause) = &writer.poison {
-            let behind = |error: Error| {
-                tracing::warn!(error = %error, "the indexes cannot be brought up to the records yet");
-                Error::Poisoned { cause: cause.clone() }
-            };
-            let removal = writer.removal;
-            catch_unwind(AssertUnwindSafe(|| self.catch_up(removal)))
-                .unwrap_or_else(|panic| Err(Error::panicked(&*panic)))
-                .map_err(behind)?;
-            tracing::info!(epoch = %self.epoch(), "the indexes are up to the records again; writes go on");
-            writer.poison = None;
-            *self.write_failure.lock() = None;
-        }
+        self.mend(&mut writer)?;
         Ok(writer)
-    }
-
-    /// Brings both indexes to a commit that is on disk; if that fails, writes stop.
-    fn follow(&self, writer: &mut Writer, changes: &[Change], committed: &Committed) -> Result<(), Error> {
-        let removal = writer.removal;
-        // A panic of a library must not leave readers with half a commit, and the writer believing that all is well.
-        let derived = catch_unwind(AssertUnwindSafe(|| self.derive(changes, committed, removal)))
-            .unwrap_or_else(|panic| Err(Error::panicked(&*panic)));
-        if let Err(error) = &derived {
-            tracing::error!(error = %error, epoch = %committed.epoch, "a commit is on disk but not in the indexes; writes stop");
-            self.poison(writer, error.to_string());
-        }
-        derived
-    }
-
-    /// Refuses writes until the indexes are brought up to the records.
-    pub(super) fn poison(&self, writer: &mut Writer, cause: String) {
-        *self.write_failure.lock() = Some(cause.clone());
-        writer.poison = Some(cause);
-    }
-
-    /// Refuses all writes from now on until the knowledge base is opened again: a worker of it is gone.
-    pub fn halt(&self, cause: String) {
-        tracing::error!(cause, directory = %self.directory.display(), "a worker of the knowledge base died; writes stop");
-        *self.write_failure.lock() = Some(cause);
-        self.halted.store(true, Ordering::Release);
-    }
-
-    /// Returns why writes are refused, if they are.
-    pub fn write_failure(&self) -> Option<String> {
-        self.write_failure.lock().clone()
-    }
-
-    /// Brings both indexes to the epoch of a commit that is on disk, and publishes it.
-    fn derive(&self, changes: &[Change], committed: &Committed, removal: u64) -> Result<(), Error> {
-        let epoch = committed.epoch;
-        let puts: Vec<&NewRevision> = changes
-            .iter()
-            .filter_map(|change| match change {
-                Change::Put(revision) => Some(&**revision),
-                _ => None,
-            })
-            .collect();
-        let mut rows = Vec::new();
-        for (revision, added) in puts.iter().zip(&committed.added) {
-            self.attributes.add(added.revision_id, &revision.metadata, added.chunks);
-            let lifetime = Lifetime {
-                added: epoch,
-                retired: Lifetime::NEVER,
-            };
-            self.visibility.set(added.chunks.ids(), lifetime);
-            for (chunk_id, new) in added.chunks.ids().zip(&revision.chunks) {
-                let text = new.chunk.span.of(&revision.text).unwrap_or_default();
-                self.terms
-                    .add(&TermRow {
-                        chunk_id,
-                        title: revision.title.as_deref().unwrap_or_default(),
-                        headings: &new.chunk.heading_path,
-                        text,
-                    })
-                    .map_err(Error::Index)?;
-                rows.push((chunk_id, new.embedding.as_slice()));
-            }
-        }
-        let mut live = self.live_chunks() + rows.len();
-        for chunks in &committed.retired {
-            self.visibility.retire(chunks.ids(), epoch);
-            live -= chunks.count as usize;
-        }
-        for (chunks, from) in &committed.resumed {
-            self.visibility.resume(chunks.ids(), *from, epoch);
-            live += chunks.count as usize;
-        }
-        self.terms.commit(epoch, removal).map_err(Error::Index)?;
-        self.vectors.insert(&rows).map_err(Error::Index)?;
-        self.publish(epoch, live);
-        Ok(())
-    }
-
-    /// Brings both indexes from the published epoch to that of the records, after a commit that failed between the two.
-    fn catch_up(&self, removal: u64) -> Result<(), Error> {
-        let epoch = self.records.epoch()?;
-        self.terms.rollback().map_err(Error::Index)?;
-        let live = recover::read_visibility(&self.visibility, &self.records, epoch)?.live_chunks;
-        self.attributes.forget();
-        self.records.removals(0, |chunks| {
-            let removed: Vec<ChunkId> = chunks.ids().collect();
-            self.terms.remove(&removed).map_err(Error::Index)
-        })?;
-        recover::replay_terms(&self.terms, &self.records, self.epoch(), epoch, removal)?;
-        recover::insert_vectors(&self.vectors, &self.records)?;
-        self.publish(epoch, live);
-        Ok(())
-    }
-
-    fn publish(&self, epoch: Epoch, live_chunks: usize) {
-        let (lock, changed) = &self.published_changed;
-        let guard = lock.lock();
-        self.live_chunks.store(live_chunks, Ordering::Release);
-        self.published.store(epoch.0, Ordering::Release);
-        drop(guard);
-        changed.notify_all();
     }
 
     /// Refuses writes from now on: the knowledge base is being removed. Waits for a commit in progress.

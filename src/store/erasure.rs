@@ -127,7 +127,7 @@ impl EpochStore {
             });
         };
         let changes: Vec<Change> = ids.iter().cloned().map(Change::Delete).collect();
-        let epoch = self.commit(&changes, "erase")?.epoch;
+        let epoch = self.commit(changes, "erase")?.epoch;
         tell("waiting for readers of earlier epochs", on_progress);
         self.wait_for_readers(epoch, cancel)?;
         tell("removing records", on_progress);
@@ -239,7 +239,7 @@ impl EpochStore {
                 .unwrap_or_default();
             fingerprints.push(Fingerprints::of(text.as_bytes()));
         }
-        let mut writer = self.begin_write()?;
+        let mut writer = self.begin_write_settled()?;
         let now = from_time(SystemTime::now());
         let removed = self.in_transaction(&mut writer, |connection| {
             for (revision, fingerprints) in doomed.iter().zip(&fingerprints) {

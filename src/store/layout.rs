@@ -12,7 +12,10 @@
 //!
 //! The vector graph is made again from the stored vectors when a knowledge base is opened; it has no file.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+
+use super::Error;
 
 /// Version of the databases' tables. A database of a newer version is refused.
 pub(super) const FORMAT_VERSION: i64 = 2;
@@ -86,4 +89,15 @@ pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// Brings the name of a file or directory to disk: a file that is synced may still be lost with its name.
+pub(super) fn sync_names(path: &Path) -> Result<(), Error> {
+    if cfg!(unix)
+        && let Some(directory) = path.parent()
+    {
+        let synced = File::open(directory).and_then(|directory| directory.sync_all());
+        synced.map_err(|source| Error::file(directory, source))?;
+    }
+    Ok(())
 }

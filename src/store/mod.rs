@@ -19,6 +19,7 @@ mod migrate;
 mod records;
 mod recover;
 mod retained;
+mod settle;
 mod snapshot;
 mod sqlite;
 #[cfg(test)]

@@ -161,7 +161,7 @@ fn a_commit_that_failed_half_way_is_caught_up_by_the_next() {
     let path = layout::records(home.path());
     let changes = [put("a", &["new tale"], 1)];
     commit::write(&mut writer.connection, &path, &changes, "test", SystemTime::now()).expect("the transaction");
-    store.poison(&mut writer, "no space".to_owned());
+    store.stop_writes("no space".to_owned());
     drop(writer);
     check(&store, None, &["old tale"]);
     assert_eq!(store.counts(store.epoch()).expect("it works"), (1, 1));
@@ -176,7 +176,7 @@ fn a_commit_that_failed_half_way_is_caught_up_by_the_next() {
 }
 
 #[test]
-fn an_index_ahead_of_the_records_is_made_again() {
+fn records_that_lost_commits_are_refused() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let store = create(home.path());
     store.commit(&[put("a", &["first tale"], 0)], "test").expect("a commit");
@@ -193,9 +193,18 @@ fn an_index_ahead_of_the_records_is_made_again() {
         let _ = std::fs::remove_file(home.path().join(name));
     }
     std::fs::rename(&copy, layout::records(home.path())).expect("the older records are back");
-    let store = reopen(home.path());
-    assert_eq!(store.epoch(), Epoch(1));
-    check(&store, None, &["first tale"]);
+    let refused = EpochStore::open(home.path(), OPTIONS())
+        .expect_err("a commit is lost")
+        .to_string();
+    assert!(
+        refused.contains("ends with epoch 1, and an index has seen epoch 2"),
+        "{refused}"
+    );
+    // As the message says.
+    for directory in ["terms", "vectors"] {
+        std::fs::remove_dir_all(home.path().join(directory)).expect("it can be removed");
+    }
+    check(&reopen(home.path()), None, &["first tale"]);
 }
 
 #[test]

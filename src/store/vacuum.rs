@@ -179,7 +179,7 @@ impl EpochStore {
 
     /// Removes some revisions that no retained epoch sees; none are left when it removes none.
     pub(super) fn vacuum_step(&self) -> Result<RemovedRows, Error> {
-        let mut writer = self.begin_write()?;
+        let mut writer = self.begin_write_settled()?;
         let oldest = self.oldest_epoch();
         let exceptions = self.exceptions();
         let doomed: Vec<Doomed> = {
@@ -215,11 +215,16 @@ impl EpochStore {
         writer: &mut Writer,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
-        let in_database = |source| Error::database(self.records.path(), source);
-        let transaction = writer.connection.transaction().map_err(in_database)?;
-        let done = work(&transaction).map_err(in_database)?;
-        transaction.commit().map_err(in_database)?;
-        Ok(done)
+        let connection = &mut writer.connection;
+        let done = connection.transaction().and_then(|transaction| {
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        });
+        done.map_err(|source| {
+            writer.is_suspect = true;
+            Error::database(self.records.path(), source)
+        })
     }
 
     /// Takes chunks that left the records out of everything that is derived from them.
@@ -241,7 +246,7 @@ impl EpochStore {
         writer.removal = removal;
         if let Err(error) = removed() {
             tracing::error!(error = %error, "what was vacuumed is still in the keyword index; writes stop");
-            self.poison(writer, error.to_string());
+            self.stop_writes(error.to_string());
             return Err(error);
         }
         self.in_transaction(writer, |transaction| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use groundwork::document::DocumentId;
 use groundwork::document::metadata::Metadata;
 use groundwork::knowledge_base::{
-    DocumentOutcome, Groundwork, IngestSummary, NewDocument, NewKnowledgeBase, Next, Settings,
+    Acknowledgement, DocumentOutcome, Groundwork, IngestSummary, NewDocument, NewKnowledgeBase, Next, Settings,
 };
 use groundwork::worker::Cancel;
 
@@ -92,7 +92,13 @@ pub(crate) fn ingest(groundwork: &Groundwork, name: &str, documents: Vec<NewDocu
         chunks += u64::from(outcome.chunk_count);
     };
     let summary = groundwork
-        .ingest(name, &mut next, &Cancel::new(), &mut on_outcome)
+        .ingest(
+            name,
+            Acknowledgement::Indexed,
+            &mut next,
+            &Cancel::new(),
+            &mut on_outcome,
+        )
         .expect("the ingestion runs to its end");
     (summary, chunks)
 }

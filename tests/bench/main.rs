@@ -3,6 +3,8 @@
 //! `cargo bench -- [embed] [ingest] [retrieve] [generate] [golden] [quality DIR [f32]]`; without names all but `quality` run.
 //! `quality` takes the directory of a collection in BEIR's form (`corpus.jsonl`, `queries.jsonl`, `qrels.tsv`) and,
 //! if wanted, a precision of the embedding model.
+//! `vectors`, alone, takes a file of vectors; see `vectors.rs`.
+//! `store` takes texts and vectors of its own: see there.
 //! `--verbose` prints every golden answer. Figures hold for the machine they were taken on; only sides of one run compare.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -13,6 +15,7 @@ mod handbook;
 mod ingest;
 mod quality;
 mod retrieve;
+mod store;
 mod vectors;
 
 use std::time::Duration;
@@ -27,6 +30,9 @@ fn main() {
         .is_some_and(|argument| argument == embed::RAW_ARGUMENT)
     {
         return embed::run_raw();
+    }
+    if arguments.first().is_some_and(|argument| argument == "store") {
+        return store::run(&arguments[1..]);
     }
     if arguments.first().is_some_and(|argument| argument == "vectors") {
         return vectors::run(&arguments[1..]);

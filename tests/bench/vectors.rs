@@ -1,38 +1,288 @@
-//! The vector index on a file of real vectors.
+//! The vector index on real vectors: build, search, recall, and what a million of them cost.
+//!
+//! `vectors FILE.f32 [DIMENSIONS]` takes a file of little-endian floats; its first thousand vectors are the queries.
+//! `vectors million FILE.f32 [VECTORS [DIRECTORY]]` jitters them to as many as wanted and reports on the way there.
+//! `vectors embed TEXTS OUT.f32` makes such a file of the lines of another.
 
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use groundwork::embed::{Embedder as _, Purpose};
+use groundwork::embed::{Embedder as _, Embedding, Purpose};
+use groundwork::index::{ChunkId, Epoch, Scored, Upkeep, Vectors};
 use groundwork::worker::Cancel;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 
+use crate::{quantile_ms, report};
+
+const QUERIES: usize = 1_000;
+/// Queries that are answered exactly, to know the recall over many vectors.
+const SAMPLED_QUERIES: usize = 100;
+const DIMENSIONS: usize = 384;
+const LIMIT: usize = 10;
+/// Rows of one insertion, as many as a full commit has chunks.
+const ROWS_AT_ONCE: usize = 512;
 /// Texts that are embedded between two writes.
 const TEXTS_AT_ONCE: usize = 2_048;
+/// Fresh rows beyond which an ingestion would wait for upkeep.
+const MOST_FRESH_ROWS: usize = 65_536;
+/// How far a jittered vector lies from the real one, as a share of its length.
+const JITTER: f32 = 0.6;
 
 pub(crate) fn run(arguments: &[String]) {
+    let number = |at: usize, usual: usize| {
+        let given = arguments.get(at);
+        given.map_or(usual, |given| given.parse().expect("a number"))
+    };
     match arguments {
         [mode, texts, out] if mode == "embed" => embed(texts.as_ref(), out.as_ref()),
-        _ => panic!("vectors takes `embed TEXTS OUT.f32`"),
+        [mode, file, ..] if mode == "million" => {
+            let vectors = Numbers::read(file.as_ref(), DIMENSIONS);
+            let directory = tempfile::tempdir().expect("a directory");
+            let path = arguments.get(3).map_or(directory.path(), Path::new);
+            million(&vectors, number(2, 1_000_000), &path.join("vectors"));
+        }
+        [file, ..] => forty_thousand(&Numbers::read(file.as_ref(), number(1, DIMENSIONS))),
+        [] => panic!("vectors takes a file of vectors"),
+    }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Vectors one after another: first the queries, then the rest.
+struct Numbers {
+    dimensions: usize,
+    numbers: Vec<f32>,
+}
+
+impl Numbers {
+    fn read(path: &Path, dimensions: usize) -> Self {
+        let bytes = std::fs::read(path).expect("the vectors can be read");
+        let numbers = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        Self {
+            dimensions,
+            numbers: numbers.collect(),
+        }
+    }
+
+    fn queries(&self) -> Vec<&[f32]> {
+        self.numbers.chunks(self.dimensions).take(QUERIES).collect()
+    }
+
+    fn rows(&self) -> Vec<&[f32]> {
+        self.numbers.chunks(self.dimensions).skip(QUERIES).collect()
+    }
+}
+
+fn numbered<'a>(rows: &[&'a [f32]], first: usize) -> Vec<(ChunkId, &'a [f32])> {
+    let numbers = first as u64..;
+    numbers.map(ChunkId).zip(rows.iter().copied()).collect()
+}
+
+fn go_on<T>(_: T) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn keep_up(index: &Vectors) {
+    let upkeep = || {
+        index
+            .upkeep(Epoch(1), &|_| true, threads(), &mut go_on)
+            .expect("upkeep works")
+    };
+    while upkeep() != Upkeep::Idle {}
+}
+
+fn forty_thousand(vectors: &Numbers) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("vectors");
+    let index = Vectors::create_anew(&path, vectors.dimensions).expect("made");
+    let rows = vectors.rows();
+    println!("\nvectors: {} of {} dimensions", rows.len(), vectors.dimensions);
+    let mut times = Vec::new();
+    for (at, part) in rows.chunks(ROWS_AT_ONCE).enumerate() {
+        let part = numbered(part, 1 + at * ROWS_AT_ONCE);
+        let begun = Instant::now();
+        index.insert(&part).expect("inserted");
+        times.push(begun.elapsed());
+    }
+    report("vectors, insert of 512, p50", quantile_ms(&mut times, 0.5), "ms");
+    report("vectors, insert of 512, largest", quantile_ms(&mut times, 1.0), "ms");
+    let begun = Instant::now();
+    keep_up(&index);
+    let rate = rows.len() as f64 / begun.elapsed().as_secs_f64();
+    report(&format!("vectors, sealed on {} threads", threads()), rate, "vectors/s");
+    let mut times: Vec<Duration> = (0..5)
+        .map(|_| timed(|| Vectors::open(&path, vectors.dimensions)).1)
+        .collect();
+    report("vectors, open", quantile_ms(&mut times, 0.5), "ms");
+    let queries = vectors.queries();
+    let exact = exact(&index, &queries, "vectors");
+    for limit in [LIMIT, 50, 100] {
+        search(&index, &queries, &exact, limit);
+    }
+    for one_of in [100, 10, 2] {
+        let accept = |chunk_id: ChunkId| chunk_id.0.is_multiple_of(one_of);
+        let (found, taken) = timed(|| {
+            let found = queries
+                .iter()
+                .map(|query| index.search(query, LIMIT, &accept, rows.len() / one_of as usize));
+            found.collect::<Result<Vec<_>, _>>().expect("found")
+        });
+        let exact = queries.iter().map(|query| index.search_exact(query, LIMIT, &accept));
+        let exact: Vec<_> = exact.collect::<Result<_, _>>().expect("found");
+        let name = format!("vectors, one of {one_of} accepted");
+        report(&format!("{name}, recall@10"), recall(&found, &exact), "");
+        report(&name, queries.len() as f64 / taken.as_secs_f64(), "queries/s");
+    }
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let begun = Instant::now();
+    let done = work();
+    (done, begun.elapsed())
+}
+
+fn exact(index: &Vectors, queries: &[&[f32]], name: &str) -> Vec<Vec<Scored>> {
+    let (found, taken) = timed(|| {
+        let found = queries.iter().map(|query| index.search_exact(query, LIMIT, &|_| true));
+        found.collect::<Result<Vec<_>, _>>().expect("found")
+    });
+    let rate = queries.len() as f64 / taken.as_secs_f64();
+    report(&format!("{name}, exact scan"), rate, "queries/s");
+    found
+}
+
+/// Searches thrice, and reports the best rate and the recall among the first ten.
+fn search(index: &Vectors, queries: &[&[f32]], exact: &[Vec<Scored>], limit: usize) {
+    let (mut found, mut best) = (Vec::new(), Duration::MAX);
+    for _ in 0..3 {
+        let (round, taken) = timed(|| {
+            let found = queries
+                .iter()
+                .map(|query| index.search(query, limit, &|_| true, index.len()));
+            found.collect::<Result<Vec<_>, _>>().expect("found")
+        });
+        (found, best) = (round, best.min(taken));
+    }
+    report(&format!("vectors, limit {limit}, recall@10"), recall(&found, exact), "");
+    let rate = queries.len() as f64 / best.as_secs_f64();
+    report(&format!("vectors, limit {limit}, one thread"), rate, "queries/s");
+}
+
+fn recall(found: &[Vec<Scored>], exact: &[Vec<Scored>]) -> f64 {
+    let (mut right, mut all) = (0, 0);
+    for (found, exact) in found.iter().zip(exact) {
+        let first = &found[..found.len().min(LIMIT)];
+        let is_found = |scored: &&Scored| first.iter().any(|found| found.chunk_id == scored.chunk_id);
+        right += exact.iter().filter(is_found).count();
+        all += exact.len();
+    }
+    right as f64 / all as f64
+}
+
+fn million(vectors: &Numbers, count: usize, path: &Path) {
+    let mut index = Vectors::create_anew(path, vectors.dimensions).expect("made");
+    let (queries, rows) = (vectors.queries(), vectors.rows());
+    println!("\nvectors: {} jittered to {count}", rows.len());
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut inserted = 0;
+    for tenth in 1..=10 {
+        let until = count * tenth / 10;
+        let (before, begun) = (inserted, Instant::now());
+        let mut jittering = Duration::ZERO;
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Acquire) {
+                    keep_up(&index);
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            });
+            while inserted < until {
+                let begun = Instant::now();
+                let end = (inserted + ROWS_AT_ONCE).min(until);
+                let originals = (inserted..end).map(|at| rows[at % rows.len()]);
+                let part: Vec<Vec<f32>> = originals.map(|row| jittered(row, &mut random)).collect();
+                jittering += begun.elapsed();
+                let part: Vec<&[f32]> = part.iter().map(Vec::as_slice).collect();
+                index.insert(&numbered(&part, inserted + 1)).expect("inserted");
+                inserted = end;
+                while index.figures().fresh_rows > MOST_FRESH_ROWS {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            }
+            is_done.store(true, Ordering::Release);
+        });
+        keep_up(&index);
+        let taken = begun.elapsed().saturating_sub(jittering);
+        println!("-- {inserted} vectors: {:?}", index.figures());
+        let rate = (inserted - before) as f64 / taken.as_secs_f64();
+        report("million, inserted and sealed", rate, "vectors/s");
+        memory("with what building left");
+        drop(index);
+        let (opened, taken) = timed(|| Vectors::open(path, vectors.dimensions).expect("it opens"));
+        index = opened;
+        report("million, open (warm cache)", taken.as_secs_f64() * 1e3, "ms");
+        memory("after opening");
+        search(&index, &queries, &[], LIMIT);
+        memory("after a thousand queries");
+        let sampled = &queries[..SAMPLED_QUERIES];
+        let exact = exact(&index, sampled, "million");
+        search(&index, sampled, &exact, LIMIT);
+        // The rows that were not sealed are gone with the process that held them: the store would insert them again.
+        inserted = inserted.min(index.sealed_through().0 as usize);
+    }
+}
+
+/// A unit vector near another.
+fn jittered(row: &[f32], random: &mut ChaCha8Rng) -> Vec<f32> {
+    // A number drawn between -1 and 1 has a variance of a third.
+    let width = JITTER * (3.0 / row.len() as f32).sqrt();
+    let moved = row
+        .iter()
+        .map(|number| number + width * random.random_range(-1.0_f32..1.0));
+    let moved: Vec<f32> = moved.collect();
+    let norm = moved.iter().map(|number| number * number).sum::<f32>().sqrt();
+    moved.iter().map(|number| number / norm).collect()
+}
+
+/// Reports what this process holds in memory, as the kernel counts it.
+fn memory(when: &str) {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
+        return;
+    };
+    for name in ["VmRSS", "RssAnon", "RssFile"] {
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok());
+        report(
+            &format!("million, {name} {when}"),
+            kilobytes.unwrap_or(f64::NAN) / 1_024.0,
+            "MiB",
+        );
     }
 }
 
 /// Embeds the lines of a file, so that the other modes have real vectors.
 fn embed(texts: &Path, out: &Path) {
     use std::io::Write as _;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let embedder = crate::embed::open(&crate::embed::encoder(None), threads);
+
+    let embedder = crate::embed::open(&crate::embed::encoder(None), threads());
     let texts = std::fs::read_to_string(texts).expect("the texts can be read");
     let texts: Vec<&str> = texts.lines().collect();
     let mut file = std::io::BufWriter::new(std::fs::File::create(out).expect("the file can be made"));
-    for (at, part) in texts.chunks(TEXTS_AT_ONCE).enumerate() {
+    for part in texts.chunks(TEXTS_AT_ONCE) {
         let embeddings = embedder
             .embed(part, Purpose::Passage, &Cancel::new())
             .expect("it embeds");
-        for embedding in embeddings {
-            for number in embedding.as_slice() {
-                file.write_all(&number.to_le_bytes()).expect("the file takes it");
-            }
+        for number in embeddings.iter().flat_map(Embedding::as_slice) {
+            file.write_all(&number.to_le_bytes()).expect("the file takes it");
         }
-        println!("{} of {}", at * TEXTS_AT_ONCE + part.len(), texts.len());
     }
     file.flush().expect("the file takes it");
 }

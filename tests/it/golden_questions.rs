@@ -8,7 +8,7 @@ use groundwork::document::DocumentId;
 use groundwork::document::metadata::Metadata;
 use groundwork::generate::{AnswerEvent, Citation, Inference, NoAnswerReason, Reference};
 use groundwork::knowledge_base::{
-    DocumentStatus, Groundwork, NewDocument, NewKnowledgeBase, Next, Question, ReadAt, Settings,
+    Acknowledgement, DocumentStatus, Groundwork, NewDocument, NewKnowledgeBase, Next, Question, ReadAt, Settings,
 };
 use groundwork::retrieve::Query;
 use groundwork::worker::Cancel;
@@ -98,15 +98,21 @@ fn handbook(data_dir: &Path) -> Groundwork {
         }
     };
     let summary = groundwork
-        .ingest("handbook", &mut next, &Cancel::new(), &mut |outcome| {
-            assert_eq!(
-                outcome.status,
-                DocumentStatus::Indexed,
-                "{}: {}",
-                outcome.document_id,
-                outcome.reason
-            );
-        })
+        .ingest(
+            "handbook",
+            Acknowledgement::Indexed,
+            &mut next,
+            &Cancel::new(),
+            &mut |outcome| {
+                assert_eq!(
+                    outcome.status,
+                    DocumentStatus::Indexed,
+                    "{}: {}",
+                    outcome.document_id,
+                    outcome.reason
+                );
+            },
+        )
         .expect("the ingestion runs to its end");
     assert!(
         summary.new >= 30,

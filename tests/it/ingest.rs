@@ -1,6 +1,6 @@
 //! Documents in: outcomes, failures that cost nothing else, what is unchanged.
 
-use groundwork::knowledge_base::{DocumentStatus, Next, PageRequest, ReadAt, Selection};
+use groundwork::knowledge_base::{Acknowledgement, DocumentStatus, Next, PageRequest, ReadAt, Selection};
 use groundwork::retrieve::SearchType;
 use groundwork::worker::Cancel;
 
@@ -133,7 +133,9 @@ fn cancelled_ingestion_keeps_what_it_told() {
             document: Box::new(text(&format!("doc-{sequence}"), "Herring swim north.")),
         }
     };
-    let ended = groundwork.ingest("kb", &mut next, &cancel, &mut |outcome| told.push(outcome.document_id));
+    let ended = groundwork.ingest("kb", Acknowledgement::Indexed, &mut next, &cancel, &mut |outcome| {
+        told.push(outcome.document_id)
+    });
     assert!(ended.is_err());
     assert_eq!(told, ["doc-1", "doc-2"]);
     assert_eq!(found(&groundwork, "herring", SearchType::Semantic), told);

@@ -4,6 +4,7 @@ mod support;
 
 mod crash_recovery;
 mod embedding;
+mod epochs;
 mod faults;
 mod filters;
 mod golden_questions;

@@ -46,6 +46,9 @@ fn choose() -> Dots {
         if has_avx512() {
             return avx512;
         }
+        if has_avx_vnni() {
+            return avx_vnni;
+        }
         if is_x86_feature_detected!("avx2") {
             return avx2;
         }
@@ -62,6 +65,11 @@ fn has_avx512() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vnni")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx_vnni() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni")
 }
 
 /// What compilers turn into whatever the target's baseline has.
@@ -122,20 +130,63 @@ fn avx512(query: &[i8], rows: &[i8], numbers: &[u32], out: &mut [i32]) {
     unsafe { sums(query, rows, numbers, out) }
 }
 
+/// The sum of eight numbers.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn lanes(sums: std::arch::x86_64::__m256i) -> i32 {
+    use std::arch::x86_64::{
+        _mm_add_epi32, _mm_cvtsi128_si32, _mm_shuffle_epi32, _mm256_castsi256_si128, _mm256_extracti128_si256,
+    };
+
+    let four = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums));
+    let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
+    _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<1>(two)))
+}
+
+#[cfg(target_arch = "x86_64")]
+fn avx_vnni(query: &[i8], rows: &[i8], numbers: &[u32], out: &mut [i32]) {
+    use std::arch::x86_64::{
+        _mm256_add_epi32, _mm256_dpbusd_avx_epi32, _mm256_loadu_si256, _mm256_set1_epi8, _mm256_setzero_si256,
+        _mm256_xor_si256,
+    };
+
+    /// As with the longer registers of AVX-512, 128 is added to the row's codes and taken off at the end.
+    #[target_feature(enable = "avx2,avxvnni")]
+    fn sums(query: &[i8], rows: &[i8], numbers: &[u32], out: &mut [i32]) {
+        let dimensions = query.len();
+        let (query_parts, query_rest) = query.as_chunks::<32>();
+        let turned = _mm256_set1_epi8(i8::MIN);
+        let too_much = 128
+            * query_parts
+                .as_flattened()
+                .iter()
+                .map(|code| i32::from(*code))
+                .sum::<i32>();
+        for (at, (number, out)) in numbers.iter().zip(out).enumerate() {
+            fetch_ahead(rows, numbers, at, dimensions);
+            let (row_parts, row_rest) = row(rows, *number, dimensions).as_chunks::<32>();
+            let (mut even, mut odd) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+            for (query, row) in query_parts.iter().zip(row_parts) {
+                // SAFETY: both arrays have 32 codes, and loads need no alignment.
+                let (query, row) = unsafe {
+                    let query = _mm256_loadu_si256(query.as_ptr().cast());
+                    (query, _mm256_loadu_si256(row.as_ptr().cast()))
+                };
+                (even, odd) = (odd, _mm256_dpbusd_avx_epi32(even, _mm256_xor_si256(row, turned), query));
+            }
+            *out = lanes(_mm256_add_epi32(even, odd)) - too_much + rest(query_rest, row_rest);
+        }
+    }
+
+    // SAFETY: chosen only where both were found.
+    unsafe { sums(query, rows, numbers, out) }
+}
+
 #[cfg(target_arch = "x86_64")]
 fn avx2(query: &[i8], rows: &[i8], numbers: &[u32], out: &mut [i32]) {
     use std::arch::x86_64::{
-        __m256i, _mm_add_epi32, _mm_cvtsi128_si32, _mm_loadu_si128, _mm_shuffle_epi32, _mm256_add_epi32,
-        _mm256_castsi256_si128, _mm256_cvtepi8_epi16, _mm256_extracti128_si256, _mm256_madd_epi16,
-        _mm256_setzero_si256,
+        _mm_loadu_si128, _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_madd_epi16, _mm256_setzero_si256,
     };
-
-    #[target_feature(enable = "avx2")]
-    fn lanes(sums: __m256i) -> i32 {
-        let four = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums));
-        let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b00_00_11_10>(four));
-        _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<1>(two)))
-    }
 
     /// Codes are widened to 16 bits first: the instruction for bytes would cut sums off at 16 bits.
     #[target_feature(enable = "avx2")]
@@ -207,6 +258,9 @@ mod tests {
         {
             if has_avx512() {
                 ways.push(avx512);
+            }
+            if has_avx_vnni() {
+                ways.push(avx_vnni);
             }
             if is_x86_feature_detected!("avx2") {
                 ways.push(avx2);

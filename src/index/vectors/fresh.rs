@@ -202,7 +202,7 @@ impl Fresh {
     pub(super) fn search(&self, query: &Query<'_>, limit: usize, accept: &Accept<'_>, share: f64, best: &mut Best) {
         let graphed = self.len - self.ungraphed_rows();
         let expected = (graphed as f64 * share) as usize;
-        let plan = Plan::new(graphed, expected, limit);
+        let plan = Plan::new(graphed, graphed, expected, limit);
         let (Some(graph), Some((ef, filter))) = (
             &self.graph,
             match plan {

@@ -4,6 +4,10 @@
 pub(super) const FEW_ROWS: usize = 3_000;
 /// Least rows that a walk keeps (`ef_search`).
 const MIN_EF: usize = 128;
+/// The same in a part that holds a small share of all rows, and so of the nearest.
+const MIN_EF_OF_SMALL_PART: usize = 64;
+/// How many times as large as a small part all parts together are.
+const SMALL_PART: usize = 4;
 /// Rows that a walk looks at for each row that it keeps, found by measuring.
 const VISITS_PER_ROW: usize = 20;
 /// Scanned rows that cost as much as one row of a walk, which is fetched from anywhere.
@@ -22,13 +26,13 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    /// Plans the search of `len` rows of which about `accepted` are accepted.
-    pub(super) fn new(len: usize, accepted: usize, limit: usize) -> Self {
+    /// Plans the search of `len` of `all` rows, of which about `accepted` are accepted.
+    pub(super) fn new(len: usize, all: usize, accepted: usize, limit: usize) -> Self {
         let accepted = accepted.min(len);
         if accepted <= FEW_ROWS {
             return Self::Scan;
         }
-        let ef = MIN_EF.max(limit.saturating_mul(2));
+        let ef = ef(len, all, limit);
         let scan_cost = accepted + len / ACCEPTS_PER_SCANNED;
         // Where one of n rows is accepted, a walk looks at n times as many.
         let visits = ef.saturating_mul(VISITS_PER_ROW).saturating_mul(len) / accepted;
@@ -41,16 +45,22 @@ impl Plan {
                 ef: ef * len / accepted,
             };
         }
-        Self::walk_accepted(len, accepted, limit)
+        Self::walk_accepted(len, all, accepted, limit)
     }
 
     /// Plans a walk that keeps only accepted rows.
-    pub(super) fn walk_accepted(len: usize, accepted: usize, limit: usize) -> Self {
+    pub(super) fn walk_accepted(len: usize, all: usize, accepted: usize, limit: usize) -> Self {
         Self::WalkAccepted {
-            ef: MIN_EF.max(limit.saturating_mul(2)),
+            ef: ef(len, all, limit),
             budget: (accepted + len / ACCEPTS_PER_SCANNED) / SCANNED_PER_VISIT,
         }
     }
+}
+
+fn ef(len: usize, all: usize, limit: usize) -> usize {
+    let is_small = len.saturating_mul(SMALL_PART) < all;
+    let least = if is_small { MIN_EF_OF_SMALL_PART } else { MIN_EF };
+    least.max(limit.saturating_mul(2))
 }
 
 #[cfg(test)]
@@ -61,7 +71,7 @@ mod tests {
     fn plans_follow_the_accepted_share() {
         #[track_caller]
         fn check(len: usize, accepted: usize, limit: usize, plan: Plan) {
-            assert_eq!(Plan::new(len, accepted, limit), plan, "{accepted} of {len}");
+            assert_eq!(Plan::new(len, len, accepted, limit), plan, "{accepted} of {len}");
         }
         check(0, 0, 10, Plan::Scan);
         check(3_000, 3_000, 10, Plan::Scan);
@@ -79,5 +89,7 @@ mod tests {
         check(40_000, 40_000, 10, Plan::Walk { ef: 128 });
         check(40_000, 32_000, 100, Plan::Walk { ef: 250 });
         check(40_000, usize::MAX, usize::MAX, Plan::Scan);
+        assert_eq!(Plan::new(40_000, 160_000, 40_000, 10), Plan::Walk { ef: 128 });
+        assert_eq!(Plan::new(40_000, 160_001, 40_000, 10), Plan::Walk { ef: 64 });
     }
 }

@@ -17,6 +17,8 @@ use crate::index::{Accept, ChunkId, Epoch, Error};
 
 /// Rows outside of every graph beside which fresh rows go into one, while a build keeps them from being sealed.
 const GRAPH_ROWS: usize = 8_192;
+/// How many rows a build must have left for each row that waits: else the rows are sealed before a graph is of use.
+const GRAPH_WORTH: usize = 2;
 /// A segment is rewritten when more than one of this many of its rows no longer exists.
 const DEAD_SHARE: usize = 5;
 
@@ -344,7 +346,7 @@ impl Vectors {
     /// While a long build goes on, arriving rows go into a graph in memory, so that searches need not scan them all.
     fn graph_beside(&self, left: usize, threads: usize) {
         let waiting = self.state().arriving.ungraphed_rows();
-        if waiting >= GRAPH_ROWS && left >= waiting {
+        if waiting >= GRAPH_ROWS && left >= GRAPH_WORTH * waiting {
             self.graph_next(threads);
         }
     }

@@ -5,7 +5,7 @@ use super::metadata::{attributes, wire_attributes};
 use crate::document::DocumentId;
 use crate::document::metadata::Metadata;
 use crate::knowledge_base::{
-    Deletion, DocumentInfo, DocumentOutcome, DocumentStatus, Error, IngestSummary, NewDocument,
+    Acknowledgement, Deletion, DocumentInfo, DocumentOutcome, DocumentStatus, Error, IngestSummary, NewDocument,
 };
 use crate::service::pb;
 use crate::service::pb::ingest_documents_response::Payload;
@@ -26,6 +26,14 @@ pub(in crate::service) fn header(wire: pb::DocumentHeader) -> Result<NewDocument
         source_name: wire.source_name,
         metadata,
         bytes: Vec::new(),
+    })
+}
+
+/// Returns when documents are to be answered.
+pub(in crate::service) fn acknowledgement(number: i32) -> Result<Acknowledgement, Error> {
+    Ok(match known("start.acknowledgement", number)? {
+        pb::Acknowledgement::Unspecified | pb::Acknowledgement::Indexed => Acknowledgement::Indexed,
+        pb::Acknowledgement::Durable => Acknowledgement::Durable,
     })
 }
 

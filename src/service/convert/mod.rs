@@ -21,7 +21,9 @@ mod upkeep;
 use crate::knowledge_base::{Error, MAX_PAGE_SIZE, PageRequest};
 
 pub(super) use answer::{AnswerMessages, question};
-pub(super) use document::{delete_response, document, document_id, header, outcome, status_filter, summary};
+pub(super) use document::{
+    acknowledgement, delete_response, document, document_id, header, outcome, status_filter, summary,
+};
 pub(super) use epoch::{
     difference, difference_request, difference_summary, epoch, epoch_info, read_at, rollback_target, rolled_back,
 };
@@ -31,7 +33,7 @@ pub(super) use hit::retrieval;
 pub(super) use knowledge_base::{change, knowledge_base, new_knowledge_base};
 pub(super) use model::{modality_filter, model};
 pub(super) use query::query;
-pub(super) use revision::{content_hash, content_messages, content_request, revision};
+pub(super) use revision::{content_messages, content_request, revision};
 pub(super) use upkeep::progress;
 
 #[cfg(test)]

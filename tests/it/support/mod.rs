@@ -4,6 +4,7 @@ pub(crate) mod extent;
 pub(crate) mod ledger;
 pub(crate) mod models;
 pub(crate) mod server;
+pub(crate) mod wire;
 pub(crate) mod writer;
 
 use std::path::Path;
@@ -16,8 +17,8 @@ use groundwork::embed::HashingEmbedder;
 use groundwork::generate::LanguageModel;
 use groundwork::generate::ScriptedModel;
 use groundwork::knowledge_base::{
-    DocumentOutcome, Error, Groundwork, IngestSummary, KnowledgeBaseInfo, NewDocument, NewKnowledgeBase, Next,
-    ProvidedModels, ReadAt, Settings,
+    Acknowledgement, DocumentOutcome, Error, Groundwork, IngestSummary, KnowledgeBaseInfo, NewDocument,
+    NewKnowledgeBase, Next, ProvidedModels, ReadAt, Settings,
 };
 use groundwork::retrieve::{Hit, Query, SearchType};
 use groundwork::worker::Cancel;
@@ -105,7 +106,13 @@ pub(crate) fn ingest(groundwork: &Groundwork, documents: Vec<NewDocument>) -> (V
     };
     let mut outcomes = Vec::new();
     let summary = groundwork
-        .ingest("kb", &mut next, &Cancel::new(), &mut |outcome| outcomes.push(outcome))
+        .ingest(
+            "kb",
+            Acknowledgement::Indexed,
+            &mut next,
+            &Cancel::new(),
+            &mut |outcome| outcomes.push(outcome),
+        )
         .expect("the ingestion runs to its end");
     outcomes.sort_by_key(|outcome| outcome.sequence);
     (outcomes, summary)

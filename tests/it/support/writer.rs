@@ -42,6 +42,7 @@ pub(crate) async fn put(
     let (sender, receiver) = tokio::sync::mpsc::channel(4);
     let start = IngestStart {
         knowledge_base_id: ledger.lock().knowledge_base().to_owned(),
+        ..IngestStart::default()
     };
     let sending = async {
         let mut is_open = sender.send(request(Payload::Start(start))).await.is_ok();

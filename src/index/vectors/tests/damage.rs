@@ -128,16 +128,14 @@ fn odd_graphs_cannot_lead_astray() {
         });
         let (mut best, mut scratch) = (Best::new(10), Scratch::default());
         let vector = &unit_vectors(1, 42)[0];
+        let asked = Asked {
+            query: &Query::new(vector),
+            limit: 10,
+            accept: &|_| true,
+            all: 4_200,
+        };
         let segment = segment.expect("every link leads to a row");
-        search_segment(
-            &segment,
-            &Query::new(vector),
-            10,
-            &|_| true,
-            4_200,
-            &mut best,
-            &mut scratch,
-        );
+        asked.search(&segment, 4_200, &mut best, &mut scratch);
         assert_eq!(best.len(), 10);
     }
 }

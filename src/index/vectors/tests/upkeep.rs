@@ -209,7 +209,7 @@ fn rows_that_come_beside_a_build_stay_fresh() {
     index.vectors.insert(&rows(&vectors[..20_000], 1)).expect("inserted");
     let mut next = 20_000;
     let done = index.vectors.upkeep(Epoch(9), &|_| true, 1, &mut |_| {
-        let end = (next + 500).min(vectors.len());
+        let end = (next + 2_900).min(vectors.len());
         index
             .vectors
             .insert(&rows(&vectors[next..end], next as u64 + 1))

@@ -10,7 +10,7 @@ use super::super::Site;
 use crate::index::Epoch;
 use crate::knowledge_base::{DocumentOutcome, DocumentStatus, Error, IngestSummary, Next};
 use crate::service::call::{AtShutdown, Flow, Outlet, Replies, stream, unary};
-use crate::service::document::ingest;
+use crate::service::document::{Start, ingest};
 use crate::service::pb::document_service_server::{DocumentService, DocumentServiceServer};
 use crate::service::pb::model_service_server::{ModelService, ModelServiceServer};
 use crate::service::pb::retrieval_service_server::{RetrievalService, RetrievalServiceServer};
@@ -259,7 +259,7 @@ impl DocumentService for StandIn {
     ) -> Result<Response<Self::IngestDocumentsStream>, Status> {
         let limit = self.config.max_document_bytes;
         let work = move |seen: &Seen, messages, cancel: &Cancel, outlet: &Outlet<_>| {
-            let take_in = |_: &str, next: &mut dyn FnMut(_) -> _, told: &mut dyn FnMut(_)| {
+            let take_in = |_: &Start, next: &mut dyn FnMut(_) -> _, told: &mut dyn FnMut(_)| {
                 let taken_in = seen.take_in(next, cancel, told);
                 seen.ended.fetch_add(1, Ordering::SeqCst);
                 taken_in
