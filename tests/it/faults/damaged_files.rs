@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tonic::Code;
 
-use super::{Gap, Site, copy_directory, files_below, sorted_out};
+use super::{Gap, Site, copy_directory, files_below, last_error, sorted_out};
 use crate::support::extent::{Extent, announce};
 use crate::support::ledger::{Finding, Ledger, Refusal, Seen, content};
 use crate::support::server::run;
@@ -363,7 +363,7 @@ fn use_server(site: &Site, original: &Original) -> Result<(), Finding> {
         Finding::Refused(Refusal {
             code: Code::Ok,
             reason: "NOT_STARTED".to_owned(),
-            message: told.lines().last().unwrap_or_default().to_owned(),
+            message: last_error(&told).to_owned(),
         })
     })?;
     let ledger = Mutex::new(original.ledger.clone());

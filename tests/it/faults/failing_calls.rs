@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::shim::{Extent as FaultExtent, Kind, Shim};
-use super::{Gap, Site, fault_of_refusal, sorted_out};
+use super::{Gap, Site, fault_of_refusal, last_error, sorted_out};
 use crate::support::extent::{Extent, announce};
 use crate::support::ledger::{Finding, Ledger};
 use crate::support::server::{NotStarted, Server, run};
@@ -136,6 +136,11 @@ fn each_failing_call_loses_nothing_acknowledged() {
                 sorted_out("faults", KNOWN_GAPS, told.wrong.into_iter().map(report).collect());
             known += known_here;
             wrong.extend(wrong_here);
+        }
+        if extent == Extent::All {
+            announce(&format!(
+                "faults: {kind:?} ({fault:?}) is through, {injected} calls failed so far"
+            ));
         }
     }
     announce(&format!(
@@ -268,7 +273,7 @@ fn start(site: &Site, shim: &Shim, told: &mut Told) -> Option<Server> {
             Err(NotStarted { status }) => {
                 told.refused_starts += 1;
                 let stderr = site.told();
-                let last = stderr.lines().last().unwrap_or_default();
+                let last = last_error(&stderr);
                 if status.code() != Some(1) || !last.contains(&*site.data_dir.to_string_lossy()) {
                     told.wrong
                         .push(format!("a refused start ends with {status} and says `{last}`"));
