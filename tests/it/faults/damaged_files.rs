@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use tonic::Code;
 
-use super::{Gap, Site, copy_directory, files_below, sorted_out};
+use super::{Gap, Site, copy_directory, files_below, last_error, sorted_out};
 use crate::support::extent::{Extent, announce};
 use crate::support::ledger::{Finding, Ledger, Refusal, Seen, content};
 use crate::support::server::run;
@@ -207,16 +207,20 @@ fn damaged_files_are_refused_or_made_again() {
     }
     cases.extend(flips_of_texts(&closed).map(|case| (&closed, case)));
     cases.extend(deleted_directories(&closed).map(|case| (&closed, case)));
-    let (mut served, mut refused) = (0, 0);
-    let mut reports = Vec::new();
+    let (mut served, mut refused, mut known) = (0, 0, 0);
+    let mut wrong = Vec::new();
     for (original, case) in &cases {
         match try_case(original, case) {
             Outcome::Served => served += 1,
             Outcome::Refused => refused += 1,
-            Outcome::Wrong(what) => reports.push(format!("{case}: {what}")),
+            Outcome::Wrong(what) => {
+                let report = vec![format!("{case}: {what}")];
+                let (known_here, wrong_here) = sorted_out("damaged files", KNOWN_GAPS, report);
+                known += known_here;
+                wrong.extend(wrong_here);
+            }
         }
     }
-    let (known, wrong) = sorted_out("damaged files", KNOWN_GAPS, reports);
     announce(&format!(
         "damaged files: {} cases with seed {SEED}, {served} served whole, {refused} refused with file and remedy, \
          {} lost or wrong, {known} known gaps, {:.0} s",
@@ -359,7 +363,7 @@ fn use_server(site: &Site, original: &Original) -> Result<(), Finding> {
         Finding::Refused(Refusal {
             code: Code::Ok,
             reason: "NOT_STARTED".to_owned(),
-            message: told.lines().last().unwrap_or_default().to_owned(),
+            message: last_error(&told).to_owned(),
         })
     })?;
     let ledger = Mutex::new(original.ledger.clone());
