@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::base::unopened;
 use super::knowledge_bases::name_taken;
-use super::{Backup, Error, ErrorKind, Groundwork, KnowledgeBaseInfo, Manifest, Restoration, Restored, check};
+use super::{Archive, Error, ErrorKind, Groundwork, KnowledgeBaseInfo, Manifest, Restoration, Restored, check};
 use crate::index::Language;
 use crate::store::{self, ArchiveKind, ArchiveModel, ArchiveReader, BaseRecord, NewBase, OpenOptions};
 use crate::worker::{Cancel, OnProgress};
@@ -22,7 +22,7 @@ impl Groundwork {
         knowledge_base: &str,
         cancel: &Cancel,
         on_progress: &mut OnProgress<'_>,
-    ) -> Result<Backup, Error> {
+    ) -> Result<Archive, Error> {
         let (record, base) = self.base(knowledge_base)?;
         let models = vec![ArchiveModel {
             sha256: self

@@ -14,7 +14,7 @@ pub use crate::worker::Progress;
 
 pub use crate::ingest::{Acknowledgement, DocumentOutcome, IngestSummary, NewDocument, Next};
 pub use crate::store::{
-    ArchiveFile, ArchiveModel, Backup, Certificate, Checked, ChunkDifference, DifferenceKind, DocumentDifference,
+    Archive, ArchiveFile, ArchiveModel, Certificate, Checked, ChunkDifference, DifferenceKind, DocumentDifference,
     DocumentInfo, DocumentStatus, EpochInfo, ErasedPlace, Erasure, Finding, Manifest, OriginalContent, Remainder,
     Retention, RevisionInfo, RolledBack, SearchedPlace, Vacuumed,
 };
