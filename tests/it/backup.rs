@@ -22,7 +22,7 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::support::server::{Server, run};
-use crate::support::{DIMENSIONS, described, ingest, named, open, scripted, settings, text, with_base};
+use crate::support::{DIMENSIONS, described, ingest, open, scripted, settings, text, with_base};
 
 /// Counts the texts that it embeds.
 struct Counting {

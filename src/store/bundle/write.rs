@@ -16,7 +16,7 @@ use crate::store::records::chunk::{ChunkFields, vector_checksum};
 use crate::store::records::revision::{self, RevisionFields};
 use crate::store::records::values::verify;
 use crate::store::records::{OLDEST_EPOCH, Records, SCHEMA};
-use crate::store::sqlite::{from_epoch, from_number, to_number};
+use crate::store::sqlite::{from_epoch, to_number};
 use crate::store::{Archive, ArchiveKind, ArchiveModel, BaseRecord, EpochStore, Error, Manifest, OpenOptions, recover};
 use crate::worker::{Cancel, OnProgress, Progress};
 
