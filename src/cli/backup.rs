@@ -1,17 +1,12 @@
 //! `groundwork backup`: a knowledge base to one file.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
 use clap::Args;
-use indicatif::{HumanBytes, ProgressBar};
 
-use super::archive_file::NewFile;
-use super::exit::{Exit, Usage};
-use super::json;
-use super::output::{Output, note};
-use super::progress::{self, Work};
+use super::archive_file::{NewFile, Piece, check_stdout, receive, tell};
+use super::exit::Exit;
+use super::progress::Work;
 use super::session::Session;
 use crate::service::pb;
 use crate::service::pb::backup_knowledge_base_response::Payload;
@@ -46,13 +41,7 @@ Examples:
 
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::Result<Exit> {
     let is_stdout = arguments.file == Path::new("-") && !arguments.on_server;
-    if is_stdout && session.output.is_json() {
-        let message = "--json describes the backup, whose bytes then need a file: name one in place of -";
-        return Err(Usage(message.to_owned()).into());
-    }
-    if is_stdout && session.output.is_terminal() {
-        return Err(Usage("a terminal cannot take a backup: name a file, or send it on".to_owned()).into());
-    }
+    check_stdout(is_stdout, &session.output)?;
     let mut request = pb::BackupKnowledgeBaseRequest {
         knowledge_base_id: arguments.knowledge_base,
         file_name: String::new(),
@@ -60,81 +49,25 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
     if arguments.on_server {
         request.file_name = arguments.file.to_string_lossy().into_owned();
     }
-    let to_file = !is_stdout && !arguments.on_server;
-    let mut file = if to_file {
-        Some(NewFile::create(&arguments.file, arguments.force)?)
-    } else {
-        None
+    let target = match is_stdout || arguments.on_server {
+        true => None,
+        false => Some(NewFile::create(&arguments.file, arguments.force)?),
     };
-    let manifest = receive(request, file.as_mut(), session).await?;
-    if let Some(file) = file {
-        file.finish()?;
-    }
-    tell(&manifest, &arguments.file, &mut session.output, is_stdout)?;
+    let work = Work::begin("taking a backup");
+    let mut client = session.connection.knowledge_bases();
+    let messages = client.backup_knowledge_base(request).await?.into_inner();
+    let manifest = receive(messages, target, work, &mut session.output).await?;
+    tell(&manifest, &arguments.file, is_stdout, &mut session.output)?;
     Ok(Exit::Done)
 }
 
-/// Writes the parts to the file, or to stdout where there is none; returns what the archive says about itself.
-async fn receive(
-    request: pb::BackupKnowledgeBaseRequest,
-    mut file: Option<&mut NewFile>,
-    session: &mut Session,
-) -> anyhow::Result<pb::ArchiveManifest> {
-    let work = Work::begin("taking a backup");
-    let mut client = session.connection.knowledge_bases();
-    let mut messages = client.backup_knowledge_base(request).await?.into_inner();
-    let mut manifest = None;
-    let mut bar: Option<ProgressBar> = None;
-    while let Some(message) = messages.message().await? {
+impl From<pb::BackupKnowledgeBaseResponse> for Piece {
+    fn from(message: pb::BackupKnowledgeBaseResponse) -> Self {
         match message.payload {
-            Some(Payload::Progress(progress)) => work.show(&progress),
-            Some(Payload::Manifest(came)) => {
-                let size = came.files.iter().map(|file| file.byte_size).sum();
-                bar = Some(progress::bytes("backup", size));
-                manifest = Some(came);
-            }
-            Some(Payload::Part(part)) => {
-                match &mut file {
-                    Some(file) => file.write_all(&part).context("cannot write the backup")?,
-                    None => session.output.bytes(&part)?,
-                }
-                if let Some(bar) = &bar {
-                    bar.inc(part.len() as u64);
-                }
-            }
-            None => {}
+            Some(Payload::Progress(progress)) => Self::Progress(progress),
+            Some(Payload::Manifest(manifest)) => Self::Manifest(manifest),
+            Some(Payload::Part(part)) => Self::Part(part),
+            None => Self::Unknown,
         }
     }
-    work.end();
-    session.output.flush()?;
-    match manifest {
-        Some(manifest) => Ok(manifest),
-        None => bail!("the connection to the server was lost: the backup has no manifest"),
-    }
-}
-
-/// Says what was written. Beside an archive on stdout it is a note.
-fn tell(manifest: &pb::ArchiveManifest, file: &Path, output: &mut Output, is_stdout: bool) -> anyhow::Result<()> {
-    if output.is_json() {
-        return Ok(output.object(&json::manifest(manifest))?);
-    }
-    let base = manifest.knowledge_base.clone().unwrap_or_default();
-    let bytes: u64 = manifest.files.iter().map(|file| file.byte_size).sum();
-    let told = format!(
-        "{}: {} at epoch {}, {} documents, {}",
-        file.display(),
-        base.name,
-        base.epoch,
-        base.document_count,
-        HumanBytes(bytes)
-    );
-    let hash = format!("root hash {}", manifest.root_hash);
-    if is_stdout {
-        note(told);
-        note(hash);
-    } else {
-        output.line(told)?;
-        output.line(output.dim(&hash))?;
-    }
-    Ok(())
 }

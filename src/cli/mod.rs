@@ -8,6 +8,7 @@ mod archive_file;
 mod ask;
 mod attribute;
 mod backup;
+mod bundle;
 mod check;
 mod connection;
 mod demo;
@@ -158,6 +159,7 @@ async fn speak(command: ClientCommand, session: &mut Session) -> anyhow::Result<
             ClientCommand::Vacuum(arguments) => vacuum::run(arguments, session).await,
             ClientCommand::Check(arguments) => check::run(arguments, session).await,
             ClientCommand::Backup(arguments) => backup::run(arguments, session).await,
+            ClientCommand::Bundle(arguments) => bundle::run(arguments, session).await,
             ClientCommand::Restore(arguments) => restore::run(arguments, session).await,
         }
     };

@@ -171,6 +171,8 @@ pub struct Config {
     pub grace_period: Duration,
     /// Directory that backups are written to and restored from by name.
     pub backup_dir: Option<PathBuf>,
+    /// Sealed bundles that are served.
+    pub bundles: Vec<PathBuf>,
     /// Which log lines are written; nothing takes what fits the command.
     pub log: Option<String>,
     /// How log lines are written.
@@ -209,6 +211,7 @@ impl Config {
             max_queued_answers: self.max_queued_answers,
             compute_threads: self.compute_threads,
             backup_dir: self.backup_dir.clone(),
+            bundles: self.bundles.clone(),
         }
     }
 

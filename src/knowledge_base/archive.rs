@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use super::base::unopened;
 use super::knowledge_bases::name_taken;
-use super::{Backup, Error, ErrorKind, Groundwork, KnowledgeBaseInfo, Manifest, Restoration, Restored, check};
-use crate::index::Language;
+use super::{Archive, Error, ErrorKind, Groundwork, KnowledgeBaseInfo, Manifest, Restoration, Restored, check};
+use crate::index::{Epoch, Language};
 use crate::store::{self, ArchiveKind, ArchiveModel, ArchiveReader, BaseRecord, NewBase, OpenOptions};
 use crate::worker::{Cancel, OnProgress};
 
@@ -22,16 +22,30 @@ impl Groundwork {
         knowledge_base: &str,
         cancel: &Cancel,
         on_progress: &mut OnProgress<'_>,
-    ) -> Result<Backup, Error> {
-        let (record, base) = self.base(knowledge_base)?;
-        let models = vec![ArchiveModel {
-            sha256: self
-                .models
-                .weights_sha256(&record.embedding_model_id)
-                .unwrap_or_default(),
-            model_id: record.embedding_model_id.clone(),
-        }];
+    ) -> Result<Archive, Error> {
+        let (record, base) = self.writable_base(knowledge_base)?;
+        let models = self.archived_models(&record);
         Ok(base.store.back_up(&record, models, cancel, on_progress)?)
+    }
+
+    /// Seals one epoch of a knowledge base, the published one if none is named. Reads and writes go on.
+    pub fn seal(
+        &self,
+        knowledge_base: &str,
+        as_of: Option<Epoch>,
+        cancel: &Cancel,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<Archive, Error> {
+        let (record, base) = self.writable_base(knowledge_base)?;
+        let models = self.archived_models(&record);
+        let options = open_options(&record)?;
+        Ok(base.store.seal(&record, models, options, as_of, cancel, on_progress)?)
+    }
+
+    fn archived_models(&self, record: &BaseRecord) -> Vec<ArchiveModel> {
+        let model_id = record.embedding_model_id.clone();
+        let sha256 = self.models.weights_sha256(&model_id).unwrap_or_default();
+        vec![ArchiveModel { model_id, sha256 }]
     }
 
     /// Takes a backup into a new file of the backup directory, which appears when it is whole and on disk.
@@ -83,11 +97,7 @@ impl Groundwork {
         let record = new_record(&archive.manifest().base, &wanted.name)?;
         self.check_name_free(&record.name)?;
         let warnings = self.model_warnings(archive.manifest())?;
-        let language = Language::parse(&record.language).map_err(|error| refused(&error.to_string()))?;
-        let options = OpenOptions {
-            language,
-            dimensions: record.dimensions,
-        };
+        let options = open_options(&record)?;
         let new = self.catalog.unpack(archive, &record.id, options, cancel, on_progress)?;
         let manifest = new.manifest().clone();
         let knowledge_base = if wanted.dry_run {
@@ -130,11 +140,11 @@ impl Groundwork {
         Ok(self.bases.describe(&self.record(&record.id)?))
     }
 
-    fn check_name_free(&self, name: &str) -> Result<(), Error> {
-        match self.catalog.find(name)? {
-            Some(_) => Err(name_taken(name)),
-            None => Ok(()),
+    pub(super) fn check_name_free(&self, name: &str) -> Result<(), Error> {
+        if self.catalog.find(name)?.is_some() || self.bundles.find(name).is_some() {
+            return Err(name_taken(name));
         }
+        Ok(())
     }
 
     /// Says what keeps a knowledge base from being searched here. Vectors of another length can never be.
@@ -199,6 +209,15 @@ fn new_record(base: &BaseRecord, name: &str) -> Result<BaseRecord, Error> {
         created_at: now,
         updated_at: now,
         ..base.clone()
+    })
+}
+
+/// Returns how the store of a knowledge base with these settings is opened.
+fn open_options(record: &BaseRecord) -> Result<OpenOptions, Error> {
+    let language = Language::parse(&record.language).map_err(|error| refused(&error.to_string()))?;
+    Ok(OpenOptions {
+        language,
+        dimensions: record.dimensions,
     })
 }
 

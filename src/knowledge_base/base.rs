@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::bundles::Sealed;
 use super::{AsOf, Error, ErrorKind, KnowledgeBaseInfo, KnowledgeBaseStatus, ReadAt};
 use crate::index::{Epoch, Language};
 use crate::ingest::InFlight;
@@ -61,13 +62,16 @@ type Door = Arc<Mutex<Option<Arc<Base>>>>;
 #[derive(Debug)]
 pub(super) struct OpenBases {
     layout: Layout,
+    /// Those of bundles, which are opened at the start and never change.
+    sealed: HashMap<String, Sealed>,
     doors: Mutex<HashMap<String, Door>>,
 }
 
 impl OpenBases {
-    pub(super) fn new(layout: Layout) -> Self {
+    pub(super) fn new(layout: Layout, sealed: HashMap<String, Sealed>) -> Self {
         Self {
             layout,
+            sealed,
             doors: Mutex::default(),
         }
     }
@@ -78,6 +82,10 @@ impl OpenBases {
 
     /// Returns the open knowledge base, opening it if need be.
     pub(super) fn get(&self, record: &BaseRecord) -> Result<Arc<Base>, Error> {
+        if let Some(sealed) = self.sealed.get(&record.id) {
+            let refused = |reason: &String| Error::new(ErrorKind::FailedPrecondition, "BUNDLE_REFUSED", reason.clone());
+            return sealed.as_ref().map(Arc::clone).map_err(refused);
+        }
         let door = self.door(&record.id);
         let mut open = door.lock();
         if let Some(base) = &*open {
@@ -96,6 +104,11 @@ impl OpenBases {
         });
         *open = Some(base.clone());
         Ok(base)
+    }
+
+    /// Returns whether a knowledge base is served from a bundle.
+    pub(super) fn is_sealed(&self, id: &str) -> bool {
+        self.sealed.contains_key(id)
     }
 
     /// Puts a knowledge base in that is open already.
@@ -140,6 +153,7 @@ impl OpenBases {
     /// Describes a knowledge base. One that cannot be opened is described all the same, with the reason.
     pub(super) fn describe(&self, record: &BaseRecord) -> KnowledgeBaseInfo {
         let mut info = unopened(record);
+        info.read_only = self.is_sealed(&record.id);
         let opened = self.get(record).and_then(|base| {
             let epoch = base.store.epoch();
             Ok((epoch, base.store.oldest_epoch(), base.store.counts(epoch)?))

@@ -25,7 +25,7 @@ impl Groundwork {
         cancel: &Cancel,
         on_outcome: &mut dyn FnMut(DocumentOutcome),
     ) -> Result<IngestSummary, Error> {
-        let (record, base) = self.base(knowledge_base)?;
+        let (record, base) = self.writable_base(knowledge_base)?;
         let embedder = self.models.embedder(&record.embedding_model_id)?;
         let pipeline = Pipeline {
             store: &base.store,
@@ -102,7 +102,7 @@ impl Groundwork {
         selection: &Selection,
         dry_run: bool,
     ) -> Result<Deletion, Error> {
-        let (_, base) = self.base(knowledge_base)?;
+        let (_, base) = self.writable_base(knowledge_base)?;
         let ids = base.selected(selection)?;
         if dry_run {
             return would_delete(&base, selection, &ids);

@@ -246,6 +246,8 @@ impl From<store::Error> for Error {
                 (ErrorKind::FailedPrecondition, "NEWER_FORMAT")
             }
             store::Error::Refused(store::Refusal::NoRoom { .. }) => (ErrorKind::Overloaded, "STORAGE_FULL"),
+            store::Error::ReadOnly => (ErrorKind::FailedPrecondition, "READ_ONLY"),
+            store::Error::OtherFormat { .. } => (ErrorKind::FailedPrecondition, "OTHER_FORMAT"),
             store::Error::Refused(_) => (ErrorKind::InvalidRequest, "ARCHIVE_REFUSED"),
             store::Error::ArchiveUnreadable { .. } => (ErrorKind::Unavailable, "ARCHIVE_UNREADABLE"),
             store::Error::Poisoned { .. } | store::Error::Halted { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),

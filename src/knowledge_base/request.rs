@@ -14,9 +14,9 @@ pub use crate::worker::Progress;
 
 pub use crate::ingest::{Acknowledgement, DocumentOutcome, IngestSummary, NewDocument, Next};
 pub use crate::store::{
-    ArchiveFile, ArchiveModel, Backup, Certificate, Checked, ChunkDifference, DifferenceKind, DocumentDifference,
-    DocumentInfo, DocumentStatus, EpochInfo, ErasedPlace, Erasure, Finding, Manifest, OriginalContent, Remainder,
-    Retention, RevisionInfo, RolledBack, SearchedPlace, Vacuumed,
+    Archive, ArchiveFile, ArchiveKind, ArchiveModel, Certificate, Checked, ChunkDifference, DifferenceKind,
+    DocumentDifference, DocumentInfo, DocumentStatus, EpochInfo, ErasedPlace, Erasure, Finding, Manifest,
+    OriginalContent, Remainder, Retention, RevisionInfo, RolledBack, SearchedPlace, Vacuumed,
 };
 
 /// Longest name of a knowledge base in bytes.
@@ -63,6 +63,8 @@ pub struct Settings {
     pub compute_threads: usize,
     /// Directory that backups are written to and read from by file name; without one they only stream.
     pub backup_dir: Option<PathBuf>,
+    /// Sealed bundles that are served beside the knowledge bases of the data directory.
+    pub bundles: Vec<PathBuf>,
 }
 
 /// Asks for a page of a list.

@@ -1,4 +1,4 @@
-//! Backup and restoration: archives in parts.
+//! Backup, restoration and bundles: archives in parts.
 //!
 //! Comes in: a request, or the parts of an archive. Goes out: the parts of an archive, or what was made of one.
 //! Always holds: no more than some parts are in memory; a slow client slows the work, one that leaves ends it, and then
@@ -11,12 +11,12 @@ use tokio::runtime::Handle;
 use tonic::Streaming;
 
 use super::call::Outlet;
-use super::convert::{manifest, required, restored};
+use super::convert::{epoch, manifest, required, restored};
 use super::document::broken;
 use super::meter::Meter;
 use super::pb;
 use super::pb::restore_knowledge_base_request::Payload;
-use crate::knowledge_base::{Error, Groundwork, Restoration};
+use crate::knowledge_base::{Archive, Error, Groundwork, Restoration};
 use crate::worker::{Cancel, Stopped};
 
 const KNOWLEDGE_BASE: &str = "knowledge_base_id";
@@ -40,11 +40,29 @@ pub(super) fn back_up(
         let written = groundwork.back_up_to(&id, &request.file_name, cancel, &mut |now| meter.tell(now))?;
         return Ok(manifest(written).into());
     }
-    let mut backup = groundwork.back_up(&id, cancel, &mut |now| meter.tell(now))?;
-    outlet.send(manifest(backup.manifest().clone()).into())?;
-    let mut last = part(&mut backup)?;
+    let backup = groundwork.back_up(&id, cancel, &mut |now| meter.tell(now))?;
+    send(backup, outlet)
+}
+
+/// Sends a bundle in parts; returns the last message.
+pub(super) fn bundle(
+    groundwork: &Groundwork,
+    request: pb::BundleKnowledgeBaseRequest,
+    cancel: &Cancel,
+    outlet: &Outlet<pb::BundleKnowledgeBaseResponse>,
+) -> Result<pb::BundleKnowledgeBaseResponse, Error> {
+    let id = required(KNOWLEDGE_BASE, request.knowledge_base_id)?;
+    let mut meter = Meter::new(outlet);
+    let bundle = groundwork.seal(&id, epoch(request.as_of_epoch), cancel, &mut |now| meter.tell(now))?;
+    send(bundle, outlet)
+}
+
+/// Sends the manifest of an archive and its parts; returns the last one.
+fn send<T: From<pb::ArchiveManifest> + From<Vec<u8>>>(mut archive: Archive, outlet: &Outlet<T>) -> Result<T, Error> {
+    outlet.send(manifest(archive.manifest().clone()).into())?;
+    let mut last = part(&mut archive)?;
     loop {
-        let next = part(&mut backup)?;
+        let next = part(&mut archive)?;
         if next.is_empty() {
             return Ok(last.into());
         }

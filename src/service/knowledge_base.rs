@@ -212,8 +212,8 @@ impl pb::knowledge_base_service_server::KnowledgeBaseService for KnowledgeBases 
 
     async fn bundle_knowledge_base(
         &self,
-        _: Request<pb::BundleKnowledgeBaseRequest>,
+        request: Request<pb::BundleKnowledgeBaseRequest>,
     ) -> Result<Response<Self::BundleKnowledgeBaseStream>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        Ok(stream(request, &self.groundwork, self.archive_flow(), archive::bundle))
     }
 }

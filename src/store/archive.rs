@@ -4,6 +4,7 @@
 //! archive (tar, ustar headers, nothing compressed)
 //!   manifest.json        what the archive is of, and every other entry with its size and SHA-256
 //!   store.sqlite         the record of truth, as one commit left it
+//!   terms/*              the keyword index, in bundles
 //!   vectors/*            sealed files of the vector index, if there are any
 //! ```
 //!
@@ -21,15 +22,16 @@ mod restore;
 mod tar;
 mod unpack;
 
-pub use backup::Backup;
 pub use manifest::{ArchiveFile, ArchiveKind, ArchiveModel, Manifest};
+pub use pack::Archive;
+pub(super) use pack::describe;
 pub use refusal::Refusal;
 pub use restore::NewBase;
 pub use unpack::ArchiveReader;
 
 /// The record of truth in an archive.
-const STORE_ENTRY: &str = "store.sqlite";
+pub(super) const STORE_ENTRY: &str = "store.sqlite";
 /// What the names of sealed files of the vector index begin with.
-const VECTORS_PREFIX: &str = "vectors/";
+pub(super) const VECTORS_PREFIX: &str = "vectors/";
 /// What the names of files of the keyword index begin with, in bundles.
-const TERMS_PREFIX: &str = "terms/";
+pub(super) const TERMS_PREFIX: &str = "terms/";

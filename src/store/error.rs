@@ -126,6 +126,19 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// It is served from a bundle.
+    #[error("the knowledge base is served from a sealed bundle, which never changes")]
+    ReadOnly,
+    /// A bundle was made by another version of the program.
+    #[error("the bundle {} holds a store of format {found}, this program reads {known}; make it again", path.display())]
+    OtherFormat {
+        /// The bundle.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The one that is read.
+        known: i64,
+    },
     /// The caller wants no more.
     #[error(transparent)]
     Stopped(#[from] Stopped),

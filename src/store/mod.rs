@@ -6,6 +6,7 @@
 //! Not here: reading, splitting and embedding documents (see [`crate::ingest`]); ranking (see [`crate::retrieve`]).
 
 mod archive;
+mod bundle;
 mod catalog;
 mod check;
 mod checksum;
@@ -34,7 +35,8 @@ use crate::document::DocumentId;
 use crate::document::metadata::Metadata;
 use crate::index::Epoch;
 
-pub use archive::{ArchiveFile, ArchiveKind, ArchiveModel, ArchiveReader, Backup, Manifest, NewBase, Refusal};
+pub use archive::{Archive, ArchiveFile, ArchiveKind, ArchiveModel, ArchiveReader, Manifest, NewBase, Refusal};
+pub use bundle::Bundle;
 pub use catalog::{BaseRecord, Catalog};
 pub use check::{Checked, Finding};
 pub use commit::{Change, Committed, KeptContent, NewChunk, NewRevision};

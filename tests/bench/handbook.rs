@@ -38,6 +38,7 @@ pub(crate) fn settings(data_dir: &Path) -> Settings {
         max_queued_answers: 16,
         compute_threads: 0,
         backup_dir: None,
+        bundles: Vec::new(),
     }
 }
 

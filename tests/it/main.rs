@@ -3,6 +3,7 @@
 mod support;
 
 mod backup;
+mod bundle;
 mod crash_recovery;
 mod embedding;
 mod epochs;

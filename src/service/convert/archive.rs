@@ -1,9 +1,9 @@
 //! Archives to the wire.
 
 use super::knowledge_base;
-use crate::knowledge_base::{KnowledgeBaseInfo, KnowledgeBaseStatus, Manifest, Restored};
+use crate::knowledge_base::{ArchiveKind, KnowledgeBaseInfo, KnowledgeBaseStatus, Manifest, Restored};
 use crate::service::pb;
-use crate::service::pb::backup_knowledge_base_response::Payload;
+use crate::service::pb::{backup_knowledge_base_response as backup, bundle_knowledge_base_response as bundle};
 
 /// Returns what an archive says about itself.
 pub(in crate::service) fn manifest(manifest: Manifest) -> pb::ArchiveManifest {
@@ -28,7 +28,7 @@ pub(in crate::service) fn manifest(manifest: Manifest) -> pb::ArchiveManifest {
         original_content: base.original_content,
         oldest_epoch: manifest.oldest_epoch,
         storage: None,
-        read_only: false,
+        read_only: manifest.kind == ArchiveKind::Bundle,
     };
     pb::ArchiveManifest {
         format_version: manifest.format_version,
@@ -65,26 +65,37 @@ pub(in crate::service) fn restored(restored: Restored) -> pb::RestoreKnowledgeBa
     }
 }
 
-impl From<pb::Progress> for pb::BackupKnowledgeBaseResponse {
-    fn from(progress: pb::Progress) -> Self {
-        Self {
-            payload: Some(Payload::Progress(progress)),
+/// Makes the messages of a stream of parts, which are alike but for their names.
+macro_rules! messages {
+    ($message:ty, $payload:path) => {
+        impl From<pb::Progress> for $message {
+            fn from(progress: pb::Progress) -> Self {
+                use $payload as Payload;
+                Self {
+                    payload: Some(Payload::Progress(progress)),
+                }
+            }
         }
-    }
+
+        impl From<pb::ArchiveManifest> for $message {
+            fn from(manifest: pb::ArchiveManifest) -> Self {
+                use $payload as Payload;
+                Self {
+                    payload: Some(Payload::Manifest(manifest)),
+                }
+            }
+        }
+
+        impl From<Vec<u8>> for $message {
+            fn from(part: Vec<u8>) -> Self {
+                use $payload as Payload;
+                Self {
+                    payload: Some(Payload::Part(part)),
+                }
+            }
+        }
+    };
 }
 
-impl From<pb::ArchiveManifest> for pb::BackupKnowledgeBaseResponse {
-    fn from(manifest: pb::ArchiveManifest) -> Self {
-        Self {
-            payload: Some(Payload::Manifest(manifest)),
-        }
-    }
-}
-
-impl From<Vec<u8>> for pb::BackupKnowledgeBaseResponse {
-    fn from(part: Vec<u8>) -> Self {
-        Self {
-            payload: Some(Payload::Part(part)),
-        }
-    }
-}
+messages!(pb::BackupKnowledgeBaseResponse, backup::Payload);
+messages!(pb::BundleKnowledgeBaseResponse, bundle::Payload);

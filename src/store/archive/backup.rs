@@ -1,6 +1,5 @@
 //! Taking a backup: a snapshot of the records, made by the database itself beside readers and writers.
 
-use std::io::{self, Read};
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
@@ -8,42 +7,14 @@ use std::time::{Duration, SystemTime};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::pack::{Packed, describe};
-use super::{ArchiveKind, ArchiveModel, Manifest, STORE_ENTRY};
+use super::pack::describe;
+use super::{Archive, ArchiveKind, ArchiveModel, Manifest, STORE_ENTRY};
 use crate::store::records::Records;
 use crate::store::{BaseRecord, EpochStore, Error, layout, sqlite};
 use crate::worker::{Cancel, OnProgress, Progress};
 
 /// How often a snapshot in the making is looked at.
 const SNAPSHOT_STEP: Duration = Duration::from_millis(50);
-
-/// A backup in the making: its manifest, and the bytes of the archive to read. Its files are gone when it is dropped.
-pub struct Backup {
-    manifest: Manifest,
-    packed: Packed,
-    _directory: TempDir,
-}
-
-impl std::fmt::Debug for Backup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Backup")
-            .field("manifest", &self.manifest)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Backup {
-    /// Returns what the archive says about itself.
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-}
-
-impl Read for Backup {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.packed.read(buffer)
-    }
-}
 
 impl EpochStore {
     /// Takes a backup of the newest epoch with all that is kept of earlier ones. Reads and writes go on.
@@ -53,7 +24,7 @@ impl EpochStore {
         models: Vec<ArchiveModel>,
         cancel: &Cancel,
         on_progress: &mut OnProgress<'_>,
-    ) -> Result<Backup, Error> {
+    ) -> Result<Archive, Error> {
         let directory = self.temporary_directory("backup-")?;
         let path = directory.path().join(STORE_ENTRY);
         snapshot(self.records.path(), &path, cancel, on_progress)?;
@@ -69,12 +40,7 @@ impl EpochStore {
         manifest.models = models;
         let (described, file) = describe(&path, STORE_ENTRY, cancel, on_progress)?;
         manifest.files = vec![described];
-        let packed = Packed::new(&mut manifest, vec![file]);
-        Ok(Backup {
-            manifest,
-            packed,
-            _directory: directory,
-        })
+        Ok(Archive::new(manifest, vec![file], directory))
     }
 
     /// Makes a directory for work in progress; what a killed process leaves there is swept at the next opening.

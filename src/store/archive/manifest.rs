@@ -144,7 +144,7 @@ struct Version {
 
 impl Manifest {
     /// Returns the manifest of an archive of this program and format.
-    pub(super) fn new(kind: ArchiveKind, base: BaseRecord) -> Self {
+    pub(in crate::store) fn new(kind: ArchiveKind, base: BaseRecord) -> Self {
         Self {
             kind,
             format_version: FORMAT_VERSION,

@@ -6,6 +6,7 @@ use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 
 use super::manifest::MANIFEST_ENTRY;
 use super::{ArchiveFile, Manifest, tar};
@@ -16,12 +17,51 @@ use crate::worker::{Cancel, OnProgress, Progress};
 /// Bytes that are read at once.
 const READ_BYTES: usize = 256 << 10;
 
+/// An archive that is ready: its manifest, and its bytes to read. The files that they come from are gone when it is
+/// dropped.
+pub struct Archive {
+    manifest: Manifest,
+    packed: Packed,
+    _directory: TempDir,
+}
+
+impl Archive {
+    /// Seals the manifest, which names `files` in their order. They lie in `directory`.
+    pub(in crate::store) fn new(mut manifest: Manifest, files: Vec<File>, directory: TempDir) -> Self {
+        let packed = Packed::new(&mut manifest, files);
+        Self {
+            manifest,
+            packed,
+            _directory: directory,
+        }
+    }
+
+    /// Returns what the archive says about itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+}
+
+impl Read for Archive {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.packed.read(buffer)
+    }
+}
+
+impl std::fmt::Debug for Archive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Archive")
+            .field("manifest", &self.manifest)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The bytes of an archive, in order.
-pub(super) struct Packed(VecDeque<Box<dyn Read + Send>>);
+struct Packed(VecDeque<Box<dyn Read + Send>>);
 
 impl Packed {
     /// Seals the manifest, which names `files` in their order.
-    pub(super) fn new(manifest: &mut Manifest, files: Vec<File>) -> Self {
+    fn new(manifest: &mut Manifest, files: Vec<File>) -> Self {
         let record = manifest.seal();
         let size = record.len() as u64;
         let mut packed = Self(VecDeque::new());
@@ -78,7 +118,7 @@ impl Read for Whole {
 }
 
 /// Describes a file for a manifest, and opens it for the archive.
-pub(super) fn describe(
+pub(in crate::store) fn describe(
     path: &Path,
     name: &str,
     cancel: &Cancel,

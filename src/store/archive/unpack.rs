@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write as _};
+use std::ops::Range;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -20,6 +21,8 @@ const READ_BYTES: usize = 256 << 10;
 pub struct ArchiveReader<'a> {
     source: &'a mut dyn Read,
     manifest: Manifest,
+    /// Where the first file begins.
+    position: u64,
 }
 
 impl std::fmt::Debug for ArchiveReader<'_> {
@@ -54,7 +57,12 @@ impl<'a> ArchiveReader<'a> {
         whole(source, &mut bytes, MANIFEST_ENTRY)?;
         padding(source, size, MANIFEST_ENTRY)?;
         let manifest = Manifest::parse(&bytes, kind)?;
-        Ok(Self { source, manifest })
+        let position = (BLOCK + bytes.len() + tar::padding(size)) as u64;
+        Ok(Self {
+            source,
+            manifest,
+            position,
+        })
     }
 
     /// Returns what the archive says about itself.
@@ -70,7 +78,7 @@ impl<'a> ArchiveReader<'a> {
         cancel: &Cancel,
         on_progress: &mut OnProgress<'_>,
     ) -> Result<Manifest, Error> {
-        let Self { source, manifest } = self;
+        let Self { source, manifest, .. } = self;
         let total = manifest.byte_size();
         let free = fs4::available_space(directory).map_err(|source| Error::file(directory, source))?;
         if total > free {
@@ -90,20 +98,44 @@ impl<'a> ArchiveReader<'a> {
                     total,
                 });
             };
-            unpack_file(source, file, &path, cancel, &mut on_bytes)?;
-            padding(source, file.byte_size, &file.path)?;
+            let in_file = |source| Error::file(&path, source);
+            let mut written = File::create_new(&path).map_err(in_file)?;
+            entry(source, file, cancel, &mut |bytes| {
+                on_bytes(bytes.len() as u64);
+                written.write_all(bytes).map_err(in_file)
+            })?;
+            written.sync_all().map_err(in_file)?;
         }
         end(source)?;
         Ok(manifest)
     }
+
+    /// Verifies the whole archive, and returns the manifest with the places of the files in the archive, in their order.
+    pub fn verify(self, cancel: &Cancel) -> Result<(Manifest, Vec<Range<u64>>), Error> {
+        let Self {
+            source,
+            manifest,
+            position: mut at,
+        } = self;
+        let mut places = Vec::with_capacity(manifest.files.len());
+        for file in &manifest.files {
+            entry(source, file, cancel, &mut |_| Ok(()))?;
+            let start = at + BLOCK as u64;
+            let end = start + file.byte_size;
+            at = end + tar::padding(file.byte_size) as u64;
+            places.push(start..end);
+        }
+        end(source)?;
+        Ok((manifest, places))
+    }
 }
 
-fn unpack_file(
+/// Reads one entry with its header and padding; `take` gets its bytes before they are known to be right.
+fn entry(
     source: &mut dyn Read,
     file: &ArchiveFile,
-    path: &Path,
     cancel: &Cancel,
-    on_bytes: &mut dyn FnMut(u64),
+    take: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut header = [0; BLOCK];
     whole(source, &mut header, &file.path)?;
@@ -114,8 +146,6 @@ fn unpack_file(
         }
         .into());
     }
-    let in_file = |source| Error::file(path, source);
-    let mut written = File::create_new(path).map_err(in_file)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; READ_BYTES];
     let mut left = file.byte_size;
@@ -127,9 +157,8 @@ fn unpack_file(
             return Err(cut_short(&file.path, left - read as u64));
         }
         hash.update(&buffer[..read]);
-        written.write_all(&buffer[..read]).map_err(in_file)?;
+        take(&buffer[..read])?;
         left -= read as u64;
-        on_bytes(read as u64);
     }
     let found = hex(&hash.finalize());
     if found != file.sha256 {
@@ -140,7 +169,7 @@ fn unpack_file(
         }
         .into());
     }
-    written.sync_all().map_err(in_file)
+    padding(source, file.byte_size, &file.path)
 }
 
 /// Reads the zeros that end an archive, and that nothing follows.

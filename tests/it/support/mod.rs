@@ -43,6 +43,7 @@ pub(crate) fn settings(data_dir: &Path) -> Settings {
         max_queued_answers: 2,
         compute_threads: 0,
         backup_dir: None,
+        bundles: Vec::new(),
     }
 }
 
