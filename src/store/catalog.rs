@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
+use super::checksum::Checksum;
 use super::history::{OriginalContent, Retention};
 use super::layout::{self, Layout};
+use super::records::values::verify;
 use super::sqlite::{self, Schema, from_time, to_time};
 use super::{EpochStore, Error};
 use crate::chunk::ChunkConfig;
@@ -34,7 +37,8 @@ CREATE TABLE knowledge_base (
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     retention TEXT NOT NULL,
-    original_content TEXT NOT NULL
+    original_content TEXT NOT NULL,
+    checksum INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE client_token (
     token TEXT PRIMARY KEY,
@@ -43,9 +47,11 @@ CREATE TABLE client_token (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Place of the checksum in [`COLUMNS`].
+const CHECKSUM_COLUMN: usize = 12;
 const COLUMNS: &str = "
      id, name, description, embedding_model_id, dimensions, chunking, language, tags, created_at, updated_at,
-     retention, original_content";
+     retention, original_content, checksum";
 
 /// What the catalog knows of a knowledge base.
 #[derive(Debug, Clone, PartialEq)]
@@ -236,7 +242,7 @@ impl Catalog {
         let transaction = connection.transaction().map_err(in_database)?;
         transaction
             .execute(
-                &format!("INSERT INTO knowledge_base ({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12)"),
+                &format!("INSERT INTO knowledge_base ({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,0)"),
                 params![
                     record.id,
                     record.name,
@@ -253,6 +259,7 @@ impl Catalog {
                 ],
             )
             .map_err(in_database)?;
+        write_checksum(&transaction, &record.id).map_err(in_database)?;
         if let Some((token, request_hash)) = token {
             transaction
                 .execute(
@@ -320,8 +327,10 @@ impl Catalog {
 
     /// Writes name, description, tags, settings and time of change.
     pub fn update(&self, record: &BaseRecord) -> Result<(), Error> {
-        self.connection
-            .lock()
+        let in_database = |source| Error::database(&self.path, source);
+        let mut connection = self.connection.lock();
+        let transaction = connection.transaction().map_err(in_database)?;
+        transaction
             .execute(
                 "UPDATE knowledge_base SET name = ?2, description = ?3, tags = ?4, updated_at = ?5, retention = ?6,
                      original_content = ?7 WHERE id = ?1",
@@ -335,8 +344,9 @@ impl Catalog {
                     from_original_content(record.original_content),
                 ],
             )
-            .map(drop)
-            .map_err(|source| Error::database(&self.path, source))
+            .map_err(in_database)?;
+        write_checksum(&transaction, &record.id).map_err(in_database)?;
+        transaction.commit().map_err(in_database)
     }
 
     /// Removes a knowledge base: the row, and then its directory.
@@ -370,9 +380,39 @@ fn remove_mark(mark: &Path) -> Result<(), Error> {
     }
 }
 
+/// Computes the checksum of a row of [`COLUMNS`].
+fn checksum(row: &Row<'_>) -> rusqlite::Result<i64> {
+    let mut checksum = Checksum::default();
+    for column in 0..CHECKSUM_COLUMN {
+        checksum = match row.get_ref(column)? {
+            ValueRef::Integer(number) => checksum.number(number),
+            value => checksum.bytes(value.as_bytes()?),
+        };
+    }
+    Ok(checksum.finish())
+}
+
+/// Brings the checksum of a knowledge base's row up to what the row says.
+pub(super) fn write_checksum(connection: &Connection, id: &str) -> rusqlite::Result<()> {
+    let row = format!("SELECT {COLUMNS} FROM knowledge_base WHERE id = ?1");
+    let computed = connection.query_row(&row, [id], checksum)?;
+    connection
+        .execute(
+            "UPDATE knowledge_base SET checksum = ?2 WHERE id = ?1",
+            params![id, computed],
+        )
+        .map(drop)
+}
+
 fn read(row: &Row<'_>) -> rusqlite::Result<BaseRecord> {
+    super::records::values::verify(
+        "the row of a knowledge base, number",
+        0,
+        row.get(CHECKSUM_COLUMN)?,
+        checksum(row)?,
+    )?;
     Ok(BaseRecord {
-        id: row.get(0)?,
+        id,
         name: row.get(1)?,
         description: row.get(2)?,
         embedding_model_id: row.get(3)?,

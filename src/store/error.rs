@@ -197,7 +197,10 @@ fn is_damage(error: &rusqlite::Error) -> bool {
         Error::FromSqlConversionFailure(..)
         | Error::IntegralValueOutOfRange(..)
         | Error::InvalidColumnType(..)
-        | Error::Utf8Error(..) => true,
+        | Error::Utf8Error(..)
+        // Our queries fit our tables, so that a name which is not there is damage of the schema.
+        | Error::SqlInputError { .. } => true,
+        Error::SqliteFailure(failure, _) if failure.extended_code == rusqlite::ffi::SQLITE_ERROR => true,
         _ => matches!(
             error.sqlite_error_code(),
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)

@@ -2,6 +2,7 @@
 
 use rusqlite::{Transaction, params};
 
+use super::catalog::write_checksum;
 use super::commit::{insert_chunk, insert_revision, insert_text, insert_vector};
 use super::records::chunk::ChunkFields;
 use super::records::revision::RevisionFields;
@@ -19,12 +20,21 @@ pub(super) fn store(transaction: &Transaction<'_>, from: i64) -> rusqlite::Resul
 /// Brings the catalog from format `from` to the next.
 pub(super) fn catalog(transaction: &Transaction<'_>, from: i64) -> rusqlite::Result<()> {
     match from {
-        1 => transaction.execute_batch(
-            "ALTER TABLE knowledge_base ADD COLUMN retention TEXT NOT NULL DEFAULT '{\"age_seconds\":604800}';
-             ALTER TABLE knowledge_base ADD COLUMN original_content TEXT NOT NULL DEFAULT 'keep';",
-        ),
+        1 => catalog_1(transaction),
         _ => Ok(()),
     }
+}
+
+/// Format 1 had no settings that could change, and no checksums.
+fn catalog_1(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "ALTER TABLE knowledge_base ADD COLUMN retention TEXT NOT NULL DEFAULT '{\"age_seconds\":604800}';
+         ALTER TABLE knowledge_base ADD COLUMN original_content TEXT NOT NULL DEFAULT 'keep';
+         ALTER TABLE knowledge_base ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;",
+    )?;
+    let mut statement = transaction.prepare("SELECT id FROM knowledge_base")?;
+    let ids: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    ids.iter().try_for_each(|id| write_checksum(transaction, id))
 }
 
 /// Format 1 kept lifetimes with each chunk and vectors of 32-bit floats beside them, counted no epochs, and forgot

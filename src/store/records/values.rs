@@ -63,18 +63,23 @@ pub(super) fn status_from(name: &str) -> DocumentStatus {
 
 /// A row whose content is not what was written.
 #[derive(Debug, thiserror::Error)]
-#[error("the checksum of {what} {number} differs from its content")]
-pub(in crate::store) struct ChecksumMismatch {
-    pub(in crate::store) what: &'static str,
-    pub(in crate::store) number: i64,
+#[error("the checksum of {what} differs from its content")]
+struct ChecksumMismatch {
+    what: String,
 }
 
 /// Compares a row's checksum with the one that it carries.
-pub(in crate::store) fn verify(what: &'static str, number: i64, stored: i64, computed: i64) -> rusqlite::Result<()> {
+pub(in crate::store) fn verify(
+    what: &str,
+    name: impl std::fmt::Display,
+    stored: i64,
+    computed: i64,
+) -> rusqlite::Result<()> {
     if stored == computed {
         return Ok(());
     }
-    Err(damaged(0, ChecksumMismatch { what, number }))
+    let what = format!("{what} {name}");
+    Err(damaged(0, ChecksumMismatch { what }))
 }
 
 fn damaged(column: usize, source: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
