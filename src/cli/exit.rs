@@ -17,7 +17,7 @@ Exit codes:
   0    done
   1    failed
   2    wrong usage: flags, configuration, or a request that can never work
-  3    there is no such knowledge base, document or model
+  3    there is no such knowledge base, document, pin or model
   4    partly done: some documents failed or were not there
   130  interrupted";
 

@@ -53,9 +53,8 @@ impl Groundwork {
         let lease = base.lease(at, cancel)?;
         let is_past = at.as_of.is_some();
         let status = base.in_flight.status(id).filter(|_| !is_past);
-        let mut info = match base.store.document(id, &lease, is_past)? {
-            Some(info) => info,
-            None => return Err(Error::not_found("document", id.as_str())),
+        let Some(mut info) = base.store.document(id, &lease, is_past)? else {
+            return Err(Error::not_found("document", id.as_str()));
         };
         if let Some(status) = status {
             info.status = status;

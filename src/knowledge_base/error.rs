@@ -241,7 +241,7 @@ impl From<store::Error> for Error {
             store::Error::Pinned { .. } => (ErrorKind::FailedPrecondition, "EPOCH_PINNED"),
             store::Error::Locked { .. } => (ErrorKind::FailedPrecondition, "DATA_DIRECTORY_LOCKED"),
             store::Error::NewerFormat { .. } => (ErrorKind::FailedPrecondition, "NEWER_FORMAT"),
-            store::Error::Damaged { .. } => (ErrorKind::Corrupted, "STORE_DAMAGED"),
+            store::Error::Damaged { .. } | store::Error::LostCommits { .. } => (ErrorKind::Corrupted, "STORE_DAMAGED"),
             store::Error::Refused(store::Refusal::NewerFormat { .. }) => {
                 (ErrorKind::FailedPrecondition, "NEWER_FORMAT")
             }
@@ -251,7 +251,6 @@ impl From<store::Error> for Error {
             store::Error::Refused(_) => (ErrorKind::InvalidRequest, "ARCHIVE_REFUSED"),
             store::Error::ArchiveUnreadable { .. } => (ErrorKind::Unavailable, "ARCHIVE_UNREADABLE"),
             store::Error::Poisoned { .. } | store::Error::Halted { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),
-            store::Error::Panicked { .. } => (ErrorKind::Unavailable, "INDEX_FAILED"),
             store::Error::Removed => (ErrorKind::NotFound, "NOT_FOUND"),
             store::Error::Database { source, .. } => match source.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
@@ -259,7 +258,7 @@ impl From<store::Error> for Error {
                 }
                 _ => (ErrorKind::Internal, "STORE_FAILED"),
             },
-            store::Error::Index(_) => (ErrorKind::Unavailable, "INDEX_FAILED"),
+            store::Error::Index(_) | store::Error::Panicked { .. } => (ErrorKind::Unavailable, "INDEX_FAILED"),
             store::Error::File { .. } => (ErrorKind::Internal, "STORE_FAILED"),
         };
         Self::new(kind, reason, error.to_string()).because_of(error)

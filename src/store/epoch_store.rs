@@ -67,13 +67,16 @@ pub(super) struct Writer {
     pub(super) epoch: Epoch,
     /// Number of the last removal that the keyword index was told of.
     pub(super) removal: u64,
+    /// Whether the connection failed: one that could not make its shared memory stays unable to write for good.
+    pub(super) is_suspect: bool,
 }
 
 impl EpochStore {
     /// Makes the directory and an empty record of truth.
     pub(super) fn create(directory: &Path) -> Result<(), Error> {
         std::fs::create_dir_all(directory).map_err(|source| Error::file(directory, source))?;
-        sqlite::open_writer(&layout::records(directory), &records::SCHEMA).map(drop)
+        sqlite::create(&layout::records(directory), &records::SCHEMA)?;
+        layout::sync_names(directory)
     }
 
     /// Opens a knowledge base: checks both indexes against the records and adds what they lack.
@@ -114,6 +117,7 @@ impl EpochStore {
                 connection,
                 epoch: recovered.epoch,
                 removal: recovered.removal,
+                is_suspect: false,
             }),
             unsettled: Unsettled::default(),
             published_changed: Default::default(),
@@ -198,7 +202,8 @@ impl EpochStore {
     fn write(&self, changes: Vec<Change>, cause: &str) -> Result<Committed, Error> {
         let mut writer = self.begin_write()?;
         let now = SystemTime::now();
-        let committed = commit::write(&mut writer.connection, self.records.path(), &changes, cause, now)?;
+        let written = commit::write(&mut writer.connection, self.records.path(), &changes, cause, now);
+        let committed = written.inspect_err(|_| writer.is_suspect = true)?;
         self.unsettled.push(&mut writer, changes, &committed);
         Ok(committed)
     }
@@ -229,6 +234,11 @@ impl EpochStore {
         }
         if self.records.is_sealed() {
             return Err(Error::ReadOnly);
+        }
+        if writer.is_suspect {
+            writer.connection = sqlite::open_writer(self.records.path(), &records::SCHEMA)?;
+            self.records.close_idle();
+            writer.is_suspect = false;
         }
         self.mend(&mut writer)?;
         Ok(writer)

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::records::values::ChecksumMismatch;
 use crate::index::Epoch;
 use crate::worker::Stopped;
 
@@ -45,12 +44,25 @@ pub enum Error {
         known: i64,
     },
     /// A record does not have the form that it must have.
-    #[error("the database {} holds a damaged record: {what}; restore it from a copy", path.display())]
+    #[error("the database {} is damaged: {what}; restore it from a backup", path.display())]
     Damaged {
         /// The database.
         path: PathBuf,
         /// What is wrong.
         what: String,
+    },
+    /// Commits that the indexes saw are no longer in the records.
+    #[error(
+        "{} has lost commits: it ends with epoch {epoch}, and an index has seen epoch {seen}. Put back the file and its -wal, or restore the knowledge base from a backup. To go on without what was lost, remove the directories terms and vectors beside it",
+        path.display()
+    )]
+    LostCommits {
+        /// The database.
+        path: PathBuf,
+        /// Its last epoch.
+        epoch: Epoch,
+        /// The last epoch that an index has.
+        seen: Epoch,
     },
     /// A derived index fails.
     #[error("an index of the knowledge base fails; reads go on, and the next write tries to mend it")]
@@ -164,17 +176,31 @@ impl Error {
     }
 
     pub(super) fn database(path: &Path, source: rusqlite::Error) -> Self {
-        if let rusqlite::Error::FromSqlConversionFailure(_, _, cause) = &source
-            && cause.is::<ChecksumMismatch>()
-        {
+        if is_damage(&source) {
             return Self::Damaged {
                 path: path.to_owned(),
-                what: cause.to_string(),
+                what: crate::worker::with_causes(&source),
             };
         }
         Self::Database {
             path: path.to_owned(),
             source,
         }
+    }
+}
+
+/// Returns whether an error of a database means that its file is not what was written.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::{Error, ErrorCode};
+    match error {
+        // Rows of ours have the types that we gave them, so that a value of another is damage.
+        Error::FromSqlConversionFailure(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::InvalidColumnType(..)
+        | Error::Utf8Error(..) => true,
+        _ => matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+        ),
     }
 }

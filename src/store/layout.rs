@@ -6,14 +6,17 @@
 //!   catalog.sqlite               names and settings of knowledge bases; a row here is what makes one exist
 //!   knowledge-bases/
 //!     <id>/
-//!       store.sqlite             the record of truth: epochs, documents, revisions, texts, chunks, vectors
+//!       store.sqlite             the record of truth: epochs, documents, revisions, texts, contents, chunks, vectors
 //!       terms/                   keyword index, derived
+//!       vectors/                 vector index, derived: a manifest, and sealed segments with their graphs
+//!       unfinished               only while it is created or deleted
 //!       tmp/                     backups in the making; swept when it is opened
 //! ```
-//!
-//! The vector graph is made again from the stored vectors when a knowledge base is opened; it has no file.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+
+use super::Error;
 
 /// Version of the databases' tables. A database of a newer version is refused.
 pub(super) const FORMAT_VERSION: i64 = 2;
@@ -92,4 +95,20 @@ pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// Returns the mark of a directory whose creation or deletion is under way.
+pub(super) fn unfinished(directory: &Path) -> PathBuf {
+    directory.join("unfinished")
+}
+
+/// Brings the name of a file or directory to disk: a file that is synced may still be lost with its name.
+pub(super) fn sync_names(path: &Path) -> Result<(), Error> {
+    if cfg!(unix)
+        && let Some(directory) = path.parent()
+    {
+        let synced = File::open(directory).and_then(|directory| directory.sync_all());
+        synced.map_err(|source| Error::file(directory, source))?;
+    }
+    Ok(())
 }

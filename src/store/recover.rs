@@ -86,7 +86,8 @@ fn recover_terms(
     match Terms::open(&path, options.language) {
         Ok((terms, found)) => {
             let found_epoch = found.epoch.unwrap_or_default();
-            if found_epoch <= epoch && found.removal <= removal {
+            check_seen(records, epoch, found_epoch)?;
+            if found.removal <= removal {
                 if found.removal < removal {
                     records.removals(found.removal, |chunks| {
                         let removed: Vec<ChunkId> = chunks.ids().collect();
@@ -111,6 +112,19 @@ fn recover_terms(
     let terms = Terms::create_anew(&path, options.language).map_err(Error::Index)?;
     replay_terms(&terms, records, Epoch(0), epoch, removal)?;
     Ok(terms)
+}
+
+/// An index follows the records, so that an epoch which only the index has seen was lost: making the index again would
+/// hide it.
+fn check_seen(records: &Records, epoch: Epoch, seen: Epoch) -> Result<(), Error> {
+    if seen <= epoch {
+        return Ok(());
+    }
+    Err(Error::LostCommits {
+        path: records.path().to_owned(),
+        epoch,
+        seen,
+    })
 }
 
 /// Adds the chunks of the epochs after `from` up to `to`.
@@ -149,7 +163,8 @@ fn recover_vectors(
             let exists = |chunk_id: ChunkId| existing.get(chunk_id.0 as usize).copied().unwrap_or(false);
             let sealed = existing.iter().take(vectors.sealed_through().0 as usize + 1);
             let expected = sealed.filter(|exists| **exists).count();
-            if vectors.sealed_epoch() <= epoch && vectors.sealed_rows(&exists) == expected {
+            check_seen(records, epoch, vectors.sealed_epoch())?;
+            if vectors.sealed_rows(&exists) == expected {
                 insert_vectors(&vectors, records)?;
                 return Ok(vectors);
             }

@@ -7,7 +7,7 @@ use half::f16;
 use rusqlite::{Connection, OpenFlags, Transaction};
 
 use super::Error;
-use super::layout::FORMAT_VERSION;
+use super::layout::{self, FORMAT_VERSION};
 use crate::index::{Epoch, Lifetime};
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,8 +25,19 @@ pub(super) struct Schema {
     pub(super) migrate: fn(&Transaction<'_>, from: i64) -> rusqlite::Result<()>,
 }
 
-/// Opens a database for writing, makes its tables if it is new, and brings it to today's format if it is older.
+/// Makes a database with its tables, and sees to it that its name is on disk.
+pub(super) fn create(path: &Path, schema: &Schema) -> Result<Connection, Error> {
+    let connection = open(path, schema, true)?;
+    layout::sync_names(path)?;
+    Ok(connection)
+}
+
+/// Opens a database that exists for writing, and brings it to today's format if it is older.
 pub(super) fn open_writer(path: &Path, schema: &Schema) -> Result<Connection, Error> {
+    open(path, schema, false)
+}
+
+fn open(path: &Path, schema: &Schema, creates: bool) -> Result<Connection, Error> {
     let in_database = |source| Error::database(path, source);
     let mut connection = Connection::open(path).map_err(in_database)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(in_database)?;
@@ -48,6 +59,12 @@ pub(super) fn open_writer(path: &Path, schema: &Schema) -> Result<Connection, Er
             path: path.to_owned(),
             found: version,
             known: FORMAT_VERSION,
+        });
+    }
+    if version == 0 && !creates {
+        return Err(Error::Damaged {
+            path: path.to_owned(),
+            what: "it is missing or empty".to_owned(),
         });
     }
     if version < FORMAT_VERSION {

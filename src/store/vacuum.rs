@@ -215,11 +215,16 @@ impl EpochStore {
         writer: &mut Writer,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
-        let in_database = |source| Error::database(self.records.path(), source);
-        let transaction = writer.connection.transaction().map_err(in_database)?;
-        let done = work(&transaction).map_err(in_database)?;
-        transaction.commit().map_err(in_database)?;
-        Ok(done)
+        let connection = &mut writer.connection;
+        let done = connection.transaction().and_then(|transaction| {
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
+        });
+        done.map_err(|source| {
+            writer.is_suspect = true;
+            Error::database(self.records.path(), source)
+        })
     }
 
     /// Takes chunks that left the records out of everything that is derived from them.

@@ -1,244 +1,198 @@
-//! A server killed at any instant of an ingestion opens again on a whole epoch, with every acknowledged document.
+//! A server killed at any instant of a mixed load opens again on a whole epoch, with every acknowledged write.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use groundwork::service::pb::ingest_documents_request::Payload;
-use groundwork::service::pb::inline_document::Content;
-use groundwork::service::pb::{
-    CreateKnowledgeBaseRequest, DocumentHeader, DocumentStatus, GetDocumentRequest, IngestDocumentsRequest,
-    IngestStart, InlineDocument, ListDocumentsRequest, RetrievalConfiguration, RetrievalQuery, RetrieveRequest,
-    SearchType, VectorSearchConfiguration, ingest_documents_response,
-};
+use parking_lot::Mutex;
 use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
-use crate::support::server::{Server, run};
+use crate::support::extent::{Extent, announce};
+use crate::support::ledger::{Finding, Ledger};
+use crate::support::server::{Launch, Server, run};
+use crate::support::writer;
 
-const KILLS: usize = 50;
-/// Documents that a round offers: more than are taken before the kill.
-const DOCUMENTS_A_ROUND: usize = 60;
-/// One in this many documents replaces an earlier one.
-const REPLACEMENT_SHARE: u32 = 4;
+const SEED: u64 = 20_260_822;
+const SAMPLE_KILLS: usize = 50;
+const ALL_KILLS: usize = 300;
+/// One kill in this many comes while the server starts.
+const KILLS_A_START: usize = 5;
+/// Longest life of a server under load, and of one that is killed while it starts.
+const LONGEST_LOAD_MS: u64 = 600;
+const LONGEST_START_MS: u64 = 450;
+/// Documents of the first writer that are kept; more are deleted.
+const KEPT_DOCUMENTS: usize = 120;
+/// Documents of the second writer, which are replaced time and again.
+const REPLACED_DOCUMENTS: usize = 8;
 
-/// What must be there: the last acknowledged version of each document, and those that were sent after it.
-#[derive(Default)]
-struct Expected {
-    acknowledged: BTreeMap<String, u32>,
-    sent: BTreeMap<String, u32>,
+/// What a client does to the knowledge base. Each of those that run at once has documents of its own.
+#[derive(Debug, Clone, Copy)]
+enum Operation {
+    /// Adds new documents in one stream, some of them big.
+    Add,
+    /// Replaces some of always the same documents, slowly, so that one stream makes several commits.
+    Replace,
+    /// Adds a pair of documents and deletes both in one call; the next time they come again.
+    AddAndDelete,
+    /// Deletes documents of earlier rounds in one call, when there are many.
+    ThinOut,
 }
 
-fn content(id: &str, version: u32) -> String {
-    format!("Logbook {id} in its version{version} tells of the voyage.")
+/// What runs at once, each in turns.
+const LOAD: &[&[Operation]] = &[
+    &[Operation::Add, Operation::ThinOut],
+    &[Operation::Replace],
+    &[Operation::AddAndDelete],
+];
+
+/// One round under load.
+struct Round<'a> {
+    number: usize,
+    server: &'a Server,
+    ledger: &'a Mutex<Ledger>,
+    /// Documents that were there for certain when the round began.
+    earlier: Vec<String>,
+    is_killed: AtomicBool,
 }
 
-fn request(payload: Payload) -> IngestDocumentsRequest {
-    IngestDocumentsRequest { payload: Some(payload) }
+impl Round<'_> {
+    /// Does one operation; `turn` counts those of its client.
+    async fn perform(&self, operation: Operation, turn: usize, random: &mut StdRng) -> Result<(), Finding> {
+        let Self { server, ledger, .. } = self;
+        let round = self.number;
+        match operation {
+            Operation::Add => {
+                let kind = if random.random_ratio(1, 6) { "big" } else { "n" };
+                let count = random.random_range(1..=5);
+                let ids: Vec<String> = (0..count).map(|at| format!("{kind}{round}-{turn}-{at}")).collect();
+                writer::put(server, ledger, &ids, Duration::ZERO).await
+            }
+            Operation::Replace => {
+                let first = random.random_range(0..REPLACED_DOCUMENTS);
+                let ids: Vec<String> = (0..4)
+                    .map(|at| format!("r{}", (first + at) % REPLACED_DOCUMENTS))
+                    .collect();
+                writer::put(server, ledger, &ids, Duration::from_millis(random.random_range(0..80))).await
+            }
+            Operation::AddAndDelete => {
+                let pair = random.random_range(0..3);
+                let ids = ["left", "right"].map(|side| format!("{side}{pair}"));
+                writer::put(server, ledger, &ids, Duration::ZERO).await?;
+                writer::delete(server, ledger, &ids).await
+            }
+            Operation::ThinOut => {
+                if self.earlier.len() <= KEPT_DOCUMENTS {
+                    return Ok(());
+                }
+                let present = self.ledger.lock().present();
+                let still: Vec<String> = self.earlier.iter().filter(|id| present.contains(id)).cloned().collect();
+                let ids: Vec<String> = still.choose_multiple(random, 12).cloned().collect();
+                if ids.is_empty() {
+                    return Ok(());
+                }
+                writer::delete(server, ledger, &ids).await
+            }
+        }
+    }
+
+    /// Does the operations of one client in turns until the server is gone.
+    async fn client(&self, operations: &[Operation], mut random: StdRng) {
+        for turn in 0.. {
+            let operation = operations[turn % operations.len()];
+            if let Err(finding) = self.perform(operation, turn, &mut random).await {
+                let is_killed = self.is_killed.load(Ordering::SeqCst);
+                assert!(is_killed, "{operation:?} of round {}: {finding}", self.number);
+                return;
+            }
+        }
+    }
 }
 
 #[test]
-fn killed_ingestion_opens_on_a_whole_epoch() {
+fn killed_load_opens_on_a_whole_epoch() {
+    let started = Instant::now();
+    let kills = Extent::wanted().choose(SAMPLE_KILLS, ALL_KILLS);
     let home = tempfile::tempdir().expect("a temporary directory");
-    let mut random = StdRng::seed_from_u64(20_260_822);
-    let mut expected = Expected::default();
-    let server = Server::start(home.path());
-    run(async {
-        let request = CreateKnowledgeBaseRequest {
-            name: "log".to_owned(),
-            ..CreateKnowledgeBaseRequest::default()
-        };
-        server
-            .knowledge_bases()
-            .await
-            .create_knowledge_base(request)
-            .await
-            .expect("it is new");
-    });
+    let launch = Launch::new(&home.path().join("data"), &home.path().join("stderr"));
+    let mut random = StdRng::seed_from_u64(SEED);
+    let ledger = Mutex::new(Ledger::new("log"));
+    let server = start(&launch);
+    run(writer::create(&server, &ledger)).expect("it is new");
     server.kill();
-    let mut kills_with_acknowledgements = 0;
-    for round in 0..KILLS {
-        let server = Server::start(home.path());
-        run(verify(&server, &expected));
-        let before = expected.acknowledged.clone();
-        let delay = Duration::from_millis(random.random_range(0..700));
-        let documents = plan(&mut random, &expected, round);
-        run(ingest_for(&server, documents, delay, &mut expected));
-        server.kill();
-        kills_with_acknowledgements += usize::from(before != expected.acknowledged);
+    let (mut kills_with_acknowledgements, mut kills_in_doubt) = (0, 0);
+    for number in 0..kills {
+        if number % KILLS_A_START == KILLS_A_START - 1 {
+            let mut child = launch.spawn();
+            std::thread::sleep(Duration::from_millis(random.random_range(0..LONGEST_START_MS)));
+            child.kill().expect("the process can be killed");
+            child.wait().expect("the process ends");
+            continue;
+        }
+        let server = start(&launch);
+        let seen = run(Ledger::settle(&ledger, &server));
+        let before = seen.unwrap_or_else(|finding| panic!("round {number}: {finding}")).epoch;
+        let life = Duration::from_millis(random.random_range(0..LONGEST_LOAD_MS));
+        run(load(number, &server, &ledger, life, &mut random));
+        let ledger = ledger.lock();
+        kills_with_acknowledgements += usize::from(ledger.epoch() > before);
+        kills_in_doubt += usize::from(ledger.in_doubt() > 0);
     }
+    let server = start(&launch);
+    run(Ledger::settle(&ledger, &server)).unwrap_or_else(|finding| panic!("at last: {finding}"));
+    drop(server);
+    let told = std::fs::read_to_string(&launch.stderr).expect("stderr was kept");
+    assert!(!told.contains("panicked at"), "a server panicked: {told}");
+    announce(&format!(
+        "crash: {kills} kills with seed {SEED}, {kills_with_acknowledgements} after an acknowledgement, \
+         {kills_in_doubt} with a write in doubt, {} writes acknowledged, 0 lost, {:.0} s",
+        ledger.lock().acknowledgements(),
+        started.elapsed().as_secs_f64()
+    ));
     assert!(
-        kills_with_acknowledgements > KILLS / 4,
-        "only {kills_with_acknowledgements} of {KILLS} kills came after an acknowledgement: the test tests little"
+        kills_with_acknowledgements > kills / 4 && kills_in_doubt > kills / 4,
+        "the test tests little: of {kills} kills {kills_with_acknowledgements} came after an acknowledgement, \
+         {kills_in_doubt} in the middle of a write"
     );
-    let server = Server::start(home.path());
-    run(verify(&server, &expected));
 }
 
-/// Ids and versions of the documents of a round: new ones, and new versions of earlier ones.
-fn plan(random: &mut StdRng, expected: &Expected, round: usize) -> Vec<(String, u32)> {
-    let earlier: Vec<String> = expected.sent.keys().cloned().collect();
-    let mut documents = Vec::new();
-    for at in 0..DOCUMENTS_A_ROUND {
-        let replaces = !earlier.is_empty() && random.random_ratio(1, REPLACEMENT_SHARE);
-        let id = if replaces {
-            earlier[random.random_range(0..earlier.len())].clone()
-        } else {
-            format!("r{round:02}d{at:02}")
-        };
-        let version = expected.sent.get(&id).map_or(1, |version| version + 1);
-        if !documents.iter().any(|(known, _)| *known == id) {
-            documents.push((id, version));
-        }
-    }
-    documents
+fn start(launch: &Launch) -> Server {
+    launch.start().unwrap_or_else(|_| {
+        let told = std::fs::read_to_string(&launch.stderr).unwrap_or_default();
+        panic!("the server does not start: {told}")
+    })
 }
 
-/// Sends documents and gathers acknowledgements until the time is over.
-async fn ingest_for(server: &Server, documents: Vec<(String, u32)>, time: Duration, expected: &mut Expected) {
-    let (sender, receiver) = tokio::sync::mpsc::channel(4);
-    let versions: BTreeMap<String, u32> = documents.iter().cloned().collect();
-    let mut client = server.documents().await;
-    let sending = async {
-        let start = IngestStart {
-            knowledge_base_id: "log".to_owned(),
-            ..IngestStart::default()
-        };
-        let _ = sender.send(request(Payload::Start(start))).await;
-        let mut sent = Vec::new();
-        for (id, version) in documents {
-            let document = InlineDocument {
-                header: Some(DocumentHeader {
-                    document_id: id.clone(),
-                    mime_type: "text/plain".to_owned(),
-                    ..DocumentHeader::default()
-                }),
-                content: Some(Content::Text(content(&id, version))),
-            };
-            sent.push((id, version));
-            if sender.send(request(Payload::Document(document))).await.is_err() {
-                break;
+/// Runs all clients until the server, after this time, is killed under them.
+async fn load(number: usize, server: &Server, ledger: &Mutex<Ledger>, life: Duration, random: &mut StdRng) {
+    let mut earlier = ledger.lock().present();
+    earlier.retain(|id| id.starts_with("big") || id.starts_with('n'));
+    let round = Round {
+        number,
+        server,
+        ledger,
+        earlier,
+        is_killed: AtomicBool::new(false),
+    };
+    let mut clients: Vec<_> = LOAD
+        .iter()
+        .map(|operations| Box::pin(round.client(operations, StdRng::seed_from_u64(random.random()))))
+        .collect();
+    let clients = async {
+        std::future::poll_fn(|context| {
+            clients.retain_mut(|client| client.as_mut().poll(context).is_pending());
+            if clients.is_empty() {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
             }
-            // A slow writer makes for several commits, so that kills fall between them.
-            tokio::time::sleep(Duration::from_millis(8)).await;
-        }
-        expected.sent.extend(sent);
-        std::future::pending::<()>().await;
+        })
+        .await;
     };
-    let mut acknowledged = Vec::new();
-    let receiving = async {
-        let stream = tokio_stream::wrappers::ReceiverStream::new(receiver);
-        let mut outcomes = client
-            .ingest_documents(stream)
-            .await
-            .expect("the stream opens")
-            .into_inner();
-        while let Ok(Some(message)) = outcomes.message().await {
-            if let Some(ingest_documents_response::Payload::Outcome(outcome)) = message.payload {
-                assert_eq!(outcome.status(), DocumentStatus::Indexed, "{}", outcome.status_reason);
-                acknowledged.push(outcome.document_id);
-            }
-        }
+    let killing = async {
+        tokio::time::sleep(life).await;
+        round.is_killed.store(true, Ordering::SeqCst);
+        server.kill_now();
     };
-    // What was sent counts even when the time is over in the middle of a send.
-    let _ = tokio::time::timeout(time, async { tokio::join!(sending, receiving) }).await;
-    for (id, version) in &versions {
-        expected.sent.insert(id.clone(), *version);
-    }
-    for id in acknowledged {
-        let version = versions[&id];
-        expected.acknowledged.insert(id, version);
-    }
-}
-
-/// Checks that store and both legs agree, and that nothing acknowledged is lost.
-async fn verify(server: &Server, expected: &Expected) {
-    let listed = list(server).await;
-    for id in expected.acknowledged.keys() {
-        assert!(listed.contains(id), "{id} was acknowledged and is gone");
-    }
-    let by_keyword = search(server, "logbook voyage", SearchType::Keyword).await;
-    let by_vector = search(server, "logbook voyage", SearchType::Semantic).await;
-    let ids = |hits: &BTreeMap<String, Vec<String>>| hits.keys().cloned().collect::<BTreeSet<_>>();
-    assert_eq!(ids(&by_keyword), listed, "keyword leg and store disagree");
-    assert_eq!(ids(&by_vector), listed, "dense leg and store disagree");
-    assert_eq!(by_keyword, by_vector, "the legs show other texts");
-    let mut documents = server.documents().await;
-    for (id, texts) in &by_keyword {
-        assert_eq!(texts.len(), 1, "{id} shows an old and a new version");
-        let acknowledged = expected.acknowledged.get(id).copied().unwrap_or(0);
-        let sent = expected.sent[id];
-        assert!(
-            (acknowledged.max(1)..=sent).any(|version| texts[0] == content(id, version)),
-            "{id} shows `{}`, acknowledged is version {acknowledged}, sent version {sent}",
-            texts[0]
-        );
-    }
-    // The store's own word for a few.
-    for id in listed.iter().take(3) {
-        let request = GetDocumentRequest {
-            knowledge_base_id: "log".to_owned(),
-            document_id: id.clone(),
-            include_text: true,
-            ..GetDocumentRequest::default()
-        };
-        let found = documents
-            .get_document(request)
-            .await
-            .expect("it is listed")
-            .into_inner();
-        assert_eq!(vec![found.text], by_keyword[id]);
-    }
-}
-
-async fn list(server: &Server) -> BTreeSet<String> {
-    let mut client = server.documents().await;
-    let mut ids = BTreeSet::new();
-    let mut page_token = String::new();
-    loop {
-        let request = ListDocumentsRequest {
-            knowledge_base_id: "log".to_owned(),
-            page_size: 1000,
-            page_token,
-            ..ListDocumentsRequest::default()
-        };
-        let page = client.list_documents(request).await.expect("a page").into_inner();
-        ids.extend(page.documents.into_iter().map(|document| document.document_id));
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            return ids;
-        }
-    }
-}
-
-/// All hits of a query: texts by document.
-async fn search(server: &Server, text: &str, search_type: SearchType) -> BTreeMap<String, Vec<String>> {
-    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let request = RetrieveRequest {
-        knowledge_base_id: "log".to_owned(),
-        retrieval_query: Some(RetrievalQuery { text: text.to_owned() }),
-        retrieval_configuration: Some(RetrievalConfiguration {
-            vector_search_configuration: Some(VectorSearchConfiguration {
-                number_of_results: 1000,
-                override_search_type: search_type.into(),
-                ..VectorSearchConfiguration::default()
-            }),
-        }),
-        ..RetrieveRequest::default()
-    };
-    let response = server
-        .retrieval()
-        .await
-        .retrieve(request)
-        .await
-        .expect("the search works")
-        .into_inner();
-    assert!(
-        response.retrieval_results.len() < 1000,
-        "more documents than a search can show"
-    );
-    for result in response.retrieval_results {
-        let text = result.content.expect("a hit has content").text;
-        found.entry(result.document_id).or_default().push(text);
-    }
-    found
+    tokio::join!(clients, killing);
 }

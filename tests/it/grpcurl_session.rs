@@ -115,6 +115,53 @@ fn discover(server: &Server) {
     assert!(is_ok && health.contains("SERVING"), "{health}");
 }
 
+/// Brings the deleted documents back, compares, looks after the knowledge base, and erases one for good.
+fn go_back_and_erase(server: &Server) {
+    let kb = || json!({ "knowledge_base_id": "harbour" });
+    let listed = ask(server, "KnowledgeBaseService/ListEpochs", &[kb()]);
+    assert_eq!(listed[0]["epochs"][0]["cause"], "delete", "{listed:?}");
+    let before = &listed[0]["epochs"][1]["epoch"];
+    let pin = json!({ "knowledge_base_id": "harbour", "pin_name": "full", "epoch": before });
+    ask(server, "KnowledgeBaseService/PinEpoch", &[pin]);
+    let back = json!({ "knowledge_base_id": "harbour", "to_pin_name": "full" });
+    let back = ask(server, "KnowledgeBaseService/RollbackKnowledgeBase", &[back]);
+    assert_eq!(back[0]["restoredDocumentCount"], "2", "{back:?}");
+    let diff = json!({ "knowledge_base_id": "harbour", "from_epoch": 0 });
+    let diff = ask(server, "KnowledgeBaseService/DiffKnowledgeBase", &[diff]);
+    assert_eq!(diff[0]["difference"]["kind"], "DIFFERENCE_KIND_ADDED", "{diff:?}");
+    assert_eq!(diff.last().expect("a summary")["summary"]["addedDocumentCount"], "2");
+    let content = json!({ "knowledge_base_id": "harbour", "document_id": "tides.txt" });
+    let content = ask(server, "DocumentService/GetDocumentContent", &[content]);
+    assert_eq!(content[0]["part"], "SGlnaCB3YXRlciBjb21lcyB0d2ljZSBhIGRheS4=");
+    let erase = json!({ "knowledge_base_id": "harbour", "document_ids": ["tides.txt"], "include_pinned_epochs": true });
+    let erased = ask(server, "DocumentService/EraseDocuments", &[erase]);
+    assert_eq!(
+        erased.last().expect("a summary")["summary"]["documentCount"],
+        "1",
+        "{erased:?}"
+    );
+    let verify = json!({ "knowledge_base_id": "harbour", "document_id": "tides.txt", "phrases": ["High water"] });
+    let verified = ask(server, "DocumentService/VerifyErasure", &[verify]);
+    assert_eq!(
+        verified.last().expect("a certificate")["certificate"]["erased"],
+        true,
+        "{verified:?}"
+    );
+    let vacuumed = ask(server, "KnowledgeBaseService/VacuumKnowledgeBase", &[kb()]);
+    assert!(
+        vacuumed.last().expect("a summary")["summary"].is_object(),
+        "{vacuumed:?}"
+    );
+    let checked = ask(server, "KnowledgeBaseService/CheckKnowledgeBase", &[kb()]);
+    let summary = &checked.last().expect("a summary")["summary"];
+    assert!(summary["findingCount"].is_null(), "nothing is wrong: {checked:?}");
+    let described = ask(server, "KnowledgeBaseService/GetKnowledgeBase", &[kb()]);
+    assert!(
+        described[0]["knowledgeBase"]["storageStatistics"]["storeBytes"].is_string(),
+        "{described:?}"
+    );
+}
+
 #[test]
 fn an_operator_gets_by_with_grpcurl_alone() {
     let home = tempfile::tempdir().expect("a temporary directory");
@@ -192,6 +239,7 @@ fn an_operator_gets_by_with_grpcurl_alone() {
         .collect();
     assert!(!answer.contains("48"), "deleted text still answers: {answer}");
 
+    go_back_and_erase(&server);
     let (is_ok, refused) = call(
         &server,
         "groundwork.v1.DocumentService/DeleteDocuments",

@@ -6,41 +6,15 @@ use groundwork::service::pb::ingest_documents_request::Payload;
 use groundwork::service::pb::inline_document::Content;
 use groundwork::service::pb::retrieve_and_generate_stream_response::Event;
 use groundwork::service::pb::{
-    CreateKnowledgeBaseRequest, DocumentEnd, DocumentHeader, DocumentOutcome, DocumentStatus, GenerationConfiguration,
-    GetDocumentRequest, InferenceConfiguration, IngestDocumentsRequest, IngestStart, IngestSummary, InlineDocument,
-    RetrievalConfiguration, RetrievalQuery, RetrieveAndGenerateStreamRequest, RetrieveRequest,
-    VectorSearchConfiguration, ingest_documents_response,
+    DocumentEnd, DocumentOutcome, DocumentStatus, GenerationConfiguration, GetDocumentRequest, InferenceConfiguration,
+    InlineDocument, RetrievalConfiguration, RetrievalQuery, RetrieveAndGenerateStreamRequest, RetrieveRequest,
+    VectorSearchConfiguration,
 };
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
 
 use crate::support::server::{Server, run};
-
-fn message(payload: Payload) -> IngestDocumentsRequest {
-    IngestDocumentsRequest { payload: Some(payload) }
-}
-
-fn start() -> IngestDocumentsRequest {
-    message(Payload::Start(IngestStart {
-        knowledge_base_id: "kb".to_owned(),
-        ..IngestStart::default()
-    }))
-}
-
-fn header(id: &str) -> DocumentHeader {
-    DocumentHeader {
-        document_id: id.to_owned(),
-        mime_type: "text/plain".to_owned(),
-        ..DocumentHeader::default()
-    }
-}
-
-fn inline(id: &str, text: &str) -> IngestDocumentsRequest {
-    message(Payload::Document(InlineDocument {
-        header: Some(header(id)),
-        content: Some(Content::Text(text.to_owned())),
-    }))
-}
+use crate::support::wire::{header, ingest, inline, message, server, start};
 
 fn retrieve(text: &str, number_of_results: u32) -> RetrieveRequest {
     RetrieveRequest {
@@ -69,44 +43,6 @@ fn ask(text: &str, max_tokens: u32) -> RetrieveAndGenerateStreamRequest {
         }),
         ..RetrieveAndGenerateStreamRequest::default()
     }
-}
-
-async fn ingest(
-    server: &Server,
-    messages: Vec<IngestDocumentsRequest>,
-) -> Result<(Vec<DocumentOutcome>, Option<IngestSummary>), Status> {
-    let mut client = server.documents().await;
-    let mut stream = client
-        .ingest_documents(tokio_stream::iter(messages))
-        .await?
-        .into_inner();
-    let (mut outcomes, mut summary) = (Vec::new(), None);
-    while let Some(response) = stream.message().await? {
-        match response.payload {
-            Some(ingest_documents_response::Payload::Outcome(outcome)) => outcomes.push(outcome),
-            Some(ingest_documents_response::Payload::Summary(totals)) => summary = Some(totals),
-            None => panic!("an empty message"),
-        }
-    }
-    outcomes.sort_by_key(|outcome| outcome.sequence);
-    Ok((outcomes, summary))
-}
-
-/// A server with an empty knowledge base `kb`.
-async fn server() -> (tempfile::TempDir, Server) {
-    let home = tempfile::tempdir().expect("a temporary directory");
-    let server = Server::start(home.path());
-    let request = CreateKnowledgeBaseRequest {
-        name: "kb".to_owned(),
-        ..CreateKnowledgeBaseRequest::default()
-    };
-    server
-        .knowledge_bases()
-        .await
-        .create_knowledge_base(request)
-        .await
-        .expect("it is new");
-    (home, server)
 }
 
 #[test]

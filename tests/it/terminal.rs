@@ -182,6 +182,121 @@ fn deletion_tells_missing_documents_by_its_code() {
 }
 
 #[test]
+fn earlier_states_are_listed_compared_and_brought_back() {
+    let terminal = Terminal::with_base();
+    terminal.ingest().ends_with(0);
+    terminal.run(&["epochs", "pin", "kb", "both"]).ends_with(0);
+    terminal
+        .run(&["documents", "delete", "kb", "--source", "bees.md"])
+        .ends_with(0);
+    assert_eq!(terminal.ids(), ["tea.md"]);
+    let epochs = terminal.run(&["epochs", "list", "kb", "--json"]).ends_with(0).objects();
+    assert_eq!(
+        (&epochs[0]["cause"], &epochs[1]["pin_names"][0]),
+        (&"delete".into(), &"both".into())
+    );
+    let pinned = epochs[1]["epoch"].to_string();
+    let then = ["documents", "list", "kb", "--as-of-epoch", &pinned, "--json"];
+    assert_eq!(terminal.run(&then).ends_with(0).objects().len(), 2);
+    let diff = terminal.run(&["epochs", "diff", "kb", &pinned]).ends_with(0);
+    assert!(diff.stdout.starts_with("removed  bees.md"), "{}", diff.stdout);
+    assert!(diff.stderr.contains("1 removed"), "{}", diff.stderr);
+    let dry = ["epochs", "rollback", "kb", "--to-pin", "both", "--dry-run"];
+    terminal.run(&dry).ends_with(0);
+    assert_eq!(terminal.ids(), ["tea.md"]);
+    terminal
+        .run(&["epochs", "rollback", "kb", "--to-pin", "both"])
+        .ends_with(0);
+    assert_eq!(terminal.ids(), ["bees.md", "tea.md"]);
+    terminal.run(&["epochs", "unpin", "kb", "both"]).ends_with(0);
+    terminal.run(&["epochs", "unpin", "kb", "both"]).ends_with(3);
+    let wrong = terminal.run(&["documents", "get", "kb", "tea.md", "--as-of-epoch", "99"]);
+    assert!(wrong.ends_with(1).stderr.contains("not published"));
+}
+
+#[test]
+fn contents_are_written_as_they_came() {
+    let terminal = Terminal::with_base();
+    terminal.ingest().ends_with(0);
+    let original = fs::read(terminal.documents().join("bees.md")).expect("the file is there");
+    let to_stdout = terminal.run(&["documents", "content", "kb", "bees.md"]).ends_with(0);
+    assert_eq!(to_stdout.stdout.as_bytes(), original);
+    let path = terminal.home.path().join("copy.md");
+    let path_text = path.to_str().expect("the path is UTF-8");
+    let saved = ["documents", "content", "kb", "bees.md", "--output", path_text, "--json"];
+    let revision = terminal.run(&saved).ends_with(0).objects();
+    assert_eq!(fs::read(&path).expect("it was written"), original);
+    let hash = revision[0]["content_hash"].as_str().expect("a hash");
+    let by_hash = terminal
+        .run(&["documents", "content", "kb", "--hash", hash])
+        .ends_with(0);
+    assert_eq!(by_hash.stdout.as_bytes(), original);
+    let bare = terminal.run(&["documents", "content", "kb", "bees.md", "--json"]);
+    assert!(bare.ends_with(2).stderr.contains("--output"));
+    let listed = ["documents", "revisions", "kb", "bees.md", "--json"];
+    let listed = terminal.run(&listed).ends_with(0).objects();
+    assert_eq!((listed.len(), &listed[0]["has_content"]), (1, &true.into()));
+}
+
+#[test]
+fn erasing_wants_a_word_and_leaves_nothing() {
+    let terminal = Terminal::with_base();
+    terminal.ingest().ends_with(0);
+    let phrase = ["documents", "verify-erasure", "kb", "bees.md", "--phrase", "one queen"];
+    let before = terminal.run(&phrase).ends_with(1);
+    assert!(before.stdout.contains("not erased"), "{}", before.stdout);
+    let unasked = terminal.run(&["documents", "erase", "kb", "bees.md"]).ends_with(2);
+    assert!(unasked.stderr.contains("--yes"), "{}", unasked.stderr);
+    let dry = ["documents", "erase", "kb", "bees.md", "--dry-run", "--json"];
+    assert_eq!(terminal.run(&dry).ends_with(0).objects()[0]["document_count"], 1);
+    assert_eq!(terminal.ids().len(), 2);
+    let erased = terminal
+        .run(&["documents", "erase", "kb", "bees.md", "--yes"])
+        .ends_with(0);
+    assert!(erased.stdout.starts_with("1 document erased"), "{}", erased.stdout);
+    assert_eq!(terminal.ids(), ["tea.md"]);
+    let after = terminal.run(&phrase).ends_with(0);
+    assert!(after.stdout.contains("erased: nothing is left"), "{}", after.stdout);
+    terminal
+        .run(&["documents", "erase", "kb", "bees.md", "--yes"])
+        .ends_with(3);
+}
+
+#[test]
+fn upkeep_says_what_it_did() {
+    let terminal = Terminal::with_base();
+    terminal.ingest().ends_with(0);
+    terminal.run(&["documents", "delete", "kb", "bees.md"]).ends_with(0);
+    let kept = terminal
+        .run(&[
+            "kb",
+            "update",
+            "kb",
+            "--retain-epochs",
+            "1",
+            "--original-content",
+            "discard",
+            "--json",
+        ])
+        .ends_with(0)
+        .objects();
+    assert_eq!(kept[0]["retention_configuration"]["epochs"], 1);
+    assert_eq!(kept[0]["original_content"], "ORIGINAL_CONTENT_DISCARD");
+    let vacuumed = terminal.run(&["vacuum", "kb", "--json"]).ends_with(0).objects();
+    assert_eq!(vacuumed[0]["revision_count"], 1);
+    let checked = terminal.run(&["check", "kb", "--json"]).ends_with(0).objects();
+    let summary = &checked.last().expect("a summary")["summary"];
+    assert_eq!(
+        (&summary["finding_count"], &summary["document_count"]),
+        (&0.into(), &1.into())
+    );
+    let described = terminal.run(&["kb", "get", "kb"]).ends_with(0).stdout;
+    for part in ["retention", "the newest 1 epoch", "not kept", "storage", "upkeep"] {
+        assert!(described.contains(part), "{described}");
+    }
+}
+
+#[test]
 fn closed_stdout_does_not_stop_ingestion() {
     let terminal = Terminal::with_base();
     for number in 0..40 {

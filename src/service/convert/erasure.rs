@@ -2,47 +2,20 @@
 
 use std::time::SystemTime;
 
-use super::{content_hash, document_id};
+use super::document_id;
 use crate::knowledge_base::{
     Certificate, ErasedPlace, Erasure, ErasureQuery, Error, Remainder, SearchedPlace as Searched,
 };
 use crate::service::pb;
 use crate::service::pb::{erase_documents_response, verify_erasure_response};
 
-const PHRASES: &str = "phrases";
-/// Most phrases of a search for what is left.
-const MAX_PHRASES: usize = 100;
-/// Shortest phrase in bytes; shorter ones are in every file.
-const MIN_PHRASE_BYTES: usize = 8;
-/// Longest phrase in bytes.
-const MAX_PHRASE_BYTES: usize = 1_000;
-
-/// Returns what is to be looked for.
+/// Returns what is to be looked for. Whether that is enough is the facade's to judge.
 pub(in crate::service) fn erasure_query(request: pb::VerifyErasureRequest) -> Result<ErasureQuery, Error> {
     let given = |text: String| (!text.is_empty()).then_some(text);
     let document = given(request.document_id).map(|id| document_id("document_id", id));
-    let hash = given(request.content_hash).map(|hash| content_hash("content_hash", hash));
-    if document.is_none() && hash.is_none() {
-        return Err(Error::invalid(
-            "document_id",
-            "at least one of document_id and content_hash is required, none is set",
-        ));
-    }
-    let count = request.phrases.len();
-    if count > MAX_PHRASES {
-        let reason = format!("at most {MAX_PHRASES} are taken, there are {count}");
-        return Err(Error::invalid(PHRASES, reason));
-    }
-    for (at, phrase) in request.phrases.iter().enumerate() {
-        let bytes = phrase.len();
-        if !(MIN_PHRASE_BYTES..=MAX_PHRASE_BYTES).contains(&bytes) {
-            let reason = format!("must have {MIN_PHRASE_BYTES} to {MAX_PHRASE_BYTES} bytes, has {bytes}");
-            return Err(Error::invalid(format!("{PHRASES}[{at}]"), reason));
-        }
-    }
     Ok(ErasureQuery {
         document_id: document.transpose()?,
-        content_hash: hash.transpose()?,
+        content_hash: given(request.content_hash),
         phrases: request.phrases,
     })
 }

@@ -35,7 +35,7 @@ pub(super) use hit::retrieval;
 pub(super) use knowledge_base::{change, knowledge_base, new_knowledge_base};
 pub(super) use model::{modality_filter, model};
 pub(super) use query::query;
-pub(super) use revision::{content_hash, content_messages, content_request, revision};
+pub(super) use revision::{content_messages, content_request, revision};
 pub(super) use upkeep::progress;
 
 #[cfg(test)]

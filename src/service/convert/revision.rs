@@ -10,7 +10,7 @@ use crate::service::pb;
 const HASH_DIGITS: usize = 64;
 
 /// Returns the hash of a content.
-pub(in crate::service) fn content_hash(field: &str, text: String) -> Result<String, Error> {
+fn content_hash(field: &str, text: String) -> Result<String, Error> {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     if text.len() != HASH_DIGITS || !text.bytes().all(is_digit) {
         let reason = format!("must be a SHA-256 in {HASH_DIGITS} lowercase hexadecimal digits");

@@ -1,9 +1,10 @@
 //! A knowledge base that does not exist yet: its directory is there, its row in the catalog is not.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{ArchiveReader, Manifest, Refusal, STORE_ENTRY};
+use crate::store::catalog::mark_unfinished;
+use crate::store::layout;
 use crate::store::{BaseRecord, Catalog, EpochStore, Error, OpenOptions};
 use crate::worker::{Cancel, OnProgress};
 
@@ -55,6 +56,7 @@ impl Catalog {
         let path = self.layout().knowledge_base(id);
         std::fs::create_dir_all(&path).map_err(|source| Error::file(&path, source))?;
         let directory = Vanishing { path, is_kept: false };
+        mark_unfinished(&directory.path)?;
         let manifest = archive.unpack(&directory.path, cancel, on_progress)?;
         let store = EpochStore::open(&directory.path, options)?;
         cancel.check()?;
@@ -68,9 +70,9 @@ impl Catalog {
 
     /// Adds the row that makes the knowledge base exist, and returns it open.
     pub fn adopt(&self, record: &BaseRecord, mut new: NewBase) -> Result<EpochStore, Error> {
-        sync_directory(&new.directory.path)?;
-        sync_directory(&self.layout().knowledge_bases())?;
-        self.insert(record, None)?;
+        layout::sync_names(&layout::records(&new.directory.path))?;
+        layout::sync_names(&new.directory.path)?;
+        self.insert_row(record, None)?;
         new.directory.is_kept = true;
         new.store.take().ok_or(Error::Removed)
     }
@@ -101,10 +103,4 @@ fn compare(store: &EpochStore, manifest: &Manifest) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-fn sync_directory(path: &Path) -> Result<(), Error> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|source| Error::file(path, source))
 }

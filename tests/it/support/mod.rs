@@ -1,7 +1,11 @@
 //! Builders that tests share: a data directory with small models, documents, a server process.
 
+pub(crate) mod extent;
+pub(crate) mod ledger;
 pub(crate) mod models;
 pub(crate) mod server;
+pub(crate) mod wire;
+pub(crate) mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
