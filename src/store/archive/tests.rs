@@ -10,7 +10,7 @@ use super::unpack::ArchiveReader;
 use super::{ArchiveFile, ArchiveKind, Manifest};
 use crate::chunk::ChunkConfig;
 use crate::document::hex;
-use crate::store::{BaseRecord, Retention};
+use crate::store::{BaseRecord, OriginalContent, Retention};
 use crate::worker::Cancel;
 
 fn base() -> BaseRecord {
@@ -26,7 +26,7 @@ fn base() -> BaseRecord {
         created_at: SystemTime::UNIX_EPOCH,
         updated_at: SystemTime::UNIX_EPOCH,
         retention: Retention::default(),
-        original_content: Default::default(),
+        original_content: OriginalContent::default(),
     }
 }
 
@@ -103,6 +103,7 @@ fn names_lead_nowhere_else() {
         "vectors/..",
         "vectors/.hidden",
         "other",
+        "terms/meta.json",
         "store.sqlite",
         "terms",
         "vectors/a/b",
