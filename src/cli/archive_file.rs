@@ -21,7 +21,7 @@ pub(super) enum Piece {
     /// How far the preparation is.
     Progress(pb::Progress),
     /// What the archive holds.
-    Manifest(pb::ArchiveManifest),
+    Manifest(Box<pb::ArchiveManifest>),
     /// The next bytes.
     Part(Vec<u8>),
     /// Something that a newer server says.
@@ -55,7 +55,7 @@ pub(super) async fn receive<M: Into<Piece>>(
             Piece::Progress(progress) => work.show(&progress),
             Piece::Manifest(came) => {
                 bar = Some(progress::bytes("archive", byte_size(&came)));
-                manifest = Some(came);
+                manifest = Some(*came);
             }
             Piece::Part(part) => {
                 match &mut file {

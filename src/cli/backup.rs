@@ -49,9 +49,10 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
     if arguments.on_server {
         request.file_name = arguments.file.to_string_lossy().into_owned();
     }
-    let target = match is_stdout || arguments.on_server {
-        true => None,
-        false => Some(NewFile::create(&arguments.file, arguments.force)?),
+    let target = if is_stdout || arguments.on_server {
+        None
+    } else {
+        Some(NewFile::create(&arguments.file, arguments.force)?)
     };
     let work = Work::begin("taking a backup");
     let mut client = session.connection.knowledge_bases();
@@ -65,7 +66,7 @@ impl From<pb::BackupKnowledgeBaseResponse> for Piece {
     fn from(message: pb::BackupKnowledgeBaseResponse) -> Self {
         match message.payload {
             Some(Payload::Progress(progress)) => Self::Progress(progress),
-            Some(Payload::Manifest(manifest)) => Self::Manifest(manifest),
+            Some(Payload::Manifest(manifest)) => Self::Manifest(Box::new(manifest)),
             Some(Payload::Part(part)) => Self::Part(part),
             None => Self::Unknown,
         }

@@ -45,9 +45,10 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
         knowledge_base_id: arguments.knowledge_base,
         as_of_epoch: arguments.as_of_epoch,
     };
-    let target = match is_stdout {
-        true => None,
-        false => Some(NewFile::create(&arguments.file, arguments.force)?),
+    let target = if is_stdout {
+        None
+    } else {
+        Some(NewFile::create(&arguments.file, arguments.force)?)
     };
     let work = Work::begin("sealing a bundle");
     let mut client = session.connection.knowledge_bases();
@@ -61,7 +62,7 @@ impl From<pb::BundleKnowledgeBaseResponse> for Piece {
     fn from(message: pb::BundleKnowledgeBaseResponse) -> Self {
         match message.payload {
             Some(Payload::Progress(progress)) => Self::Progress(progress),
-            Some(Payload::Manifest(manifest)) => Self::Manifest(manifest),
+            Some(Payload::Manifest(manifest)) => Self::Manifest(Box::new(manifest)),
             Some(Payload::Part(part)) => Self::Part(part),
             None => Self::Unknown,
         }

@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     /// Address to serve on [default: 127.0.0.1:50051]
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) listen: Option<String>,
-    /// A sealed bundle to serve, made by `groundwork bundle`; may be repeated (GROUNDWORK_BUNDLES)
+    /// A sealed bundle to serve, made by `groundwork bundle`; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(super) bundle: Vec<std::path::PathBuf>,
     /// Fetch no model files; calls that need missing ones fail

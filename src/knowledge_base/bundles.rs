@@ -1,12 +1,15 @@
 //! Knowledge bases that are served from sealed bundles.
+//!
+//! Comes in: paths of bundles. Goes out: open knowledge bases that refuse writes, or the reason why one is not served.
+//! Always holds: a bundle that cannot be served holds up no other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::base::Base;
-use super::{Error, ErrorKind, Groundwork, check};
+use super::{Error, ErrorKind, Groundwork, OriginalContent, Retention, check};
 use crate::chunk::ChunkConfig;
 use crate::index::Language;
 use crate::ingest::InFlight;
@@ -31,7 +34,7 @@ pub(super) struct Bundles {
 
 impl Bundles {
     /// Verifies and opens bundles. One that cannot be served is listed with the reason; the others go on.
-    pub(super) fn open(paths: &[impl AsRef<Path>], catalog: &Catalog) -> Result<Self, Error> {
+    pub(super) fn open(paths: &[impl AsRef<Path>], catalog: &Catalog) -> Self {
         let mut bundles = Self::default();
         for path in paths {
             let path = path.as_ref();
@@ -58,7 +61,7 @@ impl Bundles {
             bundles.records.push(record);
         }
         bundles.records.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(bundles)
+        bundles
     }
 
     fn check_record(&self, record: &BaseRecord, catalog: &Catalog) -> Result<(), Error> {
@@ -146,10 +149,10 @@ fn unreadable(path: &Path) -> BaseRecord {
         dimensions: 0,
         chunking: ChunkConfig::default(),
         language: String::new(),
-        tags: Default::default(),
+        tags: BTreeMap::default(),
         created_at: SystemTime::UNIX_EPOCH,
         updated_at: SystemTime::UNIX_EPOCH,
-        retention: Default::default(),
-        original_content: Default::default(),
+        retention: Retention::default(),
+        original_content: OriginalContent::default(),
     }
 }

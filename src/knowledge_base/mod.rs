@@ -78,7 +78,7 @@ impl Groundwork {
         })?;
         let lock = DirectoryLock::acquire(&layout.lock())?;
         let catalog = Arc::new(Catalog::open(layout.clone())?);
-        let mut bundles = Bundles::open(&settings.bundles, &catalog)?;
+        let mut bundles = Bundles::open(&settings.bundles, &catalog);
         let bases = Arc::new(OpenBases::new(layout, std::mem::take(&mut bundles.opened)));
         let gate = Arc::new(ComputeGate::default());
         let models = ModelHost::open(&settings, provided, gate.clone())?;

@@ -20,6 +20,8 @@ mod pack;
 mod refusal;
 mod restore;
 mod tar;
+#[cfg(test)]
+mod tests;
 mod unpack;
 
 pub use manifest::{ArchiveFile, ArchiveKind, ArchiveModel, Manifest};

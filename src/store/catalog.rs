@@ -405,12 +405,8 @@ pub(super) fn write_checksum(connection: &Connection, id: &str) -> rusqlite::Res
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<BaseRecord> {
-    super::records::values::verify(
-        "the row of a knowledge base, number",
-        0,
-        row.get(CHECKSUM_COLUMN)?,
-        checksum(row)?,
-    )?;
+    let id: String = row.get(0)?;
+    verify("knowledge base", &id, row.get(CHECKSUM_COLUMN)?, checksum(row)?)?;
     Ok(BaseRecord {
         id,
         name: row.get(1)?,

@@ -10,8 +10,8 @@ use groundwork::document::DocumentId;
 use groundwork::embed::{Embedder, Embedding, HashingEmbedder, Purpose};
 use groundwork::index::Epoch;
 use groundwork::knowledge_base::{
-    AsOf, ContentRequest, Error, ErrorKind, Groundwork, KnowledgeBaseChange, ProvidedModels, ReadAt, Restoration,
-    Restored,
+    AsOf, ContentRequest, Error, ErrorKind, Groundwork, KnowledgeBaseChange, PageRequest, ProvidedModels, ReadAt,
+    Restoration, Restored,
 };
 use groundwork::retrieve::{Hit, Query, SearchType};
 use groundwork::service::pb;
@@ -180,7 +180,7 @@ fn restored_base_answers_like_the_original() {
         }
     }
     let pins = |groundwork: &Groundwork, base: &str| {
-        let (page, _) = groundwork.epochs(base, true, &Default::default()).expect("a page");
+        let (page, _) = groundwork.epochs(base, true, &PageRequest::default()).expect("a page");
         page.items
     };
     assert_eq!(pins(&other, "copy"), pins(&groundwork, "kb"));

@@ -8,8 +8,8 @@ use groundwork::document::DocumentId;
 use groundwork::embed::HashingEmbedder;
 use groundwork::index::Epoch;
 use groundwork::knowledge_base::{
-    ContentRequest, Error, ErrorKind, Groundwork, KnowledgeBaseChange, KnowledgeBaseStatus, NewDocument, Next,
-    PageRequest, ProvidedModels, ReadAt, RollbackTarget, Selection,
+    Acknowledgement, ContentRequest, Error, ErrorKind, Groundwork, KnowledgeBaseChange, KnowledgeBaseStatus,
+    NewDocument, Next, PageRequest, ProvidedModels, ReadAt, RollbackTarget, Selection,
 };
 use groundwork::retrieve::{Hit, Query, SearchType};
 use groundwork::worker::Cancel;
@@ -246,7 +246,13 @@ fn bundle_refuses_every_write() {
     };
     let one = Selection::Ids(vec![DocumentId::parse("d01").expect("an id")]);
     let cancel = Cancel::new();
-    let ingested = other.ingest("kb", Default::default(), &mut |_| Next::End, &cancel, &mut |_| {});
+    let ingested = other.ingest(
+        "kb",
+        Acknowledgement::default(),
+        &mut |_| Next::End,
+        &cancel,
+        &mut |_| {},
+    );
     check("ingest", ingested.map(drop));
     check("delete", other.delete_documents("kb", &one, false).map(drop));
     check(

@@ -49,7 +49,7 @@ impl TermsBundle {
         fs::create_dir_all(directory).map_err(|source| Error::io("make the directory", directory, source))?;
         let files = MmapDirectory::open(directory).map_err(|source| opening(directory, source.into()))?;
         let (schema, fields) = schema::build();
-        let tokenizers = TokenizerManager::new();
+        let tokenizers = TokenizerManager::default();
         tokenizers.register(schema::ANALYZER_NAME, Analyzer::new(language).indexing());
         let writer = Index::builder()
             .schema(schema)

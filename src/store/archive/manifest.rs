@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Refusal, STORE_ENTRY, VECTORS_PREFIX, tar};
+use super::{Refusal, STORE_ENTRY, TERMS_PREFIX, VECTORS_PREFIX, tar};
 use crate::document::hex;
 use crate::index::Epoch;
 use crate::store::BaseRecord;
@@ -199,7 +199,7 @@ impl Manifest {
         if record.groundwork != kind {
             return Err(foreign(&format!("it is a {}", record.groundwork.noun())));
         }
-        check_files(&record.files).map_err(|what| wrong(&what))?;
+        check_files(&record.files, kind).map_err(|what| wrong(&what))?;
         Ok(record.into())
     }
 
@@ -240,11 +240,11 @@ fn verify_root_hash(bytes: &[u8]) -> Result<(), Refusal> {
 }
 
 /// Checks the names of files: each goes to a place of its own below the directory that is unpacked into.
-fn check_files(files: &[ArchiveFile]) -> Result<(), String> {
+fn check_files(files: &[ArchiveFile], kind: ArchiveKind) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for file in files {
         let path = &file.path;
-        if !is_plain(path) {
+        if !is_plain(path, kind) {
             return Err(format!(
                 "`{}` is not the name of a file in an archive",
                 path.escape_debug()
@@ -261,7 +261,7 @@ fn check_files(files: &[ArchiveFile]) -> Result<(), String> {
 }
 
 /// Returns whether a name is one of ours: no way leads out of the directory, and none to another file of it.
-fn is_plain(path: &str) -> bool {
+fn is_plain(path: &str, kind: ArchiveKind) -> bool {
     let is_name = |name: &str| {
         !name.is_empty()
             && !name.starts_with('.')
@@ -269,8 +269,10 @@ fn is_plain(path: &str) -> bool {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
     };
-    let below = [VECTORS_PREFIX, super::TERMS_PREFIX];
-    let inner = below.iter().find_map(|prefix| path.strip_prefix(prefix));
+    let terms = (kind == ArchiveKind::Bundle)
+        .then(|| path.strip_prefix(TERMS_PREFIX))
+        .flatten();
+    let inner = path.strip_prefix(VECTORS_PREFIX).or(terms);
     path.len() <= tar::MAX_NAME_BYTES && (path == STORE_ENTRY || inner.is_some_and(is_name))
 }
 
