@@ -35,15 +35,22 @@ enum Operation {
     Replace,
     /// Adds a pair of documents and deletes both in one call; the next time they come again.
     AddAndDelete,
+    /// Adds a pair of documents and erases both; the next time they come again.
+    AddAndErase,
     /// Deletes documents of earlier rounds in one call, when there are many.
     ThinOut,
+    /// Removes what no retained epoch sees.
+    Vacuum,
+    /// Takes a backup.
+    BackUp,
 }
 
 /// What runs at once, each in turns.
 const LOAD: &[&[Operation]] = &[
     &[Operation::Add, Operation::ThinOut],
     &[Operation::Replace],
-    &[Operation::AddAndDelete],
+    &[Operation::AddAndDelete, Operation::AddAndErase],
+    &[Operation::Vacuum, Operation::BackUp],
 ];
 
 /// One round under load.
@@ -81,6 +88,17 @@ impl Round<'_> {
                 writer::put(server, ledger, &ids, Duration::ZERO).await?;
                 writer::delete(server, ledger, &ids).await
             }
+            Operation::AddAndErase => {
+                let pair = random.random_range(0..3);
+                let ids = ["dark", "bright"].map(|side| format!("{side}{pair}"));
+                writer::put(server, ledger, &ids, Duration::ZERO).await?;
+                writer::erase(server, ledger, &ids).await
+            }
+            Operation::Vacuum => {
+                tokio::time::sleep(Duration::from_millis(random.random_range(0..60))).await;
+                writer::vacuum(server, ledger).await
+            }
+            Operation::BackUp => writer::back_up(server, ledger).await,
             Operation::ThinOut => {
                 if self.earlier.len() <= KEPT_DOCUMENTS {
                     return Ok(());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::shim::Shim;
-use super::{Gap, Site, fault_of_refusal, sorted_out};
+use super::{Gap, Site, fault_of_refusal, last_error, sorted_out};
 use crate::support::extent::{Extent, announce};
 use crate::support::ledger::{Finding, Ledger};
 use crate::support::server::{Launch, Server, run};
@@ -211,7 +211,7 @@ fn start_on_full_disk(launch: &Launch, ledger: &Mutex<Ledger>, told: &mut Told, 
         return;
     }
     let stderr = std::fs::read_to_string(&launch.stderr).unwrap_or_default();
-    let last = stderr.lines().last().unwrap_or_default();
+    let last = last_error(&stderr);
     let data_dir = launch.data_dir.to_string_lossy();
     if !last.contains(&*data_dir) {
         told.wrong.push(format!("{when} is refused with `{last}`"));

@@ -59,6 +59,11 @@ impl Site {
     }
 }
 
+/// Returns what a server that does not start says on stderr at last; an error may have several lines.
+fn last_error(told: &str) -> &str {
+    told.rfind("error: ").map_or(told, |at| &told[at..])
+}
+
 /// A defect that is known and not mended yet. Whoever mends it deletes its entry.
 struct Gap {
     /// Parts that a report of it has, all of them.

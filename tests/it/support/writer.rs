@@ -7,8 +7,9 @@ use groundwork::service::pb::ingest_documents_request::Payload;
 use groundwork::service::pb::inline_document::Content;
 use groundwork::service::pb::knowledge_base_service_client::KnowledgeBaseServiceClient;
 use groundwork::service::pb::{
-    CreateKnowledgeBaseRequest, DeleteDocumentsRequest, DocumentHeader, DocumentStatus, IngestDocumentsRequest,
-    IngestStart, InlineDocument, ingest_documents_response,
+    BackupKnowledgeBaseRequest, CreateKnowledgeBaseRequest, DeleteDocumentsRequest, DocumentHeader, DocumentStatus,
+    EraseDocumentsRequest, IngestDocumentsRequest, IngestStart, InlineDocument, RetentionConfiguration,
+    VacuumKnowledgeBaseRequest, erase_documents_response, ingest_documents_response,
 };
 use parking_lot::Mutex;
 use tonic::Code;
@@ -20,6 +21,11 @@ use super::server::Server;
 pub(crate) async fn create(server: &Server, ledger: &Mutex<Ledger>) -> Result<(), Finding> {
     let request = CreateKnowledgeBaseRequest {
         name: ledger.lock().knowledge_base().to_owned(),
+        // Few, so that a vacuum has something to do.
+        retention_configuration: Some(RetentionConfiguration {
+            epochs: Some(3),
+            age: None,
+        }),
         ..CreateKnowledgeBaseRequest::default()
     };
     let creating = async {
@@ -119,6 +125,60 @@ pub(crate) async fn delete(server: &Server, ledger: &Mutex<Ledger>, ids: &[Strin
         ledger.lock().acknowledged(id, None, response.epoch);
     }
     Ok(())
+}
+
+/// Erases documents in one call.
+pub(crate) async fn erase(server: &Server, ledger: &Mutex<Ledger>, ids: &[String]) -> Result<(), Finding> {
+    let request = EraseDocumentsRequest {
+        knowledge_base_id: ledger.lock().knowledge_base().to_owned(),
+        document_ids: ids.to_vec(),
+        ..EraseDocumentsRequest::default()
+    };
+    ledger.lock().delete_sent(ids);
+    let erasing = async {
+        let mut client = DocumentServiceClient::new(server.connect().await?);
+        let mut messages = client.erase_documents(request).await?.into_inner();
+        while let Some(message) = messages.message().await? {
+            if let Some(erase_documents_response::Payload::Summary(summary)) = message.payload {
+                return Ok(summary);
+            }
+        }
+        Err(Finding::Wrong("an erasure ends without a summary".to_owned()))
+    };
+    let summary = answered(erasing).await?;
+    for id in ids {
+        ledger.lock().acknowledged(id, None, summary.epoch);
+    }
+    Ok(())
+}
+
+/// Vacuums to the end.
+pub(crate) async fn vacuum(server: &Server, ledger: &Mutex<Ledger>) -> Result<(), Finding> {
+    let request = VacuumKnowledgeBaseRequest {
+        knowledge_base_id: ledger.lock().knowledge_base().to_owned(),
+    };
+    let vacuuming = async {
+        let mut client = KnowledgeBaseServiceClient::new(server.connect().await?);
+        let mut messages = client.vacuum_knowledge_base(request).await?.into_inner();
+        while messages.message().await?.is_some() {}
+        Ok(())
+    };
+    answered(vacuuming).await
+}
+
+/// Takes a backup to its end, and throws it away.
+pub(crate) async fn back_up(server: &Server, ledger: &Mutex<Ledger>) -> Result<(), Finding> {
+    let request = BackupKnowledgeBaseRequest {
+        knowledge_base_id: ledger.lock().knowledge_base().to_owned(),
+        ..BackupKnowledgeBaseRequest::default()
+    };
+    let backing_up = async {
+        let mut client = KnowledgeBaseServiceClient::new(server.connect().await?);
+        let mut messages = client.backup_knowledge_base(request).await?.into_inner();
+        while messages.message().await?.is_some() {}
+        Ok(())
+    };
+    answered(backing_up).await
 }
 
 fn request(payload: Payload) -> IngestDocumentsRequest {
