@@ -74,6 +74,11 @@ impl Unsettled {
         }
     }
 
+    /// Returns whether commits wait, or are on their way into the indexes.
+    pub(super) fn is_busy(&self) -> bool {
+        self.waiting.lock().chunks > 0 || self.settling.is_locked()
+    }
+
     fn take(&self) -> Vec<Commit> {
         let mut waiting = self.waiting.lock();
         waiting.chunks = 0;

@@ -13,6 +13,8 @@ use crate::worker::{Cancel, ComputeGate, OnProgress, Progress};
 
 /// Share of removable chunks from which on a vacuum is worth it at once.
 const VACUUM_SHARE: f64 = 0.05;
+/// Fresh vectors that wait for a graph while commits come one after another: scanning them takes about a millisecond.
+const MAX_FRESH_UNDER_LOAD: usize = 32_768;
 /// How long the fewest removable chunks wait.
 const VACUUM_WAIT: Duration = Duration::from_mins(10);
 
@@ -82,6 +84,10 @@ impl EpochStore {
     pub fn keep_up(&self, turn: &UpkeepTurn<'_>) -> Result<(), Error> {
         if self.terms.wants_refresh() {
             self.terms.refresh().map_err(Error::Index)?;
+        }
+        // Who fills the knowledge base needs the cores more than the graph does, for as long as scans stay quick.
+        if self.unsettled.is_busy() && self.vectors.figures().fresh_rows < MAX_FRESH_UNDER_LOAD {
+            return Ok(());
         }
         let rebuilds = self.holds_removed.swap(false, Ordering::AcqRel);
         if !rebuilds && !self.vectors.is_due() {

@@ -2,6 +2,7 @@
 //!
 //! `vectors FILE.f32 [DIMENSIONS]` takes a file of little-endian floats; its first thousand vectors are the queries.
 //! `vectors million FILE.f32 [VECTORS [DIRECTORY]]` jitters them to as many as wanted and reports on the way there.
+//! `vectors churn FILE.f32` replaces half of them ten times over, and compares the recall with that of a fresh build.
 //! `vectors embed TEXTS OUT.f32` makes such a file of the lines of another.
 
 use std::ops::ControlFlow;
@@ -44,6 +45,7 @@ pub(crate) fn run(arguments: &[String]) {
             let path = arguments.get(3).map_or(directory.path(), Path::new);
             million(&vectors, number(2, 1_000_000), &path.join("vectors"));
         }
+        [mode, file] if mode == "churn" => churn(&Numbers::read(file.as_ref(), DIMENSIONS)),
         [file, ..] => forty_thousand(&Numbers::read(file.as_ref(), number(1, DIMENSIONS))),
         [] => panic!("vectors takes a file of vectors"),
     }
@@ -137,6 +139,43 @@ fn forty_thousand(vectors: &Numbers) {
         let name = format!("vectors, one of {one_of} accepted");
         report(&format!("{name}, recall@10"), recall(&found, &exact), "");
         report(&name, queries.len() as f64 / taken.as_secs_f64(), "queries/s");
+    }
+}
+
+/// Every row is replaced time and again, and what was replaced no longer exists, as after a vacuum.
+fn churn(vectors: &Numbers) {
+    let rows = vectors.rows();
+    let rows = &rows[..rows.len() / 2];
+    let queries = vectors.queries();
+    for (name, rounds) in [("fresh build", 0_u64), ("replaced ten times", 10)] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let index = Vectors::create_anew(&directory.path().join("vectors"), vectors.dimensions).expect("made");
+        for round in 0..=rounds {
+            for (at, part) in rows.chunks(ROWS_AT_ONCE).enumerate() {
+                let replaced = round.saturating_sub(1) * rows.len() as u64 + (at * ROWS_AT_ONCE) as u64;
+                let first = round as usize * rows.len() + 1 + at * ROWS_AT_ONCE;
+                index.insert(&numbered(part, first)).expect("inserted");
+                let exists = |chunk_id: ChunkId| round == 0 || chunk_id.0 > replaced;
+                while index
+                    .upkeep(Epoch(1), &exists, threads(), &mut go_on)
+                    .expect("upkeep works")
+                    != Upkeep::Idle
+                {}
+            }
+        }
+        let accept = |chunk_id: ChunkId| chunk_id.0 > rounds * rows.len() as u64;
+        let found = |exact: bool| -> Vec<Vec<Scored>> {
+            let search = |query: &&[f32]| {
+                if exact {
+                    return index.search_exact(query, LIMIT, &accept);
+                }
+                index.search(query, LIMIT, &accept, rows.len())
+            };
+            queries.iter().map(|query| search(query).expect("searched")).collect()
+        };
+        let (exact, walked) = (found(true), found(false));
+        report(&format!("vectors, {name}, rows that are held"), index.len() as f64, "");
+        report(&format!("vectors, {name}, recall@10"), recall(&walked, &exact), "");
     }
 }
 
