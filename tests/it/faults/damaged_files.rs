@@ -35,36 +35,20 @@ const REMEDIES: &[&str] = &["restore", "backup", "rebuild", "put back", "copy", 
 
 const KNOWN_GAPS: &[Gap] = &[
     Gap {
-        parts: &["store.sqlite BitFlipped", "shows `"],
-        reason: "texts have no checksum in the records",
+        parts: &["catalog.sqlite-wal", "silently gone", "deleted from the disk"],
+        reason: "a knowledge base that is gone from the catalog with the log is taken for one that was to be deleted",
     },
     Gap {
-        parts: &["store.sqlite BitFlipped", "a vector of", "silently differs"],
-        reason: "vectors have no checksum in the records",
+        parts: &["catalog.sqlite BitFlipped", "silently gone", "still there"],
+        reason: "names have no checksum in the catalog",
     },
     Gap {
-        parts: &["store.sqlite BitFlipped", "is silently described"],
-        reason: "what describes a document has no checksum in the records",
+        parts: &["store.sqlite BitFlipped", "is gone, it may be in"],
+        reason: "ids of documents have no checksum in the records",
     },
     Gap {
         parts: &["store.sqlite BitFlipped", "damage gives Internal STORE_FAILED"],
         reason: "a value that cannot be read counts as a defect of ours, not as damage",
-    },
-    Gap {
-        parts: &["the refusal says nothing of what to do"],
-        reason: "a damaged database is named without a remedy",
-    },
-    Gap {
-        parts: &["store.sqlite Emptied", "the server is at 0"],
-        reason: "an empty file counts as new records",
-    },
-    Gap {
-        parts: &["store.sqlite-wal", "was acknowledged, the server is at"],
-        reason: "commits that are gone with the log are not missed, though the keyword index knows of them",
-    },
-    Gap {
-        parts: &["catalog.sqlite", "silently gone", "deleted from the disk"],
-        reason: "an empty catalog counts as new, and what it does not name is deleted",
     },
 ];
 
