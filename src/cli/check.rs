@@ -8,7 +8,7 @@ use super::json;
 use super::output::{Output, note};
 use super::progress::Work;
 use super::session::Session;
-use super::text::one_line;
+use super::text::{count, one_line};
 use crate::service::pb;
 use crate::service::pb::check_knowledge_base_response::Payload;
 
@@ -84,12 +84,16 @@ pub(super) fn finish(summary: &pb::CheckSummary, repair: bool, output: &mut Outp
     } else {
         let found = match (summary.finding_count, summary.repaired_count) {
             (0, _) => "nothing is wrong".to_owned(),
-            (found, 0) => format!("{found} findings"),
-            (found, repaired) => format!("{found} findings, {repaired} of them repaired"),
+            (found, 0) => count(found, "finding"),
+            (found, repaired) => format!("{}, {repaired} of them repaired", count(found, "finding")),
         };
         output.line(format!(
-            "{found}: {} documents, {} revisions, {} chunks and {} contents checked at epoch {}",
-            summary.document_count, summary.revision_count, summary.chunk_count, summary.content_count, summary.epoch
+            "{found}: {}, {}, {} and {} checked at epoch {}",
+            count(summary.document_count, "document"),
+            count(summary.revision_count, "revision"),
+            count(summary.chunk_count, "chunk"),
+            count(summary.content_count, "content"),
+            summary.epoch
         ))?;
     }
     if left > 0 && !repair {

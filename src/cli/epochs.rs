@@ -7,7 +7,7 @@ use super::exit::Exit;
 use super::json;
 use super::output::{Output, note};
 use super::session::Session;
-use super::text::{Side, Table, one_line, wrap};
+use super::text::{Side, Table, count, one_line, wrap};
 use crate::service::pb;
 use crate::service::pb::diff_knowledge_base_response::Payload;
 
@@ -290,15 +290,16 @@ async fn rollback(arguments: Rollback, session: &mut Session) -> anyhow::Result<
         }))?;
         return Ok(Exit::Done);
     }
-    let (restored, removed) = (done.restored_document_count, done.removed_document_count);
+    let restored = count(done.restored_document_count, "document");
+    let removed = done.removed_document_count;
     let line = if arguments.dry_run {
         format!(
-            "going back to epoch {} would bring back {restored} documents and take away {removed}",
+            "going back to epoch {} would bring back {restored} and take away {removed}",
             done.to_epoch
         )
     } else {
         format!(
-            "epoch {} sees what epoch {} saw: {restored} documents are back, {removed} are gone",
+            "epoch {} sees what epoch {} saw: {restored} back, {removed} gone",
             done.epoch, done.to_epoch
         )
     };

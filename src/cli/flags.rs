@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{ask, check, documents, epochs, exit, ingest, knowledge_bases, models, search, serve, show, vacuum};
+use super::{
+    ask, backup, bundle, check, documents, epochs, exit, ingest, knowledge_bases, models, restore, search, serve, show,
+    vacuum,
+};
 use crate::cli::{attribute, demo};
 use crate::config::{self, Key, Layers};
 
@@ -109,6 +112,12 @@ pub(super) enum ClientCommand {
     Vacuum(vacuum::Arguments),
     /// Verify a knowledge base against itself
     Check(check::Arguments),
+    /// Write a knowledge base into one file
+    Backup(backup::Arguments),
+    /// Make a knowledge base from a backup
+    Restore(restore::Arguments),
+    /// Seal one epoch into a file that is served as it is
+    Bundle(bundle::Arguments),
 }
 
 impl Arguments {
@@ -131,14 +140,18 @@ impl Arguments {
                 layers.add_flag(key, path);
             }
         }
-        if !global.model_dir.is_empty() {
-            let joined = std::env::join_paths(&global.model_dir).map_err(|error| config::Error::Invalid {
-                key: Key::ModelDirs.name(),
-                origin: config::Origin::Flag("--model-dir"),
-                expected: "a directory whose name can stand in a list of paths".to_owned(),
+        let mut lists = vec![(Key::ModelDirs, &global.model_dir)];
+        if let Command::Serve(serve) = &self.command {
+            lists.push((Key::Bundles, &serve.bundle));
+        }
+        for (key, paths) in lists.into_iter().filter(|(_, paths)| !paths.is_empty()) {
+            let joined = std::env::join_paths(paths).map_err(|error| config::Error::Invalid {
+                key: key.name(),
+                origin: config::Origin::Flag(key.flag()),
+                expected: "a path that can stand in a list of paths".to_owned(),
                 found: error.to_string(),
             })?;
-            layers.add_flag(Key::ModelDirs, joined);
+            layers.add_flag(key, joined);
         }
         let texts = [
             (Key::Server, global.server.as_ref()),

@@ -1,5 +1,6 @@
 //! Wire messages as JSON for scripts: fields and enum values are named as in the .proto, numbers are numbers.
 
+mod archive;
 mod history;
 
 use std::collections::HashMap;
@@ -8,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::service::pb;
 
+pub(super) use self::archive::manifest;
 pub(super) use self::history::{
     certificate, check_finding, check_summary, difference, difference_summary, epoch, erasure, revision, vacuum,
 };

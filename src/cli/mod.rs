@@ -4,8 +4,11 @@
 //! Always holds: commands speak to a server only through the generated clients, be it a running one or one of their own.
 //! Not here: decisions about knowledge bases; they are made behind [`crate::knowledge_base`].
 
+mod archive_file;
 mod ask;
 mod attribute;
+mod backup;
+mod bundle;
 mod check;
 mod connection;
 mod demo;
@@ -22,6 +25,7 @@ mod models;
 mod moment;
 mod output;
 mod progress;
+mod restore;
 mod retrieval;
 mod search;
 mod serve;
@@ -154,6 +158,9 @@ async fn speak(command: ClientCommand, session: &mut Session) -> anyhow::Result<
             ClientCommand::Epochs(command) => epochs::run(command, session).await,
             ClientCommand::Vacuum(arguments) => vacuum::run(arguments, session).await,
             ClientCommand::Check(arguments) => check::run(arguments, session).await,
+            ClientCommand::Backup(arguments) => backup::run(arguments, session).await,
+            ClientCommand::Bundle(arguments) => bundle::run(arguments, session).await,
+            ClientCommand::Restore(arguments) => restore::run(arguments, session).await,
         }
     };
     tokio::select! {

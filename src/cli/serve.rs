@@ -23,6 +23,9 @@ pub(super) struct Arguments {
     /// Address to serve on [default: 127.0.0.1:50051]
     #[arg(long, value_name = "HOST:PORT")]
     pub(super) listen: Option<String>,
+    /// A sealed bundle to serve, made by `groundwork bundle`; may be repeated (GROUNDWORK_BUNDLES)
+    #[arg(long, value_name = "FILE")]
+    pub(super) bundle: Vec<std::path::PathBuf>,
     /// Fetch no model files; calls that need missing ones fail
     #[arg(long)]
     pub(super) offline: bool,
@@ -35,6 +38,7 @@ at once; what was acknowledged is on disk either way.
 Examples:
   groundwork serve
   groundwork serve --listen 0.0.0.0:50051 --data-dir /var/lib/groundwork
+  groundwork serve --bundle handbook.bundle --bundle laws.bundle
   GROUNDWORK_LOG=groundwork=debug GROUNDWORK_LOG_FORMAT=json groundwork serve --offline";
 
 pub(super) async fn run(config: &Config, output: &mut Output, interrupt: &Interrupt) -> anyhow::Result<Exit> {

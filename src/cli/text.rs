@@ -60,6 +60,12 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Returns a number with its noun, as in `1 chunk` and `2 chunks`.
+pub(super) fn count(number: u64, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
 /// Which side of its column a cell stands at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {

@@ -8,6 +8,7 @@ use super::json;
 use super::output::note;
 use super::progress::Work;
 use super::session::Session;
+use super::text::count;
 use crate::service::pb;
 use crate::service::pb::vacuum_knowledge_base_response::Payload;
 
@@ -48,10 +49,10 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
         return Ok(Exit::Done);
     }
     session.output.line(format!(
-        "removed {} revisions, {} chunks and {} contents; the files are {} smaller",
-        summary.revision_count,
-        summary.chunk_count,
-        summary.content_count,
+        "removed {}, {} and {}; the files are {} smaller",
+        count(summary.revision_count, "revision"),
+        count(summary.chunk_count, "chunk"),
+        count(summary.content_count, "content"),
         HumanBytes(summary.freed_bytes)
     ))?;
     note(format!("epochs from {} on can be read", summary.oldest_epoch));

@@ -55,6 +55,8 @@ keys! {
     ComputeThreads, "compute_threads", "GROUNDWORK_COMPUTE_THREADS", "Threads of heavy compute; 0 takes one for each core.";
     MaxConcurrentCalls, "max_concurrent_calls", "GROUNDWORK_MAX_CONCURRENT_CALLS", "Calls that are served at once.";
     GracePeriodSeconds, "grace_period_seconds", "GROUNDWORK_GRACE_PERIOD_SECONDS", "Time that running calls have to end at shutdown.";
+    BackupDir, "backup_dir", "GROUNDWORK_BACKUP_DIR", "Directory of the server that backups are written to and restored from by name.";
+    Bundles, "bundles", "GROUNDWORK_BUNDLES", "Sealed bundles that are served beside the knowledge bases of the data directory.";
     Log, "log", "GROUNDWORK_LOG", "Which log lines are written, such as info or groundwork=debug.";
     LogFormat, "log_format", "GROUNDWORK_LOG_FORMAT", "How log lines are written: text or json.";
 }
@@ -75,6 +77,7 @@ impl Key {
             Self::Server => "--server",
             Self::Offline => "--offline",
             Self::Log => "--log",
+            Self::Bundles => "--bundle",
             _ => "--set",
         }
     }

@@ -169,6 +169,10 @@ pub struct Config {
     pub max_concurrent_calls: usize,
     /// Time that running calls have to end at shutdown.
     pub grace_period: Duration,
+    /// Directory that backups are written to and restored from by name.
+    pub backup_dir: Option<PathBuf>,
+    /// Sealed bundles that are served.
+    pub bundles: Vec<PathBuf>,
     /// Which log lines are written; nothing takes what fits the command.
     pub log: Option<String>,
     /// How log lines are written.
@@ -206,6 +210,8 @@ impl Config {
             max_document_bytes: self.max_document_bytes,
             max_queued_answers: self.max_queued_answers,
             compute_threads: self.compute_threads,
+            backup_dir: self.backup_dir.clone(),
+            bundles: self.bundles.clone(),
         }
     }
 

@@ -58,6 +58,8 @@ pub(super) fn resolve(layers: &Layers) -> Result<Config, Error> {
             service.max_concurrent_calls,
         )?,
         grace_period: values.seconds(Key::GracePeriodSeconds, 0..=3_600, service.grace_period)?,
+        backup_dir: values.optional(Key::BackupDir, "a path", path, |path| json!(path))?,
+        bundles: values.value(Key::Bundles, "a list of paths", Vec::new(), paths, |paths| json!(paths))?,
         log: values.optional(Key::Log, "a filter such as info or groundwork=debug", text, |filter| {
             json!(filter)
         })?,

@@ -5,6 +5,7 @@
 //! an index is either current or asks to be made again; readers see whole commits only.
 //! Not here: positions and texts; tantivy keeps terms, their frequencies and chunk ids, nothing else.
 
+mod bundle;
 mod schema;
 mod snapshot;
 
@@ -23,6 +24,7 @@ use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyError, Term}
 
 use super::analyzer::{ANALYZER_VERSION, Analyzer};
 use super::{ChunkId, Epoch, Error, Language};
+pub use bundle::TermsBundle;
 use schema::Fields;
 pub use snapshot::TermsSnapshot;
 
@@ -99,8 +101,8 @@ pub struct Terms {
     language: Language,
     fields: Fields,
     analyzer: Arc<Analyzer>,
-    // Adding needs the writer shared, committing needs it alone.
-    writer: RwLock<IndexWriter>,
+    // Adding needs the writer shared, committing needs it alone. A sealed index has none.
+    writer: Option<RwLock<IndexWriter>>,
     index: Index,
     reader: IndexReader,
     current: RwLock<TermsSnapshot>,
@@ -176,7 +178,7 @@ impl Terms {
             language,
             fields,
             analyzer,
-            writer: RwLock::new(writer),
+            writer: Some(RwLock::new(writer)),
             index: index.clone(),
             reader,
             current: RwLock::new(snapshot),
@@ -184,15 +186,20 @@ impl Terms {
         })
     }
 
+    fn writer(&self) -> Result<&RwLock<IndexWriter>, Error> {
+        let sealed = || Error::terms("be changed", "it is sealed and can only be searched");
+        self.writer.as_ref().ok_or_else(sealed)
+    }
+
     /// Adds a chunk; it is found after the next commit. A chunk is added once: adding it again counts it twice.
     pub fn add(&self, row: &TermRow<'_>) -> Result<(), Error> {
-        let added = self.writer.read().add_document(self.fields.document(row));
+        let added = self.writer()?.read().add_document(self.fields.document(row));
         added.map(drop).map_err(|source| Error::terms("add a chunk", source))
     }
 
     /// Removes chunks; they are gone after the next commit.
     pub fn remove(&self, chunk_ids: &[ChunkId]) -> Result<(), Error> {
-        let writer = self.writer.read();
+        let writer = self.writer()?.read();
         for chunk_id in chunk_ids {
             writer.delete_term(Term::from_field_u64(self.fields.chunk_id, chunk_id.0));
         }
@@ -201,7 +208,7 @@ impl Terms {
 
     /// Removes all chunks; they are gone after the next commit, and so are the files that held them.
     pub fn remove_all(&self) -> Result<(), Error> {
-        let removed = self.writer.read().delete_all_documents();
+        let removed = self.writer()?.read().delete_all_documents();
         removed
             .map(drop)
             .map_err(|source| Error::terms("remove all chunks", source))
@@ -220,7 +227,7 @@ impl Terms {
     /// directory when this returns, but for files that a reader still holds.
     pub fn purge(&self) -> Result<(), Error> {
         let failed = |source: TantivyError| Error::terms("be purged", source);
-        let mut writer = self.writer.write();
+        let mut writer = self.writer()?.write();
         for attempt in 1.. {
             let segments = self.index.searchable_segment_metas().map_err(failed)?;
             let stale: Vec<_> = segments
@@ -242,7 +249,7 @@ impl Terms {
         }
         drop(writer);
         self.refresh()?;
-        let writer = self.writer.read();
+        let writer = self.writer()?.read();
         writer.garbage_collect_files().wait().map(drop).map_err(failed)
     }
 
@@ -267,7 +274,7 @@ impl Terms {
 
     /// Forgets what was added and removed since the last commit.
     pub fn rollback(&self) -> Result<(), Error> {
-        let rolled_back = self.writer.write().rollback();
+        let rolled_back = self.writer()?.write().rollback();
         rolled_back
             .map(drop)
             .map_err(|source| Error::terms("roll back", source))
@@ -276,7 +283,7 @@ impl Terms {
     fn commit_payload(&self, payload: &Payload) -> Result<(), Error> {
         let failed = |source: TantivyError| Error::terms("commit", source);
         let payload = serde_json::to_string(payload).map_err(|source| Error::terms("describe the commit", source))?;
-        let mut writer = self.writer.write();
+        let mut writer = self.writer()?.write();
         let mut commit = writer.prepare_commit().map_err(failed)?;
         commit.set_payload(&payload);
         commit.commit().map_err(failed)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::bundles::Sealed;
 use super::{AsOf, Error, ErrorKind, KnowledgeBaseInfo, KnowledgeBaseStatus, ReadAt};
 use crate::index::{Epoch, Language};
 use crate::ingest::InFlight;
@@ -61,13 +62,16 @@ type Door = Arc<Mutex<Option<Arc<Base>>>>;
 #[derive(Debug)]
 pub(super) struct OpenBases {
     layout: Layout,
+    /// Those of bundles, which are opened at the start and never change.
+    sealed: HashMap<String, Sealed>,
     doors: Mutex<HashMap<String, Door>>,
 }
 
 impl OpenBases {
-    pub(super) fn new(layout: Layout) -> Self {
+    pub(super) fn new(layout: Layout, sealed: HashMap<String, Sealed>) -> Self {
         Self {
             layout,
+            sealed,
             doors: Mutex::default(),
         }
     }
@@ -78,6 +82,10 @@ impl OpenBases {
 
     /// Returns the open knowledge base, opening it if need be.
     pub(super) fn get(&self, record: &BaseRecord) -> Result<Arc<Base>, Error> {
+        if let Some(sealed) = self.sealed.get(&record.id) {
+            let refused = |reason: &String| Error::new(ErrorKind::FailedPrecondition, "BUNDLE_REFUSED", reason.clone());
+            return sealed.as_ref().map(Arc::clone).map_err(refused);
+        }
         let door = self.door(&record.id);
         let mut open = door.lock();
         if let Some(base) = &*open {
@@ -96,6 +104,20 @@ impl OpenBases {
         });
         *open = Some(base.clone());
         Ok(base)
+    }
+
+    /// Returns whether a knowledge base is served from a bundle.
+    pub(super) fn is_sealed(&self, id: &str) -> bool {
+        self.sealed.contains_key(id)
+    }
+
+    /// Puts a knowledge base in that is open already.
+    pub(super) fn put(&self, id: &str, store: EpochStore) {
+        let base = Base {
+            store,
+            in_flight: InFlight::default(),
+        };
+        *self.door(id).lock() = Some(Arc::new(base));
     }
 
     /// Takes a knowledge base out; writes to it are refused from now on.
@@ -130,28 +152,8 @@ impl OpenBases {
 
     /// Describes a knowledge base. One that cannot be opened is described all the same, with the reason.
     pub(super) fn describe(&self, record: &BaseRecord) -> KnowledgeBaseInfo {
-        let mut info = KnowledgeBaseInfo {
-            id: record.id.clone(),
-            name: record.name.clone(),
-            description: record.description.clone(),
-            embedding_model_id: record.embedding_model_id.clone(),
-            dimensions: record.dimensions,
-            chunking: record.chunking,
-            language: record.language.clone(),
-            tags: record.tags.clone(),
-            status: KnowledgeBaseStatus::Active,
-            failure_reasons: Vec::new(),
-            epoch: Epoch(0),
-            document_count: 0,
-            chunk_count: 0,
-            created_at: record.created_at,
-            updated_at: record.updated_at,
-            retention: record.retention,
-            original_content: record.original_content,
-            oldest_epoch: Epoch(0),
-            storage: None,
-            read_only: false,
-        };
+        let mut info = unopened(record);
+        info.read_only = self.is_sealed(&record.id);
         let opened = self.get(record).and_then(|base| {
             let epoch = base.store.epoch();
             Ok((epoch, base.store.oldest_epoch(), base.store.counts(epoch)?))
@@ -169,5 +171,31 @@ impl OpenBases {
             }
         }
         info
+    }
+}
+
+/// Describes a knowledge base by what its record says.
+pub(super) fn unopened(record: &BaseRecord) -> KnowledgeBaseInfo {
+    KnowledgeBaseInfo {
+        id: record.id.clone(),
+        name: record.name.clone(),
+        description: record.description.clone(),
+        embedding_model_id: record.embedding_model_id.clone(),
+        dimensions: record.dimensions,
+        chunking: record.chunking,
+        language: record.language.clone(),
+        tags: record.tags.clone(),
+        status: KnowledgeBaseStatus::Active,
+        failure_reasons: Vec::new(),
+        epoch: Epoch(0),
+        document_count: 0,
+        chunk_count: 0,
+        created_at: record.created_at,
+        updated_at: record.updated_at,
+        retention: record.retention,
+        original_content: record.original_content,
+        oldest_epoch: Epoch(0),
+        storage: None,
+        read_only: false,
     }
 }

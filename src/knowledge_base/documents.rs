@@ -25,7 +25,7 @@ impl Groundwork {
         cancel: &Cancel,
         on_outcome: &mut dyn FnMut(DocumentOutcome),
     ) -> Result<IngestSummary, Error> {
-        let (record, base) = self.base(knowledge_base)?;
+        let (record, base) = self.writable_base(knowledge_base)?;
         let embedder = self.models.embedder(&record.embedding_model_id)?;
         let pipeline = Pipeline {
             store: &base.store,
@@ -53,9 +53,8 @@ impl Groundwork {
         let lease = base.lease(at, cancel)?;
         let is_past = at.as_of.is_some();
         let status = base.in_flight.status(id).filter(|_| !is_past);
-        let mut info = match base.store.document(id, &lease, is_past)? {
-            Some(info) => info,
-            None => return Err(Error::not_found("document", id.as_str())),
+        let Some(mut info) = base.store.document(id, &lease, is_past)? else {
+            return Err(Error::not_found("document", id.as_str()));
         };
         if let Some(status) = status {
             info.status = status;
@@ -103,7 +102,7 @@ impl Groundwork {
         selection: &Selection,
         dry_run: bool,
     ) -> Result<Deletion, Error> {
-        let (_, base) = self.base(knowledge_base)?;
+        let (_, base) = self.writable_base(knowledge_base)?;
         let ids = base.selected(selection)?;
         if dry_run {
             return would_delete(&base, selection, &ids);

@@ -26,14 +26,14 @@ impl Groundwork {
     /// Names an epoch, the published one if none is given, and keeps it until it is unpinned.
     pub fn pin_epoch(&self, knowledge_base: &str, name: &str, epoch: Option<Epoch>) -> Result<EpochInfo, Error> {
         check::pin_name(name)?;
-        let (_, base) = self.base(knowledge_base)?;
+        let (_, base) = self.writable_base(knowledge_base)?;
         Ok(base.store.pin(name, epoch)?)
     }
 
     /// Removes the name of an epoch and returns the epoch.
     pub fn unpin_epoch(&self, knowledge_base: &str, name: &str) -> Result<Epoch, Error> {
         check::pin_name(name)?;
-        let (_, base) = self.base(knowledge_base)?;
+        let (_, base) = self.writable_base(knowledge_base)?;
         Ok(base.store.unpin(name)?)
     }
 
@@ -91,7 +91,7 @@ impl Groundwork {
         target: &RollbackTarget,
         dry_run: bool,
     ) -> Result<(RolledBack, Epoch), Error> {
-        let (_, base) = self.base(knowledge_base)?;
+        let (_, base) = self.writable_base(knowledge_base)?;
         let to = match target {
             RollbackTarget::Epoch(epoch) => *epoch,
             RollbackTarget::Pin(name) => base.store.pinned(name)?,

@@ -162,7 +162,7 @@ impl Error {
     /// Adds the causes of the error that this one stands for; its own text is this one's already.
     fn because_of(mut self, error: store::Error) -> Self {
         self.source = match error {
-            store::Error::File { source, .. } => Some(Box::new(source)),
+            store::Error::File { source, .. } | store::Error::ArchiveUnreadable { source } => Some(Box::new(source)),
             store::Error::Database { source, .. } => Some(Box::new(source)),
             store::Error::Index(source) => Some(Box::new(source)),
             _ => None,
@@ -242,8 +242,15 @@ impl From<store::Error> for Error {
             store::Error::Locked { .. } => (ErrorKind::FailedPrecondition, "DATA_DIRECTORY_LOCKED"),
             store::Error::NewerFormat { .. } => (ErrorKind::FailedPrecondition, "NEWER_FORMAT"),
             store::Error::Damaged { .. } | store::Error::LostCommits { .. } => (ErrorKind::Corrupted, "STORE_DAMAGED"),
+            store::Error::Refused(store::Refusal::NewerFormat { .. }) => {
+                (ErrorKind::FailedPrecondition, "NEWER_FORMAT")
+            }
+            store::Error::Refused(store::Refusal::NoRoom { .. }) => (ErrorKind::Overloaded, "STORAGE_FULL"),
+            store::Error::ReadOnly => (ErrorKind::FailedPrecondition, "READ_ONLY"),
+            store::Error::OtherFormat { .. } => (ErrorKind::FailedPrecondition, "OTHER_FORMAT"),
+            store::Error::Refused(_) => (ErrorKind::InvalidRequest, "ARCHIVE_REFUSED"),
+            store::Error::ArchiveUnreadable { .. } => (ErrorKind::Unavailable, "ARCHIVE_UNREADABLE"),
             store::Error::Poisoned { .. } | store::Error::Halted { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),
-            store::Error::Panicked { .. } => (ErrorKind::Unavailable, "INDEX_FAILED"),
             store::Error::Removed => (ErrorKind::NotFound, "NOT_FOUND"),
             store::Error::Database { source, .. } => match source.sqlite_error_code() {
                 Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
@@ -251,7 +258,7 @@ impl From<store::Error> for Error {
                 }
                 _ => (ErrorKind::Internal, "STORE_FAILED"),
             },
-            store::Error::Index(_) => (ErrorKind::Unavailable, "INDEX_FAILED"),
+            store::Error::Index(_) | store::Error::Panicked { .. } => (ErrorKind::Unavailable, "INDEX_FAILED"),
             store::Error::File { .. } => (ErrorKind::Internal, "STORE_FAILED"),
         };
         Self::new(kind, reason, error.to_string()).because_of(error)

@@ -132,6 +132,25 @@ impl ModelHost {
         }
     }
 
+    /// Returns the dimensions of an embedding model, 0 where they show only once it is loaded; nothing when there is no
+    /// such model.
+    pub(super) fn dimensions(&self, id: &str) -> Option<usize> {
+        if let Some(embedder) = self.embedders.get(id) {
+            return Some(embedder.dimensions());
+        }
+        let model = self.store.catalog().model(id).ok()?;
+        (model.modality == Modality::Embedding).then_some(model.dimensions)
+    }
+
+    /// Returns the SHA-256 of an embedding model's weights, empty for one that came without files; nothing when it is
+    /// not here.
+    pub(super) fn weights_sha256(&self, id: &str) -> Option<String> {
+        match self.store.installed(id) {
+            Ok(InstalledModel::Encoder(encoder)) => Some(encoder.weights_sha256),
+            _ => self.embedders.get(id).map(|_| String::new()),
+        }
+    }
+
     fn describe(&self, model: &CatalogModel, settings: &Settings) -> ModelInfo {
         let (is_loaded, default_id) = match model.modality {
             Modality::Embedding => (self.embedders.get(&model.id).is_some(), &settings.embedding_model_id),

@@ -94,7 +94,7 @@ fn keep(kept: &Kept, shared: &Shared) {
             }
             let turn = || take_turn(kept, &id, &base, expires, &shared.cancel);
             match catch_unwind(AssertUnwindSafe(turn)) {
-                Ok(Ok(())) | Ok(Err(Error::Stopped(_) | Error::Removed)) => {}
+                Ok(Ok(()) | Err(Error::Stopped(_) | Error::Removed)) => {}
                 Ok(Err(error)) => {
                     let error = crate::worker::with_causes(&error);
                     tracing::warn!(knowledge_base = id, error, "upkeep failed; it is tried again later");

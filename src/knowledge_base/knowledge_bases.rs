@@ -38,9 +38,7 @@ impl Groundwork {
             return Err(Error::new(ErrorKind::AlreadyExists, "CLIENT_TOKEN_REUSED", message)
                 .about("knowledge_base", record.name));
         }
-        if self.catalog.find(&request.name)?.is_some() {
-            return Err(name_taken(&request.name));
-        }
+        self.check_name_free(&request.name)?;
         let record = self.new_record(request)?;
         let token = (!request.client_token.is_empty()).then_some((request.client_token.as_str(), &request_hash[..]));
         self.catalog.insert(&record, token)?;
@@ -89,6 +87,7 @@ impl Groundwork {
         }
         self.catalog
             .find(id_or_name)?
+            .or_else(|| self.bundles.find(id_or_name).cloned())
             .ok_or_else(|| Error::not_found("knowledge_base", id_or_name))
     }
 
@@ -128,11 +127,13 @@ impl Groundwork {
         self.bases.write_failures()
     }
 
-    /// Lists knowledge bases, oldest first.
+    /// Lists knowledge bases, oldest first, those of bundles last.
     pub fn knowledge_bases(&self, page: &PageRequest) -> Result<Page<KnowledgeBaseInfo>, Error> {
         let (size, after) = check::page(page)?;
         let records = self.catalog.page(after, size + 1)?;
-        let infos = records.iter().map(|record| self.bases.describe(record)).collect();
+        let sealed = self.bundles.page(after, size + 1 - records.len());
+        let infos = records.iter().chain(sealed).map(|record| self.bases.describe(record));
+        let infos = infos.collect();
         Ok(check::paged(infos, size, |info: &KnowledgeBaseInfo| &info.id))
     }
 
@@ -144,10 +145,11 @@ impl Groundwork {
     ) -> Result<KnowledgeBaseInfo, Error> {
         let _changing = self.catalog_change.lock();
         let mut record = self.record(id_or_name)?;
+        self.check_writable(&record)?;
         if let Some(name) = change.name {
             check::name(&name)?;
-            if name != record.name && self.catalog.find(&name)?.is_some() {
-                return Err(name_taken(&name));
+            if name != record.name {
+                self.check_name_free(&name)?;
             }
             record.name = name;
         }
@@ -174,13 +176,14 @@ impl Groundwork {
     pub fn delete_knowledge_base(&self, id_or_name: &str) -> Result<String, Error> {
         let _changing = self.catalog_change.lock();
         let record = self.record(id_or_name)?;
+        self.check_writable(&record)?;
         self.bases.remove(&record.id);
         self.catalog.remove(&record.id)?;
         Ok(record.id)
     }
 }
 
-fn name_taken(name: &str) -> Error {
+pub(super) fn name_taken(name: &str) -> Error {
     let message = format!("there is a knowledge base `{name}` already; take another name, or delete that one");
     Error::new(ErrorKind::AlreadyExists, "NAME_TAKEN", message).about("knowledge_base", name)
 }

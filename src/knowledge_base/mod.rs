@@ -8,7 +8,9 @@
 
 mod admission;
 mod answer;
+mod archive;
 mod base;
+mod bundles;
 mod check;
 mod documents;
 mod epochs;
@@ -30,6 +32,7 @@ use crate::store::{Catalog, DirectoryLock, Layout};
 use crate::worker::ComputeGate;
 use admission::Admission;
 use base::OpenBases;
+use bundles::Bundles;
 use host::ModelHost;
 use keeper::{Keeper, Kept};
 
@@ -51,6 +54,7 @@ pub struct Groundwork {
     /// Held while a knowledge base is created, renamed or removed.
     catalog_change: Mutex<()>,
     bases: Arc<OpenBases>,
+    bundles: Bundles,
     models: ModelHost,
     pdf: PdfReader,
     answers: Admission,
@@ -74,7 +78,8 @@ impl Groundwork {
         })?;
         let lock = DirectoryLock::acquire(&layout.lock())?;
         let catalog = Arc::new(Catalog::open(layout.clone())?);
-        let bases = Arc::new(OpenBases::new(layout));
+        let mut bundles = Bundles::open(&settings.bundles, &catalog)?;
+        let bases = Arc::new(OpenBases::new(layout, std::mem::take(&mut bundles.opened)));
         let gate = Arc::new(ComputeGate::default());
         let models = ModelHost::open(&settings, provided, gate.clone())?;
         let pdf = PdfReader {
@@ -92,6 +97,7 @@ impl Groundwork {
             answers: Admission::new(ANSWER_SLOTS, settings.max_queued_answers),
             _keeper: keeper,
             bases,
+            bundles,
             catalog_change: Mutex::default(),
             settings,
             catalog,

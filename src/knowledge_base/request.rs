@@ -14,9 +14,9 @@ pub use crate::worker::Progress;
 
 pub use crate::ingest::{Acknowledgement, DocumentOutcome, IngestSummary, NewDocument, Next};
 pub use crate::store::{
-    Certificate, Checked, ChunkDifference, DifferenceKind, DocumentDifference, DocumentInfo, DocumentStatus, EpochInfo,
-    ErasedPlace, Erasure, Finding, OriginalContent, Remainder, Retention, RevisionInfo, RolledBack, SearchedPlace,
-    Vacuumed,
+    Archive, ArchiveFile, ArchiveKind, ArchiveModel, Certificate, Checked, ChunkDifference, DifferenceKind,
+    DocumentDifference, DocumentInfo, DocumentStatus, EpochInfo, ErasedPlace, Erasure, Finding, Manifest,
+    OriginalContent, Remainder, Retention, RevisionInfo, RolledBack, SearchedPlace, Vacuumed,
 };
 
 /// Longest name of a knowledge base in bytes.
@@ -61,6 +61,10 @@ pub struct Settings {
     pub max_queued_answers: usize,
     /// Threads of heavy compute; 0 takes one for each core.
     pub compute_threads: usize,
+    /// Directory that backups are written to and read from by file name; without one they only stream.
+    pub backup_dir: Option<PathBuf>,
+    /// Sealed bundles that are served beside the knowledge bases of the data directory.
+    pub bundles: Vec<PathBuf>,
 }
 
 /// Asks for a page of a list.
@@ -299,6 +303,26 @@ pub struct ErasureQuery {
     pub content_hash: Option<String>,
     /// Phrases to look for in all files.
     pub phrases: Vec<String>,
+}
+
+/// How a backup is restored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Restoration {
+    /// Name of the new knowledge base; empty takes that of the one that was backed up.
+    pub name: String,
+    /// Verifies everything, and makes nothing.
+    pub dry_run: bool,
+}
+
+/// What a restoration made, or would make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Restored {
+    /// The new knowledge base.
+    pub knowledge_base: KnowledgeBaseInfo,
+    /// What the archive said about itself.
+    pub manifest: Manifest,
+    /// What keeps it from being used as it is.
+    pub warnings: Vec<String>,
 }
 
 /// Time per stage of a call.

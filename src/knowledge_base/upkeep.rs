@@ -19,7 +19,7 @@ impl Groundwork {
         cancel: &Cancel,
         on_progress: &mut OnProgress<'_>,
     ) -> Result<Vacuumed, Error> {
-        let (record, base) = self.base(knowledge_base)?;
+        let (record, base) = self.writable_base(knowledge_base)?;
         Ok(base.store.vacuum(record.retention, cancel, on_progress)?)
     }
 
@@ -32,7 +32,7 @@ impl Groundwork {
         on_progress: &mut OnProgress<'_>,
         on_finding: &mut dyn FnMut(Finding),
     ) -> Result<Checked, Error> {
-        let (_, base) = self.base(knowledge_base)?;
+        let (_, base) = self.writable_base(knowledge_base)?;
         Ok(base.store.check(repair, cancel, on_progress, on_finding)?)
     }
 
@@ -46,7 +46,7 @@ impl Groundwork {
         cancel: &Cancel,
         on_progress: &mut OnProgress<'_>,
     ) -> Result<Erasure, Error> {
-        let (_, base) = self.base(knowledge_base)?;
+        let (_, base) = self.writable_base(knowledge_base)?;
         let ids = base.ever_selected(selection)?;
         Ok(base.store.erase(&ids, dry_run, include_pinned, cancel, on_progress)?)
     }
@@ -60,7 +60,7 @@ impl Groundwork {
         on_progress: &mut OnProgress<'_>,
     ) -> Result<Certificate, Error> {
         check_query(query)?;
-        let (_, base) = self.base(knowledge_base)?;
+        let (_, base) = self.writable_base(knowledge_base)?;
         let wanted = Wanted {
             document_id: query.document_id.as_ref(),
             content_hash: query.content_hash.as_deref(),

@@ -311,7 +311,7 @@ impl<'a> Source<'a> {
 }
 
 /// Returns why a stream of messages broke.
-fn broken(status: &Status) -> Error {
+pub(super) fn broken(status: &Status) -> Error {
     match status.code() {
         Code::OutOfRange => message_too_large(status.message()),
         Code::Internal | Code::InvalidArgument | Code::Unimplemented => Error::new(

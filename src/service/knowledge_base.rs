@@ -9,13 +9,15 @@ use super::convert::{
     change, epoch, epoch_info, knowledge_base, new_knowledge_base, page, read_at, required, rollback_target,
     rolled_back,
 };
-use super::{ServiceConfig, pb, upkeep};
+use super::{ServiceConfig, archive, pb, upkeep};
 use crate::knowledge_base::Groundwork;
 
 const ID: &str = "knowledge_base_id";
 const PIN_NAME: &str = "pin_name";
 /// Messages of a long call that may wait for a slow client.
 const WAITING_MESSAGES: usize = 16;
+/// Parts of an archive that may wait for a slow client.
+const WAITING_PARTS: usize = 2;
 
 /// The service over the facade.
 #[derive(Debug)]
@@ -33,6 +35,14 @@ impl KnowledgeBases {
             at_shutdown: AtShutdown::Cancel,
         };
         Self { groundwork, flow }
+    }
+
+    /// Returns the flow of a stream of parts, which are large.
+    fn archive_flow(&self) -> Flow {
+        Flow {
+            capacity: WAITING_PARTS,
+            ..self.flow
+        }
     }
 }
 
@@ -188,22 +198,22 @@ impl pb::knowledge_base_service_server::KnowledgeBaseService for KnowledgeBases 
 
     async fn backup_knowledge_base(
         &self,
-        _: Request<pb::BackupKnowledgeBaseRequest>,
+        request: Request<pb::BackupKnowledgeBaseRequest>,
     ) -> Result<Response<Self::BackupKnowledgeBaseStream>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        Ok(stream(request, &self.groundwork, self.archive_flow(), archive::back_up))
     }
 
     async fn restore_knowledge_base(
         &self,
-        _: Request<Streaming<pb::RestoreKnowledgeBaseRequest>>,
+        request: Request<Streaming<pb::RestoreKnowledgeBaseRequest>>,
     ) -> Result<Response<pb::RestoreKnowledgeBaseResponse>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        run(request, &self.groundwork, AtShutdown::Cancel, archive::restore).await
     }
 
     async fn bundle_knowledge_base(
         &self,
-        _: Request<pb::BundleKnowledgeBaseRequest>,
+        request: Request<pb::BundleKnowledgeBaseRequest>,
     ) -> Result<Response<Self::BundleKnowledgeBaseStream>, Status> {
-        Err(Status::unimplemented("not built yet"))
+        Ok(stream(request, &self.groundwork, self.archive_flow(), archive::bundle))
     }
 }

@@ -8,6 +8,7 @@
 //! A call passes `layer` (request id, deadline, limit, log), a handler (one file for each service), and
 //! `call` (the blocking thread that does the work). Read on in `server`.
 
+mod archive;
 mod assembly;
 mod call;
 pub mod client;

@@ -1,8 +1,9 @@
 //! Names and settings of knowledge bases. A row here is what makes one exist: its directory is made before the row and
-//! removed after it, and directories without a row are swept away when the catalog is opened.
+//! removed after it. Both carry a mark until they are done, so that what a kill leaves is told from what a damaged
+//! catalog no longer names: the one is swept away when the catalog is opened, the other never.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
@@ -78,7 +79,7 @@ pub struct BaseRecord {
 /// How a retention is written down.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RetentionRecord {
+pub(super) struct RetentionRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     epochs: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,17 +104,24 @@ impl From<RetentionRecord> for Retention {
     }
 }
 
-fn from_original_content(rule: OriginalContent) -> &'static str {
+pub(super) fn from_original_content(rule: OriginalContent) -> &'static str {
     match rule {
         OriginalContent::Keep => "keep",
         OriginalContent::Discard => "discard",
     }
 }
 
+pub(super) fn to_original_content(written: &str) -> OriginalContent {
+    match written {
+        "discard" => OriginalContent::Discard,
+        _ => OriginalContent::Keep,
+    }
+}
+
 /// How a chunking is written down.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "strategy", rename_all = "snake_case", deny_unknown_fields)]
-enum ChunkingRecord {
+pub(super) enum ChunkingRecord {
     FixedSize { max_tokens: usize, overlap_tokens: usize },
     None,
 }
@@ -179,19 +187,34 @@ impl Catalog {
         Ok(catalog)
     }
 
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Removes what creations and deletions left that were cut off. What carries no mark of theirs and has records is
+    /// not theirs: then the catalog lost its row.
     fn sweep(&self) -> Result<(), Error> {
         let known: Vec<String> = self.list()?.into_iter().map(|record| record.id).collect();
         let directory = self.layout.knowledge_bases();
         let in_directory = |source| Error::file(&directory, source);
         for entry in std::fs::read_dir(&directory).map_err(in_directory)? {
-            let entry = entry.map_err(in_directory)?;
-            let is_known = entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| known.iter().any(|id| id == name));
-            if !is_known {
-                tracing::info!(directory = %entry.path().display(), "removing what is left of a deleted knowledge base");
-                std::fs::remove_dir_all(entry.path()).map_err(|source| Error::file(&entry.path(), source))?;
+            let path = entry.map_err(in_directory)?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let is_known = name.is_some_and(|name| known.iter().any(|id| id == name));
+            let mark = layout::unfinished(&path);
+            if is_known {
+                remove_mark(&mark)?;
+            } else if mark.is_file() || !layout::records(&path).is_file() {
+                tracing::info!(directory = %path.display(), "removing what is left of a deleted knowledge base");
+                std::fs::remove_dir_all(&path).map_err(|source| Error::file(&path, source))?;
+            } else {
+                return Err(Error::Damaged {
+                    path: self.path.clone(),
+                    what: format!(
+                        "it does not name the knowledge base in {}; put back the file and its -wal, or move that directory away",
+                        path.display()
+                    ),
+                });
             }
         }
         Ok(())
@@ -199,7 +222,15 @@ impl Catalog {
 
     /// Adds a knowledge base, its directory first. `token` is the caller's client token with the hash of the request.
     pub fn insert(&self, record: &BaseRecord, token: Option<(&str, &[u8])>) -> Result<(), Error> {
-        EpochStore::create(&self.layout.knowledge_base(&record.id))?;
+        let directory = self.layout.knowledge_base(&record.id);
+        std::fs::create_dir_all(&directory).map_err(|source| Error::file(&directory, source))?;
+        mark_unfinished(&directory)?;
+        EpochStore::create(&directory)?;
+        self.insert_row(record, token)
+    }
+
+    /// Adds the row that makes a knowledge base exist, and takes the mark off its directory.
+    pub(super) fn insert_row(&self, record: &BaseRecord, token: Option<(&str, &[u8])>) -> Result<(), Error> {
         let in_database = |source| Error::database(&self.path, source);
         let mut connection = self.connection.lock();
         let transaction = connection.transaction().map_err(in_database)?;
@@ -230,7 +261,8 @@ impl Catalog {
                 )
                 .map_err(in_database)?;
         }
-        transaction.commit().map_err(in_database)
+        transaction.commit().map_err(in_database)?;
+        remove_mark(&layout::unfinished(&self.layout.knowledge_base(&record.id)))
     }
 
     /// Finds what an earlier call with this client token made, with the hash of that call's request.
@@ -309,15 +341,32 @@ impl Catalog {
 
     /// Removes a knowledge base: the row, and then its directory.
     pub fn remove(&self, id: &str) -> Result<(), Error> {
+        let directory = self.layout.knowledge_base(id);
+        if directory.is_dir() {
+            mark_unfinished(&directory)?;
+        }
         self.connection
             .lock()
             .execute("DELETE FROM knowledge_base WHERE id = ?1", [id])
             .map_err(|source| Error::database(&self.path, source))?;
-        let directory = self.layout.knowledge_base(id);
         match std::fs::remove_dir_all(&directory) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::file(&directory, source)),
             _ => Ok(()),
         }
+    }
+}
+
+/// Marks a directory that may be swept away as long as no row names it.
+pub(super) fn mark_unfinished(directory: &Path) -> Result<(), Error> {
+    let mark = layout::unfinished(directory);
+    std::fs::write(&mark, []).map_err(|source| Error::file(&mark, source))?;
+    layout::sync_names(&mark)
+}
+
+fn remove_mark(mark: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(mark) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::file(mark, source)),
+        _ => Ok(()),
     }
 }
 
@@ -334,10 +383,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<BaseRecord> {
         created_at: to_time(row.get(8)?),
         updated_at: to_time(row.get(9)?),
         retention: from_json::<RetentionRecord>(row, 10)?.into(),
-        original_content: match row.get_ref(11)?.as_str()? {
-            "discard" => OriginalContent::Discard,
-            _ => OriginalContent::Keep,
-        },
+        original_content: to_original_content(row.get_ref(11)?.as_str()?),
     })
 }
 

@@ -286,12 +286,9 @@ impl Check<'_, '_> {
 
     /// Every kept content against its hash.
     fn contents(&mut self) -> Result<(), Error> {
-        let mut kept = Vec::new();
-        self.store.records.all_revisions(|revision| {
-            if revision.has_content {
-                kept.push(revision);
-            }
-        })?;
+        // Revisions that cannot be read were told of already.
+        let kept = self.store.records.readable_revisions()?;
+        let kept: Vec<_> = kept.into_iter().filter(|revision| revision.has_content).collect();
         let total = kept.len() as u64;
         for (at, revision) in kept.into_iter().enumerate() {
             self.tell("checking kept contents", at as u64, total)?;

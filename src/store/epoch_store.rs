@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::commit::{self, Change, Committed, RolledBackDocuments};
 use super::records::{self, ChunkRecord, IndexedContent, Records};
-use super::recover;
+use super::recover::{self, Recovered};
 use super::retained::{Lease, Retained};
 use super::settle::Unsettled;
 use super::snapshot::{Attributes, Snapshot};
@@ -88,9 +88,20 @@ impl EpochStore {
                 what: "the file is missing".to_owned(),
             });
         }
+        sweep(&layout::temporary(directory))?;
         let connection = sqlite::open_writer(&records_path, &records::SCHEMA)?;
         let records = Records::new(&records_path);
         let recovered = recover::recover(directory, &records, options)?;
+        Self::assemble(directory, records, recovered, connection)
+    }
+
+    /// Puts together what was opened; `connection` is the one that writes.
+    pub(super) fn assemble(
+        directory: &Path,
+        records: Records,
+        recovered: Recovered,
+        connection: Connection,
+    ) -> Result<Self, Error> {
         let retained = Retained::new(records.oldest_epoch()?, records.pins()?);
         Ok(Self {
             directory: directory.to_owned(),
@@ -221,6 +232,9 @@ impl EpochStore {
         if self.removed.load(Ordering::Acquire) {
             return Err(Error::Removed);
         }
+        if self.records.is_sealed() {
+            return Err(Error::ReadOnly);
+        }
         if writer.is_suspect {
             writer.connection = sqlite::open_writer(self.records.path(), &records::SCHEMA)?;
             self.records.close_idle();
@@ -269,5 +283,13 @@ impl EpochStore {
         is_past: bool,
     ) -> Result<Vec<DocumentInfo>, Error> {
         self.records.documents(after, status, limit, lease.epoch(), is_past)
+    }
+}
+
+/// Removes what a killed process left of work in progress.
+fn sweep(directory: &Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(directory) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::file(directory, source)),
+        _ => Ok(()),
     }
 }

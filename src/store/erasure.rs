@@ -110,6 +110,10 @@ impl EpochStore {
         cancel: &Cancel,
         on_progress: &mut OnProgress<'_>,
     ) -> Result<Erasure, Error> {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        let ids = &ids[..];
         let found = self.find_doomed(ids)?;
         let pins = self.pins_that_see(&found.revisions)?;
         if !pins.is_empty() && !include_pinned {
@@ -307,6 +311,7 @@ impl Found {
 fn places(removed: RemovedRows, pinned: u64) -> Vec<ErasedPlace> {
     let place = |place, count| ErasedPlace { place, count };
     vec![
+        place("documents", removed.documents),
         place("revisions", removed.revisions),
         place("texts", removed.texts),
         place("chunks", removed.chunks),

@@ -117,6 +117,28 @@ pub enum Error {
         /// Names of the pins with their epochs.
         pins: Vec<String>,
     },
+    /// An archive is not what it should be.
+    #[error(transparent)]
+    Refused(#[from] super::archive::Refusal),
+    /// The bytes of an archive do not come.
+    #[error("the archive cannot be read to its end")]
+    ArchiveUnreadable {
+        /// Why.
+        source: io::Error,
+    },
+    /// It is served from a bundle.
+    #[error("the knowledge base is served from a sealed bundle, which never changes")]
+    ReadOnly,
+    /// A bundle was made by another version of the program.
+    #[error("the bundle {} holds a store of format {found}, this program reads {known}; make it again", path.display())]
+    OtherFormat {
+        /// The bundle.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The one that is read.
+        known: i64,
+    },
     /// The caller wants no more.
     #[error(transparent)]
     Stopped(#[from] Stopped),

@@ -6,11 +6,12 @@
 //!   catalog.sqlite               names and settings of knowledge bases; a row here is what makes one exist
 //!   knowledge-bases/
 //!     <id>/
-//!       store.sqlite             the record of truth: epochs, documents, revisions, texts, chunks, vectors
+//!       store.sqlite             the record of truth: epochs, documents, revisions, texts, contents, chunks, vectors
 //!       terms/                   keyword index, derived
+//!       vectors/                 vector index, derived: a manifest, and sealed segments with their graphs
+//!       unfinished               only while it is created or deleted
+//!       tmp/                     backups in the making; swept when it is opened
 //! ```
-//!
-//! The vector graph is made again from the stored vectors when a knowledge base is opened; it has no file.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,11 @@ pub(super) fn vectors(directory: &Path) -> PathBuf {
     directory.join("vectors")
 }
 
+/// Returns where work in progress lies in a knowledge base's directory.
+pub(super) fn temporary(directory: &Path) -> PathBuf {
+    directory.join("tmp")
+}
+
 /// Returns all files below a directory, sorted. What cannot be read is left out.
 pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -89,6 +95,11 @@ pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// Returns the mark of a directory whose creation or deletion is under way.
+pub(super) fn unfinished(directory: &Path) -> PathBuf {
+    directory.join("unfinished")
 }
 
 /// Brings the name of a file or directory to disk: a file that is synced may still be lost with its name.

@@ -5,6 +5,8 @@
 //! derived, checked against the records when opened, and brought up by replay; readers see one published epoch, whole.
 //! Not here: reading, splitting and embedding documents (see [`crate::ingest`]); ranking (see [`crate::retrieve`]).
 
+mod archive;
+mod bundle;
 mod catalog;
 mod check;
 mod checksum;
@@ -33,6 +35,8 @@ use crate::document::DocumentId;
 use crate::document::metadata::Metadata;
 use crate::index::Epoch;
 
+pub use archive::{Archive, ArchiveFile, ArchiveKind, ArchiveModel, ArchiveReader, Manifest, NewBase, Refusal};
+pub use bundle::Bundle;
 pub use catalog::{BaseRecord, Catalog};
 pub use check::{Checked, Finding};
 pub use commit::{Change, Committed, KeptContent, NewChunk, NewRevision};

@@ -109,6 +109,8 @@ pub(super) struct RevisionLifetime {
 #[derive(Debug)]
 pub(super) struct Records {
     path: PathBuf,
+    /// The database itself, where it lies in a bundle.
+    sealed: Option<&'static [u8]>,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -116,8 +118,22 @@ impl Records {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
+            sealed: None,
             idle: Mutex::default(),
         }
+    }
+
+    /// Reads a database that lies in these bytes of a file, and never changes.
+    pub(super) fn sealed(path: &Path, database: &'static [u8]) -> Self {
+        Self {
+            sealed: Some(database),
+            ..Self::new(path)
+        }
+    }
+
+    /// Returns whether the database lies in a bundle.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.sealed.is_some()
     }
 
     /// Returns the file.
@@ -129,9 +145,10 @@ impl Records {
     pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         let in_database = |source| Error::database(&self.path, source);
         let idle = self.idle.lock().pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => sqlite::open_reader(&self.path)?,
+        let connection = match (idle, self.sealed) {
+            (Some(connection), _) => connection,
+            (None, None) => sqlite::open_reader(&self.path)?,
+            (None, Some(database)) => sqlite::open_sealed(&self.path, database)?,
         };
         connection.execute_batch("BEGIN").map_err(in_database)?;
         let result = work(&connection);

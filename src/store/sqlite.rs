@@ -98,6 +98,17 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// Opens a database that lies in memory, or in a map of a file, for reading. `path` names it in messages.
+pub(super) fn open_sealed(path: &Path, database: &'static [u8]) -> Result<Connection, Error> {
+    let in_database = |source| Error::database(path, source);
+    let mut connection = Connection::open_in_memory().map_err(in_database)?;
+    connection
+        .deserialize_bytes(rusqlite::MAIN_DB, database)
+        .map_err(in_database)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    Ok(connection)
+}
+
 /// Epochs are stored as signed integers; the epoch that never comes is the largest.
 pub(super) fn from_epoch(epoch: Epoch) -> i64 {
     i64::try_from(epoch.0).unwrap_or(i64::MAX)

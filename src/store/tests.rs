@@ -21,6 +21,7 @@ fn id(text: &str) -> DocumentId {
     DocumentId::parse(text).expect("a document id")
 }
 
+mod check;
 mod erasure;
 mod history;
 
@@ -369,7 +370,25 @@ fn the_catalog_keeps_records_and_sweeps_strangers() {
     let stranger = layout.knowledge_base("01c");
     std::fs::create_dir(&stranger).expect("a directory");
     let catalog = Catalog::open(layout.clone()).expect("it opens again");
-    assert!(!stranger.exists(), "no row names it");
+    assert!(!stranger.exists(), "no row names it, and there is nothing in it");
+    drop(catalog);
+    // A creation that was killed left a mark; a catalog that lost a row leaves none.
+    for is_marked in [true, false] {
+        EpochStore::create(&stranger).expect("a directory with records");
+        if is_marked {
+            catalog::mark_unfinished(&stranger).expect("a mark");
+            Catalog::open(layout.clone()).expect("it opens again");
+            assert!(!stranger.exists(), "its creation was never finished");
+        } else {
+            let refused = Catalog::open(layout.clone()).expect_err("it is not swept").to_string();
+            assert!(
+                refused.contains("catalog.sqlite") && refused.contains("01c"),
+                "{refused}"
+            );
+            std::fs::remove_dir_all(&stranger).expect("it is still there");
+        }
+    }
+    let catalog = Catalog::open(layout.clone()).expect("it opens again");
     assert!(layout.knowledge_base("01a").is_dir());
     catalog.remove("01a").expect("it is there");
     assert!(!layout.knowledge_base("01a").exists());

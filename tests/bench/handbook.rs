@@ -37,6 +37,8 @@ pub(crate) fn settings(data_dir: &Path) -> Settings {
         max_document_bytes: 64 << 20,
         max_queued_answers: 16,
         compute_threads: 0,
+        backup_dir: None,
+        bundles: Vec::new(),
     }
 }
 

@@ -134,7 +134,7 @@ fn cancelled_ingestion_keeps_what_it_told() {
         }
     };
     let ended = groundwork.ingest("kb", Acknowledgement::Indexed, &mut next, &cancel, &mut |outcome| {
-        told.push(outcome.document_id)
+        told.push(outcome.document_id);
     });
     assert!(ended.is_err());
     assert_eq!(told, ["doc-1", "doc-2"]);

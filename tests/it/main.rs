@@ -2,6 +2,8 @@
 
 mod support;
 
+mod backup;
+mod bundle;
 mod crash_recovery;
 mod embedding;
 mod epochs;
@@ -13,6 +15,7 @@ mod grpcurl_session;
 mod ingest;
 mod knowledge_bases;
 mod language_model;
+mod old_formats;
 mod pdf_isolation;
 mod replace_and_delete;
 mod service;

@@ -253,7 +253,7 @@ fn erasing_wants_a_word_and_leaves_nothing() {
     let erased = terminal
         .run(&["documents", "erase", "kb", "bees.md", "--yes"])
         .ends_with(0);
-    assert!(erased.stdout.starts_with("1 documents erased"), "{}", erased.stdout);
+    assert!(erased.stdout.starts_with("1 document erased"), "{}", erased.stdout);
     assert_eq!(terminal.ids(), ["tea.md"]);
     let after = terminal.run(&phrase).ends_with(0);
     assert!(after.stdout.contains("erased: nothing is left"), "{}", after.stdout);
@@ -291,7 +291,7 @@ fn upkeep_says_what_it_did() {
         (&0.into(), &1.into())
     );
     let described = terminal.run(&["kb", "get", "kb"]).ends_with(0).stdout;
-    for part in ["retention", "the newest 1 epochs", "not kept", "storage", "upkeep"] {
+    for part in ["retention", "the newest 1 epoch", "not kept", "storage", "upkeep"] {
         assert!(described.contains(part), "{described}");
     }
 }

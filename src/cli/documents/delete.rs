@@ -8,7 +8,7 @@ use super::status_word;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Output, note};
 use crate::cli::session::Session;
-use crate::cli::text::one_line;
+use crate::cli::text::{count, one_line};
 use crate::service::pb;
 
 #[derive(Debug, Args)]
@@ -85,13 +85,11 @@ pub(in crate::cli) fn write(
 
 /// Returns the totals, for a deletion that may name more documents than are listed.
 fn told(response: &pb::DeleteDocumentsResponse, dry_run: bool) -> String {
-    let (documents, chunks) = (response.deleted_document_count, response.deleted_chunk_count);
-    match (documents, dry_run) {
+    let documents = count(response.deleted_document_count, "document");
+    let chunks = count(response.deleted_chunk_count, "chunk");
+    match (response.deleted_document_count, dry_run) {
         (0, _) => "no document fits".to_owned(),
-        (_, true) => format!("{documents} documents with {chunks} chunks would be deleted"),
-        (_, false) => format!(
-            "{documents} documents with {chunks} chunks deleted, epoch {}",
-            response.epoch
-        ),
+        (_, true) => format!("{documents} with {chunks} would be deleted"),
+        (_, false) => format!("{documents} with {chunks} deleted, epoch {}", response.epoch),
     }
 }

@@ -12,7 +12,7 @@ use crate::cli::json;
 use crate::cli::output::{Output, note};
 use crate::cli::progress::Work;
 use crate::cli::session::Session;
-use crate::cli::text::{Side, Table, one_line};
+use crate::cli::text::{Side, Table, count, one_line};
 use crate::service::pb;
 use crate::service::pb::{erase_documents_response, verify_erasure_response};
 
@@ -123,8 +123,8 @@ async fn call(request: pb::EraseDocumentsRequest, session: &Session) -> anyhow::
 
 async fn confirmed(would_be: &pb::ErasureSummary) -> anyhow::Result<bool> {
     note(format!(
-        "{} documents with all their revisions go, and this cannot be undone. Type `{GO_ON}` to go on:",
-        would_be.document_count
+        "erasing {} with all revisions cannot be undone. Type `{GO_ON}` to go on:",
+        count(would_be.document_count, "document")
     ));
     // On a thread of its own, so that Ctrl-C is heard while nobody types.
     let typed = tokio::task::spawn_blocking(|| {
@@ -142,11 +142,11 @@ pub(in crate::cli) fn write(summary: &pb::ErasureSummary, dry_run: bool, output:
     for id in &summary.not_found_document_ids {
         output.line(format!("{}: not found", one_line(id)))?;
     }
-    let documents = summary.document_count;
+    let documents = count(summary.document_count, "document");
     let line = if dry_run {
-        format!("{documents} documents would be erased")
+        format!("{documents} would be erased")
     } else {
-        format!("{documents} documents erased, epoch {}", summary.epoch)
+        format!("{documents} erased, epoch {}", summary.epoch)
     };
     output.line(line)?;
     if summary.places.is_empty() {
@@ -222,7 +222,7 @@ pub(in crate::cli) fn write_certificate(
     table.write(output)?;
     note(match certificate.fingerprint_count {
         0 => "no record of an erasure: files were searched for phrases only".to_owned(),
-        count => format!("{count} fingerprints of the erased text were looked for"),
+        number => format!("{} of the erased text looked for", count(number, "fingerprint")),
     });
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! A knowledge base as people read it.
 
-use indicatif::{HumanBytes, HumanCount};
+use indicatif::HumanBytes;
 
 use super::status;
 use crate::cli::json;
 use crate::cli::moment::span;
 use crate::cli::output::Output;
-use crate::cli::text::one_line;
+use crate::cli::text::{count, one_line};
 use crate::service::pb;
 
 /// Writes a description.
@@ -62,7 +62,9 @@ fn retention(kb: &pb::KnowledgeBase) -> String {
     let retention = kb.retention_configuration.unwrap_or_default();
     let age = retention.age.and_then(|age| u64::try_from(age.seconds).ok());
     let parts = [
-        retention.epochs.map(|epochs| format!("the newest {epochs} epochs")),
+        retention
+            .epochs
+            .map(|epochs| format!("the newest {}", count(epochs, "epoch"))),
         age.map(|seconds| format!("epochs of the last {}", span(seconds))),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
@@ -78,17 +80,17 @@ fn contents(kb: &pb::KnowledgeBase) -> &'static str {
 
 fn storage(storage: &pb::StorageStatistics) -> [(&'static str, String); 4] {
     let size = format!(
-        "store {}, keyword index {} in {} segments, vector index {} in {} segments",
+        "store {}, keyword index {} in {}, vector index {} in {}",
         HumanBytes(storage.store_bytes),
         HumanBytes(storage.terms_bytes),
-        storage.terms_segment_count,
+        count(storage.terms_segment_count.into(), "segment"),
         HumanBytes(storage.vectors_bytes),
-        storage.vectors_segment_count
+        count(storage.vectors_segment_count.into(), "segment")
     );
     let waiting = format!(
-        "{} chunks retired, {} not sealed yet",
-        HumanCount(storage.retired_chunk_count),
-        HumanCount(storage.fresh_chunk_count)
+        "{} retired, {} not sealed yet",
+        count(storage.retired_chunk_count, "chunk"),
+        storage.fresh_chunk_count
     );
     let upkeep = storage.upkeep.as_ref().map_or_else(
         || "resting".to_owned(),

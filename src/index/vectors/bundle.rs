@@ -45,6 +45,11 @@ impl Vectors {
         }))
     }
 
+    /// Returns the index of a bundle without vectors.
+    pub fn empty_bundle(dimensions: usize) -> Self {
+        Self::with(None, Vec::new(), Manifest::new(dimensions))
+    }
+
     /// Opens the segment that lies in these bytes of a file, at a multiple of 64, for searching only.
     pub fn open_bundle(path: &Path, bytes: Range<u64>, dimensions: usize) -> Result<Self, Error> {
         let file = File::open(path).map_err(|source| check::unreadable(path, source))?;

@@ -71,7 +71,7 @@ impl Vectors {
             .flat_map(|segment| segment.rows().ids.iter().copied());
         let fresh = [&state.sealing, &state.arriving]
             .into_iter()
-            .flat_map(|fresh| fresh.blocks());
+            .flat_map(super::fresh::Fresh::blocks);
         sealed
             .chain(fresh.flat_map(|rows| rows.ids.iter().copied()))
             .map(ChunkId)

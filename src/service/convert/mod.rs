@@ -6,6 +6,7 @@
 //! Not here: what only the facade can know, such as whether a name is taken.
 
 mod answer;
+mod archive;
 mod document;
 mod epoch;
 mod erasure;
@@ -21,6 +22,7 @@ mod upkeep;
 use crate::knowledge_base::{Error, MAX_PAGE_SIZE, PageRequest};
 
 pub(super) use answer::{AnswerMessages, question};
+pub(super) use archive::{manifest, restored};
 pub(super) use document::{
     acknowledgement, delete_response, document, document_id, header, outcome, status_filter, summary,
 };

@@ -161,6 +161,19 @@ impl Records {
         })
     }
 
+    /// Returns every revision whose row is as it was written.
+    pub(in crate::store) fn readable_revisions(&self) -> Result<Vec<RevisionInfo>, Error> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(&format!("SELECT {} FROM revision r", revision::COLUMNS))?;
+            let mut rows = statement.query([])?;
+            let mut readable = Vec::new();
+            while let Some(row) = rows.next()? {
+                readable.extend(revision::read(row, 0));
+            }
+            Ok(readable)
+        })
+    }
+
     /// Returns the revision of a document that an epoch sees.
     pub(in crate::store) fn revision(&self, id: &DocumentId, epoch: Epoch) -> Result<Option<RevisionInfo>, Error> {
         self.read(|connection| {

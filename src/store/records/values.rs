@@ -70,7 +70,7 @@ pub(in crate::store) struct ChecksumMismatch {
 }
 
 /// Compares a row's checksum with the one that it carries.
-pub(super) fn verify(what: &'static str, number: i64, stored: i64, computed: i64) -> rusqlite::Result<()> {
+pub(in crate::store) fn verify(what: &'static str, number: i64, stored: i64, computed: i64) -> rusqlite::Result<()> {
     if stored == computed {
         return Ok(());
     }

@@ -33,24 +33,7 @@ const COSINE_TOLERANCE: f64 = 1e-3;
 /// Words of which a message holds one when it says what to do.
 const REMEDIES: &[&str] = &["restore", "backup", "rebuild", "put back", "copy", "repair", "salvage"];
 
-const KNOWN_GAPS: &[Gap] = &[
-    Gap {
-        parts: &["catalog.sqlite-wal", "silently gone", "deleted from the disk"],
-        reason: "a knowledge base that is gone from the catalog with the log is taken for one that was to be deleted",
-    },
-    Gap {
-        parts: &["catalog.sqlite BitFlipped", "silently gone", "still there"],
-        reason: "names have no checksum in the catalog",
-    },
-    Gap {
-        parts: &["store.sqlite BitFlipped", "is gone, it may be in"],
-        reason: "ids of documents have no checksum in the records",
-    },
-    Gap {
-        parts: &["store.sqlite BitFlipped", "damage gives Internal STORE_FAILED"],
-        reason: "a value that cannot be read counts as a defect of ours, not as damage",
-    },
-];
+const KNOWN_GAPS: &[Gap] = &[];
 
 /// What is done to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -30,10 +30,7 @@ const SAMPLES: &[(Kind, FaultExtent, usize)] = &[
     (Kind::Write, FaultExtent::OnceHalfDone, 5),
 ];
 
-const KNOWN_GAPS: &[Gap] = &[Gap {
-    parts: &["store.sqlite-shm", "is still refused after"],
-    reason: "where the shared memory of a database cannot be made once, its connections stay read-only for good",
-}];
+const KNOWN_GAPS: &[Gap] = &[];
 
 /// One write of the life.
 enum Write {

@@ -22,10 +22,7 @@ use crate::support::writer;
 /// How often the test looks whether a sync waits for it.
 const LOOK_INTERVAL: Duration = Duration::from_micros(50);
 
-const KNOWN_GAPS: &[Gap] = &[Gap {
-    parts: &["OfSyncedDirectories", "store.sqlite", "the file is missing"],
-    reason: "the directory of all knowledge bases is not synced when one is made in it",
-}];
+const KNOWN_GAPS: &[Gap] = &[];
 
 /// What a file system keeps of names, over a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

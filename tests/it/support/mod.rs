@@ -24,7 +24,7 @@ use groundwork::retrieve::{Hit, Query, SearchType};
 use groundwork::worker::Cancel;
 
 /// Dimensions of the hashing embedder: enough that different words seldom meet.
-const DIMENSIONS: usize = 256;
+pub(crate) const DIMENSIONS: usize = 256;
 
 /// Settings over `data_dir` with models that need no weights.
 pub(crate) fn settings(data_dir: &Path) -> Settings {
@@ -42,6 +42,8 @@ pub(crate) fn settings(data_dir: &Path) -> Settings {
         max_document_bytes: 8 << 20,
         max_queued_answers: 2,
         compute_threads: 0,
+        backup_dir: None,
+        bundles: Vec::new(),
     }
 }
 

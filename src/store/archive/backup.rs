@@ -1,0 +1,96 @@
+//! Taking a backup: a snapshot of the records, made by the database itself beside readers and writers.
+
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, SystemTime};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::pack::describe;
+use super::{Archive, ArchiveKind, ArchiveModel, Manifest, STORE_ENTRY};
+use crate::store::records::Records;
+use crate::store::{BaseRecord, EpochStore, Error, layout, sqlite};
+use crate::worker::{Cancel, OnProgress, Progress};
+
+/// How often a snapshot in the making is looked at.
+const SNAPSHOT_STEP: Duration = Duration::from_millis(50);
+
+impl EpochStore {
+    /// Takes a backup of the newest epoch with all that is kept of earlier ones. Reads and writes go on.
+    pub fn back_up(
+        &self,
+        base: &BaseRecord,
+        models: Vec<ArchiveModel>,
+        cancel: &Cancel,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<Archive, Error> {
+        let directory = self.temporary_directory("backup-")?;
+        let path = directory.path().join(STORE_ENTRY);
+        snapshot(self.records.path(), &path, cancel, on_progress)?;
+        let mut manifest = Manifest::new(ArchiveKind::Backup, base.clone());
+        {
+            let records = Records::new(&path);
+            manifest.epoch = records.epoch()?;
+            manifest.oldest_epoch = records.oldest_epoch()?;
+            (manifest.document_count, manifest.chunk_count) = records.counts(manifest.epoch)?;
+        }
+        // As it is written down, to the millisecond.
+        manifest.created_at = Some(sqlite::to_time(sqlite::from_time(SystemTime::now())));
+        manifest.models = models;
+        let (described, file) = describe(&path, STORE_ENTRY, cancel, on_progress)?;
+        manifest.files = vec![described];
+        Ok(Archive::new(manifest, vec![file], directory))
+    }
+
+    /// Makes a directory for work in progress; what a killed process leaves there is swept at the next opening.
+    pub(in crate::store) fn temporary_directory(&self, prefix: &str) -> Result<TempDir, Error> {
+        let parent = layout::temporary(&self.directory);
+        let in_parent = |source| Error::file(&parent, source);
+        std::fs::create_dir_all(&parent).map_err(in_parent)?;
+        tempfile::Builder::new()
+            .prefix(prefix)
+            .tempdir_in(&parent)
+            .map_err(in_parent)
+    }
+}
+
+/// Writes one state of a database into a new file. It takes as long as the database is large, so it runs on a thread
+/// of its own, and this one tells how far it is and stops it.
+fn snapshot(from: &Path, to: &Path, cancel: &Cancel, on_progress: &mut OnProgress<'_>) -> Result<(), Error> {
+    let connection = sqlite::open_reader(from)?;
+    let total = size(&connection).map_err(|source| Error::database(from, source))?;
+    let interrupt = connection.get_interrupt_handle();
+    let result = std::thread::scope(|scope| {
+        let (ended, end) = mpsc::sync_channel::<()>(1);
+        let work = scope.spawn(move || {
+            // Dropped when the work ends, also by a panic.
+            let _ended = ended;
+            connection
+                .execute("VACUUM INTO ?1", [to.to_string_lossy()])
+                .map_err(|source| Error::database(from, source))
+        });
+        while end.recv_timeout(SNAPSHOT_STEP) == Err(RecvTimeoutError::Timeout) {
+            if cancel.check().is_err() {
+                interrupt.interrupt();
+            }
+            on_progress(Progress {
+                stage: "taking a snapshot",
+                done: to.metadata().map_or(0, |file| file.len()).min(total),
+                total,
+            });
+        }
+        work.join()
+    });
+    cancel.check()?;
+    match result {
+        Ok(written) => written.map(drop),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+fn size(connection: &Connection) -> rusqlite::Result<u64> {
+    let pragma = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let pages = pragma("PRAGMA page_count")? - pragma("PRAGMA freelist_count")?;
+    Ok(sqlite::to_number(pages * pragma("PRAGMA page_size")?))
+}
