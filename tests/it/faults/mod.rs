@@ -61,7 +61,8 @@ impl Site {
 
 /// Returns what a server that does not start says on stderr at last; an error may have several lines.
 fn last_error(told: &str) -> &str {
-    told.rfind("error: ").map_or(told, |at| &told[at..])
+    let start = told.rfind("\nerror: ").map_or(0, |at| at + 1);
+    told[start..].trim_end()
 }
 
 /// A defect that is known and not mended yet. Whoever mends it deletes its entry.
