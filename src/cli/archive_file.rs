@@ -127,6 +127,7 @@ impl NewFile {
         if !replace && path.symlink_metadata().is_ok() {
             bail!("{} is there already: say --force to replace it", path.display());
         }
+        let path = &replaceable(path)?;
         let written = tempfile::Builder::new()
             // Such as any new file of this user.
             .permissions(std::fs::Permissions::from_mode(0o666))
@@ -152,6 +153,21 @@ impl NewFile {
         std::fs::File::open(directory_of(&path))
             .and_then(|directory| directory.sync_all())
             .with_context(cannot)
+    }
+}
+
+/// Returns the file that is replaced when one is put in the place of `path`: what a link leads to. Devices, pipes and
+/// directories are nobody's to replace.
+pub(super) fn replaceable(path: &Path) -> anyhow::Result<PathBuf> {
+    match path.metadata() {
+        Ok(found) if !found.is_file() => {
+            let message = format!("{} is not a regular file: name one, or write to stdout", path.display());
+            Err(Usage(message).into())
+        }
+        Ok(_) => path
+            .canonicalize()
+            .with_context(|| format!("cannot write {}", path.display())),
+        Err(_) => Ok(path.to_owned()),
     }
 }
 

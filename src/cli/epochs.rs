@@ -63,7 +63,7 @@ pub(super) struct Pin {
     /// Name: letters, digits, `-`, `_` and `.`
     name: String,
     /// The epoch [default: the published one]
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     epoch: Option<u64>,
 }
 

@@ -9,13 +9,13 @@ use clap::Args;
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct ReadFlags {
     /// Read as of this earlier epoch
-    #[arg(long, value_name = "EPOCH", conflicts_with = "as_of_time")]
+    #[arg(long, value_name = "EPOCH", conflicts_with = "as_of_time", value_parser = clap::value_parser!(u64).range(1..))]
     as_of_epoch: Option<u64>,
     /// Read as of this time, such as 2026-03-01T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     as_of_time: Option<prost_types::Timestamp>,
     /// Wait until this epoch is published
-    #[arg(long, value_name = "EPOCH")]
+    #[arg(long, value_name = "EPOCH", value_parser = clap::value_parser!(u64).range(1..))]
     min_epoch: Option<u64>,
 }
 

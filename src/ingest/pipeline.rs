@@ -214,6 +214,11 @@ impl<'a> Pipeline<'a> {
             && indexed.content_hash == content_hash
             && indexed.settings_hash == settings_hash
         {
+            if indexed.epoch > self.store.epoch() {
+                // On disk, and not in the indexes: what another commit left behind is mended, or refused.
+                self.store.commit([], "ingest")?;
+                self.store.settle(indexed.epoch)?;
+            }
             return Ok(Verdict::Unchanged { indexed });
         }
         let hints = Hints {

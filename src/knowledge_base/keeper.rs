@@ -18,7 +18,7 @@ use crate::worker::{Cancel, ComputeGate};
 /// How often the keeper looks for work.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often it looks for epochs that expired.
-const EXPIRE_EVERY: Duration = Duration::from_secs(10);
+const EXPIRE_EVERY: Duration = Duration::from_secs(1);
 /// How long a knowledge base is left alone after its upkeep failed.
 const REST_AFTER_FAILURE: Duration = Duration::from_secs(30);
 

@@ -49,6 +49,8 @@ pub struct EpochStore {
     published_changed: (Mutex<()>, Condvar),
     /// Why writes are refused, for those who ask without writing.
     pub(super) write_failure: Mutex<Option<String>>,
+    /// Why the last commit did not reach the records, if it did not.
+    pub(super) write_trouble: Mutex<Option<String>>,
     /// What the upkeep is doing.
     pub(super) upkeep: Mutex<Option<Progress>>,
     /// Since when there is something to vacuum.
@@ -122,6 +124,7 @@ impl EpochStore {
             unsettled: Unsettled::default(),
             published_changed: Default::default(),
             write_failure: Mutex::default(),
+            write_trouble: Mutex::default(),
             upkeep: Mutex::default(),
             vacuum_due: Mutex::default(),
             holds_removed: AtomicBool::new(true),
@@ -201,10 +204,21 @@ impl EpochStore {
 
     fn write(&self, changes: Vec<Change>, cause: &str) -> Result<Committed, Error> {
         let mut writer = self.begin_write()?;
+        self.write_held(&mut writer, changes, cause)
+    }
+
+    /// Writes a commit while the writer is held.
+    pub(super) fn write_held(
+        &self,
+        writer: &mut Writer,
+        changes: Vec<Change>,
+        cause: &str,
+    ) -> Result<Committed, Error> {
         let now = SystemTime::now();
         let written = commit::write(&mut writer.connection, self.records.path(), &changes, cause, now);
+        *self.write_trouble.lock() = written.as_ref().err().map(|error| crate::worker::with_causes(error));
         let committed = written.inspect_err(|_| writer.is_suspect = true)?;
-        self.unsettled.push(&mut writer, changes, &committed);
+        self.unsettled.push(writer, changes, &committed);
         Ok(committed)
     }
 

@@ -14,7 +14,7 @@ use rusqlite::{Connection, params};
 use sha2::{Digest as _, Sha256};
 
 use super::commit::Change;
-use super::sqlite::{from_epoch, from_time};
+use super::sqlite::{from_epoch, from_number, from_time};
 use super::vacuum::{Doomed, RemovedRows, remove};
 use super::{EpochStore, Error};
 use crate::document::DocumentId;
@@ -116,7 +116,7 @@ impl EpochStore {
         let ids = &ids[..];
         let found = self.find_doomed(ids)?;
         let pins = self.pins_that_see(&found.revisions)?;
-        if !pins.is_empty() && !include_pinned {
+        if !pins.is_empty() && !include_pinned && !dry_run {
             return Err(Error::Pinned { pins });
         }
         let pinned = pins.len() as u64;
@@ -135,9 +135,7 @@ impl EpochStore {
         tell("waiting for readers of earlier epochs", on_progress);
         self.wait_for_readers(epoch, cancel)?;
         tell("removing records", on_progress);
-        // Read again: an ingestion may have added a revision before the deletion.
-        let doomed = self.find_doomed(ids)?.revisions;
-        let removed = self.remove_for_good(&doomed)?;
+        let (epoch, removed) = self.remove_for_good(ids, epoch)?;
         tell("rewriting indexes", on_progress);
         self.purge_indexes(cancel, on_progress)?;
         tell("giving free pages back", on_progress);
@@ -233,8 +231,19 @@ impl EpochStore {
         Ok(())
     }
 
-    /// Removes revisions from the records, and notes their fingerprints.
-    fn remove_for_good(&self, doomed: &[Doomed]) -> Result<RemovedRows, Error> {
+    /// Removes all revisions of the documents from the records, and notes their fingerprints. `epoch` is that of their
+    /// deletion; a later one is returned when they came back meanwhile and were deleted again.
+    fn remove_for_good(&self, ids: &[DocumentId], epoch: Epoch) -> Result<(Epoch, RemovedRows), Error> {
+        let mut writer = self.begin_write_settled()?;
+        let changes = ids.iter().cloned().map(Change::Delete).collect();
+        let deleted = self.write_held(&mut writer, changes, "erase")?;
+        self.settle(deleted.epoch)?;
+        let epoch = if deleted.retired_chunks() > 0 {
+            deleted.epoch
+        } else {
+            epoch
+        };
+        let doomed = &self.find_doomed(ids)?.revisions[..];
         let mut fingerprints = Vec::with_capacity(doomed.len());
         for revision in doomed {
             let text = self
@@ -243,7 +252,6 @@ impl EpochStore {
                 .unwrap_or_default();
             fingerprints.push(Fingerprints::of(text.as_bytes()));
         }
-        let mut writer = self.begin_write_settled()?;
         let now = from_time(SystemTime::now());
         let removed = self.in_transaction(&mut writer, |connection| {
             for (revision, fingerprints) in doomed.iter().zip(&fingerprints) {
@@ -259,13 +267,14 @@ impl EpochStore {
                         fingerprints.seed.cast_signed(),
                         fingerprints.to_bytes(),
                     ])?;
+                forget_in_counts(connection, revision)?;
             }
             let mut removed = remove(connection, doomed)?;
             removed.documents += remove_left_documents(connection, doomed)?;
             Ok(removed)
         })?;
         self.remove_from_indexes(&mut writer, doomed)?;
-        Ok(removed)
+        Ok((epoch, removed))
     }
 
     /// Rewrites what still holds removed chunks in both indexes.
@@ -273,6 +282,19 @@ impl EpochStore {
         self.terms.purge().map_err(Error::Index)?;
         self.purge_vectors(cancel, on_progress)
     }
+}
+
+/// Takes a revision out of the counts of the epochs that saw it.
+fn forget_in_counts(connection: &Connection, revision: &Doomed) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE epoch SET document_count = epoch.document_count - 1, chunk_count = epoch.chunk_count - ?2
+             FROM revision r WHERE r.revision_id = ?1 AND r.added_epoch <= epoch.epoch AND epoch.epoch < r.retired_epoch
+             AND NOT EXISTS (SELECT 1 FROM revision_lapse l WHERE l.revision_id = ?1
+                             AND l.from_epoch <= epoch.epoch AND epoch.epoch < l.until_epoch)",
+        )?
+        .execute(params![revision.revision_id, from_number(revision.chunks.count)])
+        .map(drop)
 }
 
 /// Removes rows of documents that have no revision left, such as those of failed attempts.

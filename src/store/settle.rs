@@ -171,7 +171,7 @@ impl EpochStore {
     /// Brings the indexes up to the records, if an earlier failure left them behind. Until that succeeds, writes are
     /// refused.
     pub(super) fn mend(&self, writer: &mut MutexGuard<'_, Writer>) -> Result<(), Error> {
-        let Some(cause) = self.write_failure() else {
+        let Some(cause) = self.write_failure.lock().clone() else {
             return Ok(());
         };
         if self.halted.load(Ordering::Acquire) {
@@ -227,6 +227,7 @@ impl EpochStore {
 
     /// Returns why writes are refused, if they are.
     pub fn write_failure(&self) -> Option<String> {
-        self.write_failure.lock().clone()
+        let trouble = || self.write_trouble.lock().clone();
+        self.write_failure.lock().clone().or_else(trouble)
     }
 }

@@ -10,6 +10,7 @@ use indicatif::HumanBytes;
 use sha2::{Digest as _, Sha256};
 use tonic::Streaming;
 
+use crate::cli::archive_file;
 use crate::cli::exit::{Exit, Usage};
 use crate::cli::json;
 use crate::cli::moment::ReadFlags;
@@ -161,6 +162,7 @@ async fn save(
     parts: &mut Streaming<pb::GetDocumentContentResponse>,
     path: &Path,
 ) -> anyhow::Result<()> {
+    let path = &archive_file::replaceable(path)?;
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),

@@ -151,6 +151,13 @@ fn pinned_epochs_hold_an_erasure_back() {
         count: 1
     }));
     check(&store, Some(Epoch(1)), &["another tale"]);
+    for epoch in 1..=3 {
+        assert_eq!(
+            store.counts(Epoch(epoch)).expect("it works"),
+            (1, 1),
+            "counted at {epoch}"
+        );
+    }
     assert_eq!(search_for(&store, "secret-document", &[]).remainders, []);
 }
 
@@ -170,4 +177,25 @@ fn failed_attempts_are_erased_too() {
         holders(home.path(), b"unreadable-secret"),
         Vec::<std::path::PathBuf>::new()
     );
+}
+
+#[test]
+fn a_document_that_came_back_meanwhile_is_erased_too() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let store = with_secret(home.path());
+    std::thread::scope(|scope| {
+        let coming = scope.spawn(|| {
+            for at in 0..40 {
+                let change = put("secret-document", &[&format!("tale {at} of the comb")], 0);
+                store.commit([change], "test").expect("a commit");
+            }
+        });
+        while !coming.is_finished() {
+            erase(&store, "secret-document", false).expect("it is erased");
+        }
+    });
+    let erasure = erase(&store, "secret-document", false).expect("it is erased");
+    assert_eq!(store.counts(erasure.epoch).expect("it works"), (1, 1));
+    check(&store, None, &["another tale"]);
+    assert_eq!(search_for(&store, "secret-document", &[]).remainders, []);
 }
