@@ -114,6 +114,9 @@ fn keep(kept: &Kept, shared: &Shared) {
 }
 
 fn take_turn(kept: &Kept, id: &str, base: &Base, expires: bool, cancel: &Cancel) -> Result<(), Error> {
+    if expires {
+        base.store.release_memory();
+    }
     if expires && let Some(record) = kept.catalog.find(id)? {
         base.store.vacuum_when_worth_it(record.retention, cancel)?;
     }

@@ -137,6 +137,11 @@ impl EpochStore {
         })
     }
 
+    /// Gives memory back that is not needed all the time.
+    pub fn release_memory(&self) {
+        self.vectors.release_memory();
+    }
+
     /// Lets epochs expire, and vacuums when there is enough to remove or it has waited long enough.
     pub fn vacuum_when_worth_it(&self, retention: Retention, cancel: &Cancel) -> Result<(), Error> {
         self.expire(retention, SystemTime::now())?;

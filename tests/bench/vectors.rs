@@ -269,6 +269,8 @@ fn million(vectors: &Numbers, count: usize, path: &Path) {
         memory("after opening");
         search(&index, &queries, &[], LIMIT);
         memory("after a thousand queries");
+        index.release_memory();
+        memory("a moment later");
         let sampled = &queries[..SAMPLED_QUERIES];
         let exact = exact(&index, sampled, "million");
         search(&index, sampled, &exact, LIMIT);

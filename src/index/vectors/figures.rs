@@ -6,6 +6,9 @@ use super::Vectors;
 use super::manifest::{Manifest, NamedSegment};
 use crate::index::{ChunkId, Error};
 
+/// Sealed rows from which on memory is given back.
+const RELEASE_ROWS: usize = 200_000;
+
 /// How large the index is, and where its rows are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct VectorsFigures {
@@ -59,6 +62,17 @@ impl Vectors {
             graphed_rows: fresh_rows - ungraphed,
             disk_bytes: state.segments.iter().map(|segment| segment.file_bytes()).sum(),
             memory_bytes: fresh.iter().map(|fresh| fresh.bytes()).sum(),
+        }
+    }
+
+    /// Gives memory back to the system that a large index has mapped to score what it found, and does not need all the
+    /// time. What is still wanted is mapped again in microseconds.
+    pub fn release_memory(&self) {
+        let state = self.state();
+        if state.sealed_rows() >= RELEASE_ROWS {
+            for segment in &state.segments {
+                segment.release_halves();
+            }
         }
     }
 

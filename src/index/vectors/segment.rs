@@ -147,6 +147,21 @@ impl Segment {
         graph.walk_accepted(&query.codes, start, ef, accept, budget, scratch)
     }
 
+    /// Gives the memory of the vectors that scores are made from back to the system, which keeps what it likes of them in
+    /// its cache.
+    #[expect(unsafe_code, reason = "the system is told of a range of a map")]
+    pub(super) fn release_halves(&self) {
+        let range = &self.parts.halves;
+        // SAFETY: the map is of a file that never changes, so that a page which is dropped is read again as it was.
+        let released = unsafe {
+            self.map
+                .unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
+        };
+        if let Err(error) = released {
+            tracing::debug!(%error, "the system does not take memory back");
+        }
+    }
+
     /// Reads the file again and checks it.
     pub(super) fn verify(&self) -> Result<(), Error> {
         let again = Self::open(&self.path, self.header.dimensions as usize)?;
