@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
@@ -10,7 +11,7 @@ use super::{AsOf, Error, ErrorKind, KnowledgeBaseInfo, KnowledgeBaseStatus, Read
 use crate::index::{Epoch, Language};
 use crate::ingest::InFlight;
 use crate::store::{BaseRecord, EpochStore, Layout, Lease, OpenOptions};
-use crate::worker::Cancel;
+use crate::worker::{Cancel, Stopped};
 
 /// One open knowledge base.
 #[derive(Debug)]
@@ -34,10 +35,26 @@ impl Base {
                     message,
                 ));
             }
-            self.store.wait_for(min_epoch, cancel)?;
+            self.store.wait_for(min_epoch, cancel).map_err(|stopped| {
+                let mut error = Error::from(stopped);
+                if stopped == Stopped::DeadlineExceeded {
+                    let now = self.store.epoch();
+                    error.message =
+                        format!("the deadline passed before min_epoch {min_epoch} was published (now {now})");
+                }
+                error
+            })?;
         }
         let as_of = match at.as_of {
             Some(AsOf::Epoch(epoch)) => Some(epoch),
+            Some(AsOf::Time(time)) if time > SystemTime::now() => {
+                let message = "as_of_time lies in the future, where nothing is published yet";
+                return Err(Error::new(
+                    ErrorKind::FailedPrecondition,
+                    "EPOCH_NOT_PUBLISHED",
+                    message,
+                ));
+            }
             Some(AsOf::Time(time)) => Some(self.store.epoch_at(time)?),
             None => None,
         };

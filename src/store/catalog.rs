@@ -230,9 +230,17 @@ impl Catalog {
     pub fn insert(&self, record: &BaseRecord, token: Option<(&str, &[u8])>) -> Result<(), Error> {
         let directory = self.layout.knowledge_base(&record.id);
         std::fs::create_dir_all(&directory).map_err(|source| Error::file(&directory, source))?;
-        mark_unfinished(&directory)?;
-        EpochStore::create(&directory)?;
-        self.insert_row(record, token)
+        let made = mark_unfinished(&directory)
+            .and_then(|()| EpochStore::create(&directory))
+            .and_then(|()| self.insert_row(record, token));
+        if made.is_err()
+            && let Ok(None) = self.find(&record.id)
+            && let Err(error) = std::fs::remove_dir_all(&directory)
+        {
+            // The next opening of the data directory sweeps it away.
+            tracing::warn!(directory = %directory.display(), %error, "cannot remove what is left of a creation");
+        }
+        made
     }
 
     /// Adds the row that makes a knowledge base exist, and takes the mark off its directory.

@@ -212,9 +212,18 @@ impl Finder<'_> {
             searched = (searched.0 + 1, searched.1 + read);
             hits.sort();
             hits.dedup_by_key(|(offset, description, _)| (*offset, *description));
+            // Pieces that follow each other and have one explanation are one remainder.
+            let mut before: Option<(u64, &'static str, Option<String>)> = None;
             for (offset, description, bytes) in hits {
                 let also_in = self.explain(&bytes, id)?;
-                self.found("files", &name, offset, description, also_in);
+                let end = offset + bytes.len() as u64;
+                let goes_on = before.as_ref().is_some_and(|(until, described, explained)| {
+                    offset <= *until && *described == description && *explained == also_in
+                });
+                before = Some((end, description, also_in.clone()));
+                if !goes_on {
+                    self.found("files", &name, offset, description, also_in);
+                }
             }
         }
         self.searched("files", searched.0, searched.1);
