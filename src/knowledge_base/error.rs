@@ -252,14 +252,8 @@ impl From<store::Error> for Error {
             store::Error::ArchiveUnreadable { .. } => (ErrorKind::Unavailable, "ARCHIVE_UNREADABLE"),
             store::Error::Poisoned { .. } | store::Error::Halted { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),
             store::Error::Removed => (ErrorKind::NotFound, "NOT_FOUND"),
-            store::Error::Database { source, .. } => match source.sqlite_error_code() {
-                Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
-                    (ErrorKind::Corrupted, "STORE_DAMAGED")
-                }
-                _ => (ErrorKind::Internal, "STORE_FAILED"),
-            },
             store::Error::Index(_) | store::Error::Panicked { .. } => (ErrorKind::Unavailable, "INDEX_FAILED"),
-            store::Error::File { .. } => (ErrorKind::Internal, "STORE_FAILED"),
+            store::Error::Database { .. } | store::Error::File { .. } => (ErrorKind::Internal, "STORE_FAILED"),
         };
         Self::new(kind, reason, error.to_string()).because_of(error)
     }

@@ -97,6 +97,16 @@ pub(super) fn files(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Returns the bytes of all files below a directory.
+pub(super) fn bytes(directory: &Path) -> u64 {
+    let files = files(directory);
+    files
+        .iter()
+        .filter_map(|file| file.metadata().ok())
+        .map(|file| file.len())
+        .sum()
+}
+
 /// Returns the mark of a directory whose creation or deletion is under way.
 pub(super) fn unfinished(directory: &Path) -> PathBuf {
     directory.join("unfinished")

@@ -18,7 +18,7 @@ use super::sqlite::{self, from_epoch, to_epoch, to_number};
 use super::{DocumentInfo, DocumentStatus, Error};
 use crate::document::metadata::Metadata;
 use crate::document::{ByteSpan, DocumentId};
-use crate::index::{ChunkId, Epoch, Lifetime};
+use crate::index::{ChunkId, Epoch, Lifetime, TermRow};
 
 pub(super) use epoch::OLDEST_EPOCH;
 pub(super) use schema::SCHEMA;
@@ -73,6 +73,18 @@ pub(super) struct TermRecord {
     pub(super) title: Option<String>,
     pub(super) heading_path: Vec<String>,
     pub(super) text: String,
+}
+
+impl TermRecord {
+    /// Returns it as the keyword index takes it.
+    pub(super) fn row(&self) -> TermRow<'_> {
+        TermRow {
+            chunk_id: self.chunk_id,
+            title: self.title.as_deref().unwrap_or_default(),
+            headings: &self.heading_path,
+            text: &self.text,
+        }
+    }
 }
 
 /// Chunks that live together: those of one revision, numbered without gaps.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::epoch_store::OpenOptions;
 use super::records::Records;
 use super::{Error, layout};
-use crate::index::{ChunkId, Epoch, TermRow, Terms, Vectors, Visibility};
+use crate::index::{ChunkId, Epoch, Terms, Vectors, Visibility};
 
 /// Vectors that are read and added at once.
 const VECTOR_BATCH: usize = 4_096;
@@ -135,16 +135,7 @@ pub(super) fn replay_terms(
     to: Epoch,
     removal: u64,
 ) -> Result<(), Error> {
-    records.term_records(from, to, |record| {
-        terms
-            .add(&TermRow {
-                chunk_id: record.chunk_id,
-                title: record.title.as_deref().unwrap_or_default(),
-                headings: &record.heading_path,
-                text: &record.text,
-            })
-            .map_err(Error::Index)
-    })?;
+    records.term_records(from, to, |record| terms.add(&record.row()).map_err(Error::Index))?;
     terms.commit(to, removal).map_err(Error::Index)
 }
 

@@ -1,7 +1,6 @@
 //! Which epochs can be read: the newest ones, pinned ones, and those that somebody reads right now.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -99,15 +98,7 @@ impl Retained {
 
     /// Returns whether somebody reads an epoch below this one.
     pub(super) fn is_read_below(&self, epoch: Epoch) -> bool {
-        self.0
-            .lock()
-            .leases
-            .range(Range {
-                start: Epoch(0),
-                end: epoch,
-            })
-            .next()
-            .is_some()
+        self.0.lock().leases.range(..epoch).next().is_some()
     }
 }
 

@@ -79,6 +79,11 @@ impl Unsettled {
         self.waiting.lock().chunks > 0 || self.settling.is_locked()
     }
 
+    /// Lets go of those that wait: the records have them.
+    pub(super) fn forget(&self) {
+        drop(self.take());
+    }
+
     fn take(&self) -> Vec<Commit> {
         let mut waiting = self.waiting.lock();
         waiting.chunks = 0;
@@ -95,7 +100,8 @@ impl EpochStore {
         }
         let settling = self.unsettled.settling.lock();
         let commits = self.unsettled.take();
-        if commits.is_empty() {
+        // After a failure the indexes lack an earlier commit: those that wait are brought in from the records, with it.
+        if commits.is_empty() || self.write_failure.lock().is_some() {
             return self.settled(epoch);
         }
         // A panic of a library must not leave readers with half a commit, and writers believing that all is well.
@@ -178,8 +184,7 @@ impl EpochStore {
             return Err(Error::Halted { cause });
         }
         let _settling = self.unsettled.settling.lock();
-        // The records have them.
-        drop(self.unsettled.take());
+        self.unsettled.forget();
         let mended = catch_unwind(AssertUnwindSafe(|| self.catch_up(writer)))
             .unwrap_or_else(|panic| Err(Error::panicked(&*panic)));
         if let Err(error) = mended {

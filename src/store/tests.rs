@@ -177,6 +177,27 @@ fn a_commit_that_failed_half_way_is_caught_up_by_the_next() {
 }
 
 #[test]
+fn nothing_is_published_on_top_of_what_failed() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let store = create(home.path());
+    let first = store.commit_durable([put("a", &["tale one"], 0)], "test");
+    store.stop_writes("no space".to_owned());
+    // As if the first had failed on its way into the indexes, while the second was waiting for them.
+    store.unsettled.forget();
+    let mut writer = store.writer.lock();
+    let second = store.write_held(&mut writer, vec![put("b", &["tale two"], 1)], "test");
+    drop(writer);
+    for committed in [first, second] {
+        let epoch = committed.expect("it is on disk").epoch;
+        assert!(matches!(store.settle(epoch), Err(Error::Poisoned { .. })), "{epoch}");
+    }
+    check(&store, None, &[]);
+
+    store.commit([put("c", &["tale three"], 2)], "test").expect("it mends");
+    check(&store, None, &["tale one", "tale two", "tale three"]);
+}
+
+#[test]
 fn records_that_lost_commits_are_refused() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let store = create(home.path());

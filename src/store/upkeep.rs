@@ -1,7 +1,6 @@
 //! What keeps the indexes small and quick.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -51,21 +50,13 @@ pub struct Storage {
 impl EpochStore {
     /// Returns what it takes on disk.
     pub fn storage(&self) -> Storage {
-        let bytes = |path: &Path| -> u64 {
-            let files = layout::files(path);
-            files
-                .iter()
-                .filter_map(|file| file.metadata().ok())
-                .map(|file| file.len())
-                .sum()
-        };
         let (terms_bytes, vectors_bytes) = (
-            bytes(&layout::terms(&self.directory)),
-            bytes(&layout::vectors(&self.directory)),
+            layout::bytes(&layout::terms(&self.directory)),
+            layout::bytes(&layout::vectors(&self.directory)),
         );
         let figures = self.vectors.figures();
         Storage {
-            store_bytes: bytes(&self.directory).saturating_sub(terms_bytes + vectors_bytes),
+            store_bytes: self.bytes_on_disk().saturating_sub(terms_bytes + vectors_bytes),
             terms_bytes,
             vectors_bytes,
             retired_chunks: self.terms.rows().saturating_sub(self.live_chunks() as u64),

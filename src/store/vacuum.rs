@@ -296,12 +296,7 @@ impl EpochStore {
 
     /// Returns the bytes of all files.
     pub(super) fn bytes_on_disk(&self) -> u64 {
-        let files = layout::files(&self.directory);
-        files
-            .iter()
-            .filter_map(|file| file.metadata().ok())
-            .map(|file| file.len())
-            .sum()
+        layout::bytes(&self.directory)
     }
 }
 

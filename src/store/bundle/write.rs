@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::EPOCH;
-use crate::index::{ChunkId, Epoch, Lifetime, TermRow, TermsBundle, Vectors};
+use crate::index::{ChunkId, Epoch, Lifetime, TermsBundle, Vectors};
 use crate::store::archive::{STORE_ENTRY, TERMS_PREFIX, VECTORS_PREFIX, describe};
 use crate::store::checksum::Checksum;
 use crate::store::commit::{insert_chunk, insert_revision, insert_text, insert_vector};
@@ -264,14 +264,7 @@ fn write_terms(
     let mut terms = TermsBundle::create(&directory.join(TERMS_PREFIX), options.language).map_err(Error::Index)?;
     records.term_records(Epoch(0), EPOCH, |record| {
         cancel.check()?;
-        terms
-            .add(&TermRow {
-                chunk_id: record.chunk_id,
-                title: record.title.as_deref().unwrap_or_default(),
-                headings: &record.heading_path,
-                text: &record.text,
-            })
-            .map_err(Error::Index)
+        terms.add(&record.row()).map_err(Error::Index)
     })?;
     let names = terms.finish(EPOCH).map_err(Error::Index)?;
     Ok(names.into_iter().map(|name| format!("{TERMS_PREFIX}{name}")).collect())
