@@ -6,6 +6,7 @@
 //! Not here: positions and texts; tantivy keeps terms, their frequencies and chunk ids, nothing else.
 
 mod bundle;
+mod engine;
 mod schema;
 mod snapshot;
 
@@ -17,19 +18,15 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
-use tantivy::directory::MmapDirectory;
 use tantivy::directory::error::OpenReadError;
-use tantivy::indexer::IndexWriterOptions;
-use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, TantivyError, Term};
+use tantivy::{Index, TantivyError, Term};
 
 use super::analyzer::{ANALYZER_VERSION, Analyzer};
 use super::{ChunkId, Epoch, Error, Language};
 pub use bundle::TermsBundle;
+use engine::{Engine, META_FILE, Writer};
 use schema::Fields;
 pub use snapshot::TermsSnapshot;
-
-/// Bytes of new rows that the writer gathers before it writes a segment.
-const WRITER_MEMORY_BYTES: usize = 64 << 20;
 
 /// Times that a purge reads the list of segments again before it gives up.
 const PURGE_ATTEMPTS: u32 = 100;
@@ -101,10 +98,8 @@ pub struct Terms {
     language: Language,
     fields: Fields,
     analyzer: Arc<Analyzer>,
-    // Adding needs the writer shared, committing needs it alone. A sealed index has none.
-    writer: Option<RwLock<IndexWriter>>,
-    index: Index,
-    reader: IndexReader,
+    // Adding needs it shared, committing needs it alone.
+    engine: RwLock<Engine>,
     current: RwLock<TermsSnapshot>,
     refreshing: Mutex<()>,
 }
@@ -116,12 +111,12 @@ impl Terms {
     /// [`Error::wants_rebuild`] holds, [`Terms::create_anew`] is the answer.
     pub fn open(directory: &Path, language: Language) -> Result<(Self, TermsState), Error> {
         fs::create_dir_all(directory).map_err(|source| Error::io("make the directory", directory, source))?;
-        let files = MmapDirectory::open(directory).map_err(|source| opening(directory, source.into()))?;
-        let exists = Index::exists(&files).map_err(|source| opening(directory, source.into()))?;
-        if !exists {
-            return Self::create(directory, files, language).map(|terms| (terms, TermsState::default()));
-        }
-        let index = Index::open(files).map_err(|source| opening(directory, source))?;
+        let analyzer = Analyzer::new(language);
+        let Some(index) = engine::open_index(directory)? else {
+            let engine = Engine::create(directory, language, &analyzer)?;
+            let terms = Self::with_engine(directory, language, analyzer, engine)?;
+            return Ok((terms, TermsState::default()));
+        };
         let state = check_payload(directory, &index, language)?;
         let damaged = index.validate_checksum().map_err(|source| opening(directory, source))?;
         if let Some(file) = damaged.iter().min() {
@@ -130,76 +125,70 @@ impl Terms {
                 format!("checksum of {} differs", file.display()),
             ));
         }
-        Ok((Self::with_index(directory, &index, language)?, state))
+        let engine = Engine::with_index(directory, index, &analyzer)?;
+        Ok((Self::with_engine(directory, language, analyzer, engine)?, state))
     }
 
     /// Wipes `directory` and makes an empty index there.
     pub fn create_anew(directory: &Path, language: Language) -> Result<Self, Error> {
-        match fs::remove_dir_all(directory) {
-            Err(source) if source.kind() != ErrorKind::NotFound => {
-                return Err(Error::io("remove", directory, source));
-            }
-            _ => {}
-        }
-        fs::create_dir_all(directory).map_err(|source| Error::io("make the directory", directory, source))?;
-        let files = MmapDirectory::open(directory).map_err(|source| opening(directory, source.into()))?;
-        Self::create(directory, files, language)
+        engine::wipe(directory)?;
+        let analyzer = Analyzer::new(language);
+        let engine = Engine::create(directory, language, &analyzer)?;
+        Self::with_engine(directory, language, analyzer, engine)
     }
 
-    fn create(directory: &Path, files: MmapDirectory, language: Language) -> Result<Self, Error> {
-        let (schema, _) = schema::build();
-        let index = Index::create(files, schema, tantivy::IndexSettings::default())
+    fn with_engine(
+        directory: &Path,
+        language: Language,
+        analyzer: Analyzer,
+        engine: Engine,
+    ) -> Result<Self, Error> {
+        let fields =
+            Fields::of(&engine.index.schema()).ok_or_else(|| mismatch(directory, language, "another schema"))?;
+        let analyzer = Arc::new(analyzer);
+        let snapshot = TermsSnapshot::new(engine.reader.searcher(), fields, Arc::clone(&analyzer))
             .map_err(|source| opening(directory, source))?;
-        let terms = Self::with_index(directory, &index, language)?;
-        // An empty commit, so that the language is known from the beginning.
-        terms.commit_payload(&Payload::new(language, TermsState::default()))?;
-        Ok(terms)
-    }
-
-    fn with_index(directory: &Path, index: &Index, language: Language) -> Result<Self, Error> {
-        let opening = |source| opening(directory, source);
-        let fields = Fields::of(&index.schema()).ok_or_else(|| mismatch(directory, language, "another schema"))?;
-        let analyzer = Arc::new(Analyzer::new(language));
-        index.tokenizers().register(schema::ANALYZER_NAME, analyzer.indexing());
-        let options = IndexWriterOptions::builder()
-            .num_worker_threads(1)
-            .num_merge_threads(1)
-            .memory_budget_per_thread(WRITER_MEMORY_BYTES)
-            .build();
-        let writer: IndexWriter = index.writer_with_options(options).map_err(opening)?;
-        let reader = index
-            .reader_builder()
-            .reload_policy(ReloadPolicy::Manual)
-            .try_into()
-            .map_err(opening)?;
-        let snapshot = TermsSnapshot::new(reader.searcher(), fields, Arc::clone(&analyzer)).map_err(opening)?;
         Ok(Self {
             directory: directory.to_owned(),
             language,
             fields,
             analyzer,
-            writer: Some(RwLock::new(writer)),
-            index: index.clone(),
-            reader,
+            engine: RwLock::new(engine),
             current: RwLock::new(snapshot),
             refreshing: Mutex::default(),
         })
     }
 
-    fn writer(&self) -> Result<&RwLock<IndexWriter>, Error> {
-        let sealed = || Error::terms("be changed", "it is sealed and can only be searched");
-        self.writer.as_ref().ok_or_else(sealed)
+    /// Wipes the directory and makes an empty index there, in place of this one. Readers see the last commit until the
+    /// next.
+    pub fn renew(&self) -> Result<(), Error> {
+        let mut engine = self.engine.write();
+        if matches!(engine.writer, Writer::Sealed) {
+            return Err(engine.writer.refusal());
+        }
+        // Its lock on the directory and its threads go first.
+        engine.writer = Writer::Lost;
+        engine::wipe(&self.directory)?;
+        *engine = Engine::create(&self.directory, self.language, &self.analyzer)?;
+        Ok(())
+    }
+
+    /// Returns whether the file that names all others is still there.
+    pub fn is_in_place(&self) -> bool {
+        let is_sealed = matches!(self.engine.read().writer, Writer::Sealed);
+        is_sealed || self.directory.join(META_FILE).is_file()
     }
 
     /// Adds a chunk; it is found after the next commit. A chunk is added once: adding it again counts it twice.
     pub fn add(&self, row: &TermRow<'_>) -> Result<(), Error> {
-        let added = self.writer()?.read().add_document(self.fields.document(row));
+        let added = self.engine.read().writer()?.add_document(self.fields.document(row));
         added.map(drop).map_err(|source| Error::terms("add a chunk", source))
     }
 
     /// Removes chunks; they are gone after the next commit.
     pub fn remove(&self, chunk_ids: &[ChunkId]) -> Result<(), Error> {
-        let writer = self.writer()?.read();
+        let engine = self.engine.read();
+        let writer = engine.writer()?;
         for chunk_id in chunk_ids {
             writer.delete_term(Term::from_field_u64(self.fields.chunk_id, chunk_id.0));
         }
@@ -208,7 +197,7 @@ impl Terms {
 
     /// Removes all chunks; they are gone after the next commit, and so are the files that held them.
     pub fn remove_all(&self) -> Result<(), Error> {
-        let removed = self.writer()?.read().delete_all_documents();
+        let removed = self.engine.read().writer()?.delete_all_documents();
         removed
             .map(drop)
             .map_err(|source| Error::terms("remove all chunks", source))
@@ -220,16 +209,17 @@ impl Terms {
             epoch: Some(epoch),
             removal,
         };
-        self.commit_payload(&Payload::new(self.language, state))
+        self.engine.write().commit(&Payload::new(self.language, state))?;
+        self.refresh()
     }
 
     /// Rewrites every segment that holds removed chunks, and deletes the old files. What was removed is gone from the
     /// directory when this returns, but for files that a reader still holds.
     pub fn purge(&self) -> Result<(), Error> {
         let failed = |source: TantivyError| Error::terms("be purged", source);
-        let mut writer = self.writer()?.write();
+        let mut engine = self.engine.write();
         for attempt in 1.. {
-            let segments = self.index.searchable_segment_metas().map_err(failed)?;
+            let segments = engine.index.searchable_segment_metas().map_err(failed)?;
             let stale: Vec<_> = segments
                 .iter()
                 .filter(|segment| segment.has_deletes())
@@ -240,17 +230,18 @@ impl Terms {
             }
             for segment in stale {
                 // A merge in the background may have taken the segment meanwhile: then the list is read again.
-                match writer.merge(&[segment]).wait() {
+                match engine.writer_mut()?.merge(&[segment]).wait() {
                     Err(error) if attempt >= PURGE_ATTEMPTS => return Err(failed(error)),
                     Err(error) => tracing::debug!(error = %error, "a segment was merged by another"),
                     Ok(_) => {}
                 }
             }
         }
-        drop(writer);
+        drop(engine);
         self.refresh()?;
-        let writer = self.writer()?.read();
-        writer.garbage_collect_files().wait().map(drop).map_err(failed)
+        let engine = self.engine.read();
+        let collected = engine.writer()?.garbage_collect_files().wait();
+        collected.map(drop).map_err(failed)
     }
 
     /// Returns the number of segments.
@@ -261,7 +252,7 @@ impl Terms {
     /// Compares the checksums of all files with their content and returns those that differ.
     pub fn verify(&self) -> Result<Vec<PathBuf>, Error> {
         let damaged = self
-            .index
+            .index()
             .validate_checksum()
             .map_err(|source| Error::terms("be verified", source))?;
         Ok(damaged.into_iter().collect())
@@ -269,32 +260,35 @@ impl Terms {
 
     /// Returns how far the last commit on disk is.
     pub fn state(&self) -> Result<TermsState, Error> {
-        check_payload(&self.directory, &self.index, self.language)
+        check_payload(&self.directory, &self.index(), self.language)
     }
 
-    /// Forgets what was added and removed since the last commit.
+    /// Forgets what was added and removed since the last commit, and opens the files again, whatever happened to those
+    /// that were open. Where [`Error::wants_rebuild`] holds, [`Terms::renew`] is the answer.
     pub fn rollback(&self) -> Result<(), Error> {
-        let rolled_back = self.writer()?.write().rollback();
-        rolled_back
-            .map(drop)
-            .map_err(|source| Error::terms("roll back", source))
+        let mut engine = self.engine.write();
+        if matches!(engine.writer, Writer::Sealed) {
+            return Err(engine.writer.refusal());
+        }
+        engine.writer = Writer::Lost;
+        let gone = || Error::damaged(&self.directory, "its files are gone");
+        if !self.directory.join(META_FILE).is_file() {
+            return Err(gone());
+        }
+        let index = engine::open_index(&self.directory)?.ok_or_else(gone)?;
+        *engine = Engine::with_index(&self.directory, index, &self.analyzer)?;
+        Ok(())
     }
 
-    fn commit_payload(&self, payload: &Payload) -> Result<(), Error> {
-        let failed = |source: TantivyError| Error::terms("commit", source);
-        let payload = serde_json::to_string(payload).map_err(|source| Error::terms("describe the commit", source))?;
-        let mut writer = self.writer()?.write();
-        let mut commit = writer.prepare_commit().map_err(failed)?;
-        commit.set_payload(&payload);
-        commit.commit().map_err(failed)?;
-        drop(writer);
-        self.refresh()
+    /// The files, to be read without holding up who changes them.
+    fn index(&self) -> Index {
+        self.engine.read().index.clone()
     }
 
     /// Returns whether merges in the background have made segments that readers do not see yet.
     pub fn wants_refresh(&self) -> bool {
         let shown = self.current.read().segment_count();
-        self.index
+        self.index()
             .searchable_segment_ids()
             .is_ok_and(|segments| segments.len() != shown)
     }
@@ -304,9 +298,9 @@ impl Terms {
         // One after another, so that an older state never takes the place of a newer one.
         let _alone = self.refreshing.lock();
         let failed = |source: TantivyError| Error::terms("be read", source);
-        self.reader.reload().map_err(failed)?;
-        let snapshot =
-            TermsSnapshot::new(self.reader.searcher(), self.fields, Arc::clone(&self.analyzer)).map_err(failed)?;
+        let reader = self.engine.read().reader.clone();
+        reader.reload().map_err(failed)?;
+        let snapshot = TermsSnapshot::new(reader.searcher(), self.fields, Arc::clone(&self.analyzer)).map_err(failed)?;
         *self.current.write() = snapshot;
         Ok(())
     }

@@ -23,9 +23,20 @@ impl Groundwork {
         cancel: &Cancel,
         on_progress: &mut OnProgress<'_>,
     ) -> Result<Archive, Error> {
+        self.back_up_by_way_of(knowledge_base, None, cancel, on_progress)
+    }
+
+    /// Takes a backup whose snapshot lies in a directory until the backup is read; beside the records if none is named.
+    fn back_up_by_way_of(
+        &self,
+        knowledge_base: &str,
+        directory: Option<&Path>,
+        cancel: &Cancel,
+        on_progress: &mut OnProgress<'_>,
+    ) -> Result<Archive, Error> {
         let (record, base) = self.writable_base(knowledge_base)?;
         let models = self.archived_models(&record);
-        Ok(base.store.back_up(&record, models, cancel, on_progress)?)
+        Ok(base.store.back_up(&record, models, directory, cancel, on_progress)?)
     }
 
     /// Seals one epoch of a knowledge base, the published one if none is named. Reads and writes go on.
@@ -60,9 +71,15 @@ impl Groundwork {
         if path.is_file() {
             return Err(file_exists(file_name));
         }
-        let mut backup = self.back_up(knowledge_base, cancel, on_progress)?;
         let in_file = |source| store_error(&path, source);
         let directory = path.parent().unwrap_or(Path::new("."));
+        let mut backup = match self.back_up(knowledge_base, cancel, on_progress) {
+            // The backup may well go to another disk, and then the snapshot can lie there too.
+            Err(error) if error.is_storage_full() => {
+                self.back_up_by_way_of(knowledge_base, Some(directory), cancel, on_progress)?
+            }
+            backup => backup?,
+        };
         let mut written = tempfile::NamedTempFile::new_in(directory).map_err(in_file)?;
         let mut part = vec![0; 1 << 20];
         loop {

@@ -170,6 +170,11 @@ impl Error {
         self
     }
 
+    /// Returns whether a full disk is at the bottom of it.
+    pub(super) fn is_storage_full(&self) -> bool {
+        self.reason == "STORAGE_FULL"
+    }
+
     /// Adds its cause.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -250,7 +255,7 @@ impl From<store::Error> for Error {
             store::Error::OtherFormat { .. } => (ErrorKind::FailedPrecondition, "OTHER_FORMAT"),
             store::Error::Refused(_) => (ErrorKind::InvalidRequest, "ARCHIVE_REFUSED"),
             store::Error::ArchiveUnreadable { .. } => (ErrorKind::Unavailable, "ARCHIVE_UNREADABLE"),
-            store::Error::Poisoned { .. } | store::Error::Halted { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),
+            store::Error::Poisoned { .. } | store::Error::Halted { .. } | store::Error::Replaced { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),
             store::Error::Removed => (ErrorKind::NotFound, "NOT_FOUND"),
             store::Error::Index(_) | store::Error::Panicked { .. } => (ErrorKind::Unavailable, "INDEX_FAILED"),
             store::Error::Database { .. } | store::Error::File { .. } => (ErrorKind::Internal, "STORE_FAILED"),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
@@ -167,6 +167,8 @@ impl From<ChunkingRecord> for ChunkConfig {
 pub struct Catalog {
     layout: Layout,
     path: PathBuf,
+    /// Which file the path stood for when it was opened.
+    identity: Option<(u64, u64)>,
     connection: Mutex<Connection>,
 }
 
@@ -186,6 +188,7 @@ impl Catalog {
         });
         let catalog = Self {
             layout,
+            identity: layout::identity(&path),
             path,
             connection,
         };
@@ -195,6 +198,16 @@ impl Catalog {
 
     pub(super) fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// The connection, to write with: what went into a file that is no longer in its place would be lost.
+    fn writer(&self) -> Result<MutexGuard<'_, Connection>, Error> {
+        if layout::identity(&self.path) == self.identity {
+            return Ok(self.connection.lock());
+        }
+        Err(Error::Replaced {
+            path: self.path.clone(),
+        })
     }
 
     /// Removes what creations and deletions left that were cut off. What carries no mark of theirs and has records is
@@ -246,7 +259,7 @@ impl Catalog {
     /// Adds the row that makes a knowledge base exist, and takes the mark off its directory.
     pub(super) fn insert_row(&self, record: &BaseRecord, token: Option<(&str, &[u8])>) -> Result<(), Error> {
         let in_database = |source| Error::database(&self.path, source);
-        let mut connection = self.connection.lock();
+        let mut connection = self.writer()?;
         let transaction = connection.transaction().map_err(in_database)?;
         transaction
             .execute(
@@ -336,7 +349,7 @@ impl Catalog {
     /// Writes name, description, tags, settings and time of change.
     pub fn update(&self, record: &BaseRecord) -> Result<(), Error> {
         let in_database = |source| Error::database(&self.path, source);
-        let mut connection = self.connection.lock();
+        let mut connection = self.writer()?;
         let transaction = connection.transaction().map_err(in_database)?;
         transaction
             .execute(
@@ -359,14 +372,15 @@ impl Catalog {
 
     /// Removes a knowledge base: the row, and then its directory.
     pub fn remove(&self, id: &str) -> Result<(), Error> {
+        let connection = self.writer()?;
         let directory = self.layout.knowledge_base(id);
         if directory.is_dir() {
             mark_unfinished(&directory)?;
         }
-        self.connection
-            .lock()
+        connection
             .execute("DELETE FROM knowledge_base WHERE id = ?1", [id])
             .map_err(|source| Error::database(&self.path, source))?;
+        drop(connection);
         match std::fs::remove_dir_all(&directory) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::file(&directory, source)),
             _ => Ok(()),

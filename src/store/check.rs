@@ -20,6 +20,7 @@ const STEP_ROWS: u64 = 1_024;
 /// Most findings of one kind that are told one by one.
 const MAX_ALIKE: u64 = 100;
 const RESTORE: &str = "restore the knowledge base from a backup, or ingest the document again";
+const WRITES_STOPPED: &str = "mend what stops the writes (make room on the disk, put files back), and check again";
 const REBUILD: &str = "check again with repair: it is made again from the store";
 
 /// Something that is not as it must be.
@@ -138,21 +139,23 @@ impl Check<'_, '_> {
         let revisions = format!("SELECT {} FROM revision r", revision::COLUMNS);
         self.checked.revisions = self.each("revision", "checking revisions", &revisions, |row| {
             let number: i64 = row.get(0)?;
-            Ok(revision::read(row, 0)
-                .err()
-                .map(|error| format!("revision {number}: {error}")))
+            let complaint = |error| format!("revision {number} of document {}: {error}", document_of(row, 1));
+            Ok(revision::read(row, 0).err().map(complaint))
         })?;
-        let texts = "SELECT revision_id, text, checksum FROM revision_text";
+        let texts = "SELECT t.revision_id, t.text, t.checksum, r.document_id
+                     FROM revision_text t LEFT JOIN revision r USING (revision_id)";
         self.each("revision_text", "checking texts", texts, |row| {
             let computed = Checksum::default().bytes(row.get_ref(1)?.as_blob()?).finish();
             let number: i64 = row.get(0)?;
-            Ok((computed != row.get::<_, i64>(2)?)
-                .then(|| format!("the text of revision {number} differs from its checksum")))
+            Ok((computed != row.get::<_, i64>(2)?).then(|| {
+                let document = document_of(row, 3);
+                format!("the text of revision {number} of document {document} differs from its checksum")
+            }))
         })?;
         let chunks = format!(
             "SELECT c.chunk_id, c.revision_id, c.span_start, c.span_end, c.code_point_start, c.heading_path, c.page,
-                    CAST({} AS BLOB), c.checksum
-             FROM chunk c JOIN revision_text t USING (revision_id)",
+                    CAST({} AS BLOB), c.checksum, r.document_id
+             FROM chunk c JOIN revision_text t USING (revision_id) LEFT JOIN revision r USING (revision_id)",
             chunk::TEXT
         );
         self.checked.chunks = self.each("chunk", "checking chunks", &chunks, |row| {
@@ -167,15 +170,20 @@ impl Check<'_, '_> {
                 page: row.get(6)?,
                 text: std::str::from_utf8(row.get_ref(7)?.as_blob()?).unwrap_or_default(),
             };
-            Ok((fields.checksum() != row.get::<_, i64>(8)?)
-                .then(|| format!("chunk {chunk_id} differs from its checksum")))
+            Ok((fields.checksum() != row.get::<_, i64>(8)?).then(|| {
+                let document = document_of(row, 9);
+                format!("chunk {chunk_id} of document {document} differs from its checksum")
+            }))
         })?;
-        let vectors = "SELECT chunk_id, vector, checksum FROM embedding";
+        let vectors = "SELECT e.chunk_id, e.vector, e.checksum, r.document_id
+                       FROM embedding e LEFT JOIN chunk c USING (chunk_id) LEFT JOIN revision r USING (revision_id)";
         self.each("embedding", "checking vectors", vectors, |row| {
             let chunk_id: i64 = row.get(0)?;
             let computed = vector_checksum(chunk_id, row.get_ref(1)?.as_blob()?);
-            Ok((computed != row.get::<_, i64>(2)?)
-                .then(|| format!("the vector of chunk {chunk_id} differs from its checksum")))
+            Ok((computed != row.get::<_, i64>(2)?).then(|| {
+                let document = document_of(row, 3);
+                format!("the vector of chunk {chunk_id} of document {document} differs from its checksum")
+            }))
         })?;
         Ok(())
     }
@@ -303,7 +311,16 @@ impl Check<'_, '_> {
                         .text(revision.revision_id)
                         .is_ok_and(|text| text.is_some())
                     {
-                        self.damaged_record(format!("the content of revision {}: {error}", revision.revision_id));
+                        let path = self.store.records.path().to_owned();
+                        let error = match error {
+                            Error::Damaged { what, .. } => what,
+                            other => crate::worker::with_causes(&other),
+                        };
+                        let what = format!(
+                            "revision {} of document `{}`: {error}",
+                            revision.revision_id, revision.document_id
+                        );
+                        self.found("contents", &path, what, RESTORE, false);
                     }
                 }
                 Err(error) => return Err(error),
@@ -317,7 +334,18 @@ impl Check<'_, '_> {
     fn indexes(&mut self) -> Result<(), Error> {
         self.tell("checking the indexes", 0, 0)?;
         let store = self.store;
-        let mut writer = store.begin_write_settled()?;
+        let mut writer = match store.begin_write_settled() {
+            Ok(writer) => writer,
+            Err(error @ (Error::Removed | Error::ReadOnly | Error::Stopped(_))) => return Err(error),
+            // Nobody brings the indexes up now, so that they may lack what the records have: that says nothing of them.
+            Err(error) => {
+                let path = store.records.path().to_owned();
+                let error = crate::worker::with_causes(&error);
+                let what = format!("the indexes were not compared, because writes are stopped: {error}");
+                self.found("store", &path, what, WRITES_STOPPED, false);
+                return Ok(());
+            }
+        };
         self.checked.epoch = store.epoch();
         let mut expected: Vec<ChunkRange> = Vec::new();
         store.records.lifetimes(|revision| expected.push(revision.chunks))?;
@@ -388,4 +416,10 @@ impl Check<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Names the document of a row, as far as it can be read.
+fn document_of(row: &rusqlite::Row<'_>, column: usize) -> String {
+    let name = row.get::<_, Option<String>>(column).ok().flatten();
+    name.map_or_else(|| "that is not known".to_owned(), |name| format!("`{name}`"))
 }

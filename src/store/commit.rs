@@ -288,6 +288,7 @@ impl<'a> Writer<'a> {
             byte_size: from_number(revision.byte_size),
             text_bytes: from_size(revision.text.len()),
             text_is_content: revision.content == KeptContent::Text,
+            has_content: revision.content != KeptContent::Discarded,
             first_chunk: self.next_chunk,
             chunk_count: from_size(revision.chunks.len()),
             created_at: self.now,
@@ -448,7 +449,7 @@ pub(super) fn insert_revision(
     retired: Epoch,
 ) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT INTO revision VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)")?
+        .prepare_cached("INSERT INTO revision VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)")?
         .execute(params![
             fields.revision_id,
             fields.document_id,
@@ -461,6 +462,7 @@ pub(super) fn insert_revision(
             fields.byte_size,
             fields.text_bytes,
             fields.text_is_content,
+            fields.has_content,
             fields.first_chunk,
             fields.chunk_count,
             from_epoch(added),

@@ -249,6 +249,7 @@ impl EpochStore {
         if self.records.is_sealed() {
             return Err(Error::ReadOnly);
         }
+        self.records.check_in_place()?;
         if writer.is_suspect {
             writer.connection = sqlite::open_writer(self.records.path(), &records::SCHEMA)?;
             self.records.close_idle();

@@ -64,6 +64,15 @@ pub enum Error {
         /// The last epoch that an index has.
         seen: Epoch,
     },
+    /// A database is no longer the file that was opened.
+    #[error(
+        "{} was removed or replaced while the server had it open, so that what is written now would be lost; stop the server, and put the file back or restore from a backup",
+        path.display()
+    )]
+    Replaced {
+        /// The database.
+        path: PathBuf,
+    },
     /// A derived index fails.
     #[error("an index of the knowledge base fails; reads go on, and the next write tries to mend it")]
     Index(#[source] crate::index::Error),

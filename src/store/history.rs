@@ -94,6 +94,8 @@ pub struct RevisionInfo {
     pub created_at: SystemTime,
     /// Whether its bytes are kept.
     pub has_content: bool,
+    /// Whether its text is its bytes, so that they are not kept twice.
+    pub text_is_content: bool,
 }
 
 /// How something differs between two epochs.
@@ -390,21 +392,23 @@ impl EpochStore {
             path: self.records.path().to_owned(),
             what,
         };
-        let kept = self.records.compressed_content(&revision.content_hash)?;
-        let bytes = match kept {
-            Some(compressed) => zstd::bulk::decompress(&compressed, revision.byte_size as usize)
-                .map_err(|source| damaged(format!("the content {} ({source})", revision.content_hash)))?,
-            None if revision.has_content => match self.records.text(revision.revision_id)? {
-                Some(text) => text.into_bytes(),
-                None => return Ok(None),
-            },
-            None => return Ok(None),
+        if !revision.has_content {
+            return Ok(None);
+        }
+        let hash = &revision.content_hash;
+        let bytes = if revision.text_is_content {
+            let text = self.records.text(revision.revision_id)?;
+            text.map(String::into_bytes)
+        } else {
+            let decompress = |compressed: Vec<u8>| {
+                zstd::bulk::decompress(&compressed, revision.byte_size as usize)
+                    .map_err(|source| damaged(format!("the content {hash} ({source})")))
+            };
+            self.records.compressed_content(hash)?.map(decompress).transpose()?
         };
-        if hex(&content_hash(&bytes)) != revision.content_hash {
-            return Err(damaged(format!(
-                "the content {} has another hash",
-                revision.content_hash
-            )));
+        let bytes = bytes.ok_or_else(|| damaged(format!("the content {hash} is missing")))?;
+        if hex(&content_hash(&bytes)) != *hash {
+            return Err(damaged(format!("the content {hash} has another hash")));
         }
         Ok(Some(bytes))
     }

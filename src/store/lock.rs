@@ -36,9 +36,13 @@ impl DirectoryLock {
             }
             Err(TryLockError::Error(source)) => return Err(in_file(source)),
         }
-        file.set_len(0).map_err(in_file)?;
-        file.rewind().map_err(in_file)?;
-        writeln!(file, "pid {}", std::process::id()).map_err(in_file)?;
+        let noted = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "pid {}", std::process::id()));
+        if let Err(error) = noted {
+            tracing::warn!(path = %path.display(), %error, "cannot note who holds the lock");
+        }
         Ok(Self { _file: file })
     }
 }

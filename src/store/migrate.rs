@@ -82,6 +82,7 @@ fn revisions_1(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
         let (document_id, hash): (String, String) = (row.get(1)?, row.get(2)?);
         let (settings_hash, title): (String, Option<String>) = (row.get(3)?, row.get(4)?);
         let (media_type, source_name, metadata): (String, String, String) = (row.get(5)?, row.get(6)?, row.get(7)?);
+        let text_is_content = hex(&content_hash(text.as_bytes())) == hash;
         let fields = RevisionFields {
             revision_id: row.get(0)?,
             document_id: &document_id,
@@ -93,7 +94,9 @@ fn revisions_1(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
             metadata: &metadata,
             byte_size: row.get(8)?,
             text_bytes: row.get(9)?,
-            text_is_content: hex(&content_hash(text.as_bytes())) == hash,
+            text_is_content,
+            // Format 1 kept no contents.
+            has_content: text_is_content,
             first_chunk: row.get(13)?,
             chunk_count: row.get(10)?,
             created_at: row.get(14)?,

@@ -14,6 +14,7 @@ use rusqlite::Connection;
 
 use super::catalog::from_json;
 use super::history::RevisionInfo;
+use super::layout;
 use super::sqlite::{self, from_epoch, to_epoch, to_number};
 use super::{DocumentInfo, DocumentStatus, Error};
 use crate::document::metadata::Metadata;
@@ -121,6 +122,8 @@ pub(super) struct RevisionLifetime {
 #[derive(Debug)]
 pub(super) struct Records {
     path: PathBuf,
+    /// Which file the path stood for when it was opened.
+    identity: Option<(u64, u64)>,
     /// The database itself, where it lies in a bundle.
     sealed: Option<&'static [u8]>,
     idle: Mutex<Vec<Connection>>,
@@ -130,6 +133,7 @@ impl Records {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
+            identity: layout::identity(path),
             sealed: None,
             idle: Mutex::default(),
         }
@@ -153,13 +157,27 @@ impl Records {
         &self.path
     }
 
+    /// Fails when the path stands for another file than the one that was opened, or for none: what went there would be
+    /// lost, and what came from there would be another's.
+    pub(super) fn check_in_place(&self) -> Result<(), Error> {
+        if layout::identity(&self.path) == self.identity {
+            return Ok(());
+        }
+        Err(Error::Replaced {
+            path: self.path.clone(),
+        })
+    }
+
     /// Reads within one state of the database.
     pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         let in_database = |source| Error::database(&self.path, source);
         let idle = self.idle.lock().pop();
         let connection = match (idle, self.sealed) {
             (Some(connection), _) => connection,
-            (None, None) => sqlite::open_reader(&self.path)?,
+            (None, None) => {
+                self.check_in_place()?;
+                sqlite::open_reader(&self.path)?
+            }
             (None, Some(database)) => sqlite::open_sealed(&self.path, database)?,
         };
         connection.execute_batch("BEGIN").map_err(in_database)?;

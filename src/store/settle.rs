@@ -200,8 +200,7 @@ impl EpochStore {
     /// Brings both indexes from wherever they are to the epoch of the records.
     fn catch_up(&self, writer: &mut Writer) -> Result<(), Error> {
         let epoch = self.records.epoch()?;
-        self.terms.rollback().map_err(Error::Index)?;
-        let held = self.terms.state().map_err(Error::Index)?;
+        let held = self.roll_back_terms()?;
         let live = recover::read_visibility(&self.visibility, &self.records, epoch)?.live_chunks;
         self.attributes.forget();
         writer.removal = self.records.removal()?;
@@ -232,7 +231,9 @@ impl EpochStore {
 
     /// Returns why writes are refused, if they are.
     pub fn write_failure(&self) -> Option<String> {
+        let failed = self.write_failure.lock().clone();
         let trouble = || self.write_trouble.lock().clone();
-        self.write_failure.lock().clone().or_else(trouble)
+        let replaced = || Some(self.records.check_in_place().err()?.to_string());
+        failed.or_else(trouble).or_else(replaced)
     }
 }

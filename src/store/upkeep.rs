@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::epoch_store::Writer;
 use super::history::Retention;
 use super::{EpochStore, Error, layout, recover};
-use crate::index::{self, ChunkId, Epoch, Upkeep};
+use crate::index::{self, ChunkId, Epoch, TermsState, Upkeep};
 use crate::worker::{Cancel, ComputeGate, OnProgress, Progress};
 
 /// Share of removable chunks from which on a vacuum is worth it at once.
@@ -73,6 +73,7 @@ impl EpochStore {
 
     /// Does what is due: seals and merges vectors, and shows readers merged terms. Ends early when it is cancelled.
     pub fn keep_up(&self, turn: &UpkeepTurn<'_>) -> Result<(), Error> {
+        self.mend_lost_indexes()?;
         if self.terms.wants_refresh() {
             self.terms.refresh().map_err(Error::Index)?;
         }
@@ -193,9 +194,36 @@ impl EpochStore {
 
     /// Makes the keyword index again from the records; readers keep the old one until it is whole.
     pub(super) fn rebuild_terms(&self, writer: &mut Writer) -> Result<(), Error> {
-        self.terms.rollback().map_err(Error::Index)?;
+        self.roll_back_terms()?;
         self.terms.remove_all().map_err(Error::Index)?;
         recover::replay_terms(&self.terms, &self.records, Epoch(0), self.epoch(), writer.removal)
+    }
+
+    /// Forgets what was not committed in the keyword index, and says how far it is; an empty one takes its place where
+    /// its files are gone or cannot be used.
+    pub(super) fn roll_back_terms(&self) -> Result<TermsState, Error> {
+        match self.terms.rollback().and_then(|()| self.terms.state()) {
+            Err(error) if error.wants_rebuild() => {
+                tracing::warn!(error = %error, directory = %self.directory.display(), "making the keyword index again");
+                self.terms.renew().map_err(Error::Index)?;
+                Ok(TermsState::default())
+            }
+            state => state.map_err(Error::Index),
+        }
+    }
+
+    /// Makes an index again whose files somebody removed.
+    fn mend_lost_indexes(&self) -> Result<(), Error> {
+        if !self.terms.is_in_place() {
+            let mut writer = self.begin_write_settled()?;
+            self.rebuild_terms(&mut writer)?;
+        }
+        if !self.vectors.is_in_place() {
+            tracing::warn!(directory = %self.directory.display(), "making the vector index again");
+            let _writer = self.begin_write_settled()?;
+            self.rebuild_vectors()?;
+        }
+        Ok(())
     }
 
     /// Counts the chunks whose lifetime in memory differs from that of the records, and those that only memory has.

@@ -8,7 +8,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock};
 use tantivy::directory::error::{DeleteError, LockError, OpenReadError, OpenWriteError};
 use tantivy::directory::{
     Directory, DirectoryLock, FileHandle, Lock, MmapDirectory, OwnedBytes, WatchCallback, WatchHandle, WritePtr,
@@ -16,13 +15,13 @@ use tantivy::directory::{
 use tantivy::tokenizer::TokenizerManager;
 use tantivy::{Index, ReloadPolicy, SingleSegmentIndexWriter, TantivyError};
 
-use super::{Payload, TermRow, Terms, TermsSnapshot, TermsState, WRITER_MEMORY_BYTES, check_payload, opening, schema};
+use super::engine::{Engine, META_FILE, WRITER_MEMORY_BYTES, Writer};
+use super::{Payload, TermRow, Terms, TermsState, check_payload, opening, schema};
 use crate::index::analyzer::Analyzer;
 use crate::index::{Epoch, Error, Language};
 use schema::Fields;
 
 /// The file that names the segment.
-const META: &str = "meta.json";
 /// Takes the place of the random id that a segment is born with.
 const SEGMENT_ID: &str = "00000000-0000-0000-0000-000000000001";
 
@@ -94,7 +93,7 @@ impl TermsBundle {
             removal: 0,
         };
         write_meta(&directory, &Payload::new(language, state), rows)?;
-        names.push(META.to_owned());
+        names.push(META_FILE.to_owned());
         names.sort();
         Ok(names)
     }
@@ -118,7 +117,7 @@ fn rename(directory: &Path, random: &str) -> Result<Vec<String>, Error> {
 
 /// Gives the one segment its fixed id, and the index its payload. Without rows there is no segment.
 fn write_meta(directory: &Path, payload: &Payload, rows: u64) -> Result<(), Error> {
-    let path = directory.join(META);
+    let path = directory.join(META_FILE);
     let described = |source| Error::terms("describe the commit", source);
     let bytes = fs::read(&path).map_err(|source| Error::io("read", &path, source))?;
     let mut meta: serde_json::Value = serde_json::from_slice(&bytes).map_err(described)?;
@@ -144,27 +143,19 @@ impl Terms {
         let failed = |source| opening(path, source);
         let index = Index::open(Sealed(Arc::new(files))).map_err(failed)?;
         let state = check_payload(path, &index, language)?;
-        let fields = Fields::of(&index.schema()).ok_or_else(|| super::mismatch(path, language, "another schema"))?;
-        let analyzer = Arc::new(Analyzer::new(language));
+        let analyzer = Analyzer::new(language);
         index.tokenizers().register(schema::ANALYZER_NAME, analyzer.indexing());
         let reader = index
             .reader_builder()
             .reload_policy(ReloadPolicy::Manual)
             .try_into()
             .map_err(failed)?;
-        let snapshot = TermsSnapshot::new(reader.searcher(), fields, Arc::clone(&analyzer)).map_err(failed)?;
-        let terms = Self {
-            directory: path.to_owned(),
-            language,
-            fields,
-            analyzer,
-            writer: None,
+        let engine = Engine {
             index,
             reader,
-            current: RwLock::new(snapshot),
-            refreshing: Mutex::default(),
+            writer: Writer::Sealed,
         };
-        Ok((terms, state))
+        Ok((Self::with_engine(path, language, analyzer, engine)?, state))
     }
 }
 

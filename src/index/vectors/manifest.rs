@@ -82,6 +82,11 @@ impl Manifest {
         directory.join(FILE)
     }
 
+    /// Returns whether there is one.
+    pub(super) fn is_in(directory: &Path) -> bool {
+        Self::path(directory).is_file()
+    }
+
     /// Returns the path of the next segment.
     pub(super) fn next_path(&mut self, directory: &Path) -> PathBuf {
         let path = directory.join(format!("segment-{:08}.vectors", self.next_file));

@@ -117,6 +117,11 @@ impl Vectors {
         self.directory.is_some() && policy::next(&sizes, state.arriving.len()).is_some()
     }
 
+    /// Returns whether the file that names all others is still there.
+    pub fn is_in_place(&self) -> bool {
+        self.directory.as_deref().is_none_or(Manifest::is_in)
+    }
+
     /// Puts these rows, in order of chunk id, in place of all that are there, and removes all segments.
     pub fn replace_all(&self, rows: &[(ChunkId, &[f32])]) -> Result<(), Error> {
         let mut keeper = self.keeper.lock();
@@ -129,6 +134,7 @@ impl Vectors {
         let blocks = super::fresh::blocks(self.dimensions, rows)?;
         let manifest = Manifest::new(self.dimensions);
         let _alone = self.inserting.lock();
+        fs::create_dir_all(directory).map_err(|source| Error::io("make", directory, source))?;
         manifest.write(directory)?;
         self.change(|state| {
             state.segments.clear();

@@ -17,16 +17,22 @@ use crate::worker::{Cancel, OnProgress, Progress};
 const SNAPSHOT_STEP: Duration = Duration::from_millis(50);
 
 impl EpochStore {
-    /// Takes a backup of the newest epoch with all that is kept of earlier ones. Reads and writes go on.
+    /// Takes a backup of the newest epoch with all that is kept of earlier ones. Reads and writes go on. Until the backup
+    /// is dropped, its snapshot lies in `parent`, or in the knowledge base's directory.
     pub fn back_up(
         &self,
         base: &BaseRecord,
         models: Vec<ArchiveModel>,
+        parent: Option<&Path>,
         cancel: &Cancel,
         on_progress: &mut OnProgress<'_>,
     ) -> Result<Archive, Error> {
-        let directory = self.temporary_directory("backup-")?;
+        let directory = match parent {
+            Some(parent) => temporary_directory(parent, ".groundwork-backup-")?,
+            None => self.temporary_directory("backup-")?,
+        };
         let path = directory.path().join(STORE_ENTRY);
+        self.records.check_in_place()?;
         snapshot(self.records.path(), &path, cancel, on_progress)?;
         let mut manifest = Manifest::new(ArchiveKind::Backup, base.clone());
         {
@@ -45,14 +51,17 @@ impl EpochStore {
 
     /// Makes a directory for work in progress; what a killed process leaves there is swept at the next opening.
     pub(in crate::store) fn temporary_directory(&self, prefix: &str) -> Result<TempDir, Error> {
-        let parent = layout::temporary(&self.directory);
-        let in_parent = |source| Error::file(&parent, source);
-        std::fs::create_dir_all(&parent).map_err(in_parent)?;
-        tempfile::Builder::new()
-            .prefix(prefix)
-            .tempdir_in(&parent)
-            .map_err(in_parent)
+        temporary_directory(&layout::temporary(&self.directory), prefix)
     }
+}
+
+fn temporary_directory(parent: &Path, prefix: &str) -> Result<TempDir, Error> {
+    let in_parent = |source| Error::file(parent, source);
+    std::fs::create_dir_all(parent).map_err(in_parent)?;
+    tempfile::Builder::new()
+        .prefix(prefix)
+        .tempdir_in(parent)
+        .map_err(in_parent)
 }
 
 /// Writes one state of a database into a new file. It takes as long as the database is large, so it runs on a thread

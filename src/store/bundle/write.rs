@@ -14,7 +14,7 @@ use crate::store::history::{OriginalContent, Retention};
 use crate::store::layout::FORMAT_VERSION;
 use crate::store::records::chunk::{ChunkFields, vector_checksum};
 use crate::store::records::revision::{self, RevisionFields};
-use crate::store::records::values::verify;
+use crate::store::records::values::{missing, verify};
 use crate::store::records::{OLDEST_EPOCH, Records, SCHEMA};
 use crate::store::sqlite::{from_epoch, to_number};
 use crate::store::{Archive, ArchiveKind, ArchiveModel, BaseRecord, EpochStore, Error, Manifest, OpenOptions, recover};
@@ -172,6 +172,7 @@ impl<'a> Copy<'a> {
             byte_size: row.get(8)?,
             text_bytes: row.get(9)?,
             text_is_content: row.get(10)?,
+            has_content: row.get(17)?,
             first_chunk: self.next_chunk,
             chunk_count: row.get(12)?,
             created_at: 0,
@@ -180,7 +181,7 @@ impl<'a> Copy<'a> {
             .prepare_cached("INSERT INTO document VALUES (?1, 'indexed', '', ?2, 0, 0)")?
             .execute(params![fields.document_id, fields.revision_id])?;
         insert_revision(self.target, &fields, EPOCH, Lifetime::NEVER)?;
-        if !fields.text_is_content {
+        if fields.has_content && !fields.text_is_content {
             self.contents.insert(fields.content_hash.to_owned());
         }
         let text = self.text(old_id)?;
@@ -244,11 +245,10 @@ impl<'a> Copy<'a> {
                 .prepare_cached("SELECT compressed FROM content WHERE content_hash = ?1")?
                 .query_row([hash], |row| row.get(0))
                 .optional()?;
-            if let Some(compressed) = compressed {
-                self.target
-                    .prepare_cached("INSERT INTO content VALUES (?1, ?2)")?
-                    .execute(params![hash, compressed])?;
-            }
+            let compressed = compressed.ok_or_else(|| missing(format!("the content {hash}")))?;
+            self.target
+                .prepare_cached("INSERT INTO content VALUES (?1, ?2)")?
+                .execute(params![hash, compressed])?;
         }
         Ok(())
     }

@@ -12,8 +12,7 @@ use crate::store::sqlite::{to_epoch, to_number, to_time};
 pub(in crate::store) const COLUMNS: &str = "
     r.revision_id, r.document_id, r.content_hash, r.settings_hash, r.title, r.media_type, r.source_name, r.metadata,
     r.byte_size, r.text_bytes, r.text_is_content, r.first_chunk, r.chunk_count, r.created_at, r.checksum,
-    r.added_epoch, r.retired_epoch,
-    r.text_is_content OR EXISTS (SELECT 1 FROM content WHERE content.content_hash = r.content_hash)";
+    r.added_epoch, r.retired_epoch, r.has_content";
 
 /// Number of [`COLUMNS`].
 pub(in crate::store) const COLUMN_COUNT: usize = 18;
@@ -41,6 +40,7 @@ pub(in crate::store) struct RevisionFields<'a> {
     pub(in crate::store) byte_size: i64,
     pub(in crate::store) text_bytes: i64,
     pub(in crate::store) text_is_content: bool,
+    pub(in crate::store) has_content: bool,
     pub(in crate::store) first_chunk: i64,
     pub(in crate::store) chunk_count: i64,
     pub(in crate::store) created_at: i64,
@@ -61,6 +61,7 @@ impl RevisionFields<'_> {
             .number(self.byte_size)
             .number(self.text_bytes)
             .number(i64::from(self.text_is_content))
+            .number(i64::from(self.has_content))
             .number(self.first_chunk)
             .number(self.chunk_count)
             .number(self.created_at)
@@ -84,6 +85,7 @@ pub(in crate::store) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Revis
         byte_size: row.get(at + 8)?,
         text_bytes: row.get(at + 9)?,
         text_is_content: row.get(at + 10)?,
+        has_content: row.get(at + 17)?,
         first_chunk: row.get(at + 11)?,
         chunk_count: row.get(at + 12)?,
         created_at: row.get(at + 13)?,
@@ -104,6 +106,7 @@ pub(in crate::store) fn read(row: &Row<'_>, at: usize) -> rusqlite::Result<Revis
         added: to_epoch(row.get(at + 15)?),
         retired: (retired != Lifetime::NEVER).then_some(retired),
         created_at: to_time(fields.created_at),
-        has_content: row.get(at + 17)?,
+        has_content: fields.has_content,
+        text_is_content: fields.text_is_content,
     })
 }

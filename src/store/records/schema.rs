@@ -50,6 +50,7 @@ CREATE TABLE revision (
     byte_size INTEGER NOT NULL,
     text_bytes INTEGER NOT NULL,
     text_is_content INTEGER NOT NULL,
+    has_content INTEGER NOT NULL,
     first_chunk INTEGER NOT NULL,
     chunk_count INTEGER NOT NULL,
     added_epoch INTEGER NOT NULL,

@@ -82,6 +82,18 @@ pub(in crate::store) fn verify(
     Err(damaged(0, ChecksumMismatch { what }))
 }
 
+/// A row that another names and that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} is missing")]
+struct MissingRow {
+    what: String,
+}
+
+/// Says that a row is missing.
+pub(in crate::store) fn missing(what: String) -> rusqlite::Error {
+    damaged(0, MissingRow { what })
+}
+
 fn damaged(column: usize, source: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(source))
 }

@@ -79,17 +79,17 @@ fn damaged_records_are_found_and_never_served() {
     }
     check(
         "UPDATE revision_text SET text = CAST('fourth lie.' AS BLOB) WHERE revision_id = 3",
-        "the text of revision 3 differs",
+        "the text of revision 3 of document `a` differs",
     );
     check(
         "UPDATE chunk SET page = 8 WHERE chunk_id = 2",
-        "chunk 2 differs from its checksum",
+        "chunk 2 of document `b` differs from its checksum",
     );
     check(
         "UPDATE embedding SET vector = zeroblob(6) WHERE chunk_id = 2",
-        "the vector of chunk 2 differs",
+        "the vector of chunk 2 of document `b` differs",
     );
-    check("UPDATE revision SET title = 'Lie' WHERE revision_id = 2", "revision 2");
+    check("UPDATE revision SET title = 'Lie' WHERE revision_id = 2", "revision 2 of document `b`");
     check("DELETE FROM embedding WHERE chunk_id = 3", "1 chunks have no vector");
     check(
         "UPDATE document SET revision_id = 1 WHERE document_id = 'b'",
@@ -144,4 +144,115 @@ fn indexes_that_differ_are_made_again() {
         None,
         &["second tale", "third tale", "fourth tale", "fifth tale"],
     );
+}
+
+#[test]
+fn contents_that_are_gone_are_found() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let store = create(home.path());
+    let Change::Put(mut revision) = put("a", &["a tale"], 0) else {
+        unreachable!("it is put");
+    };
+    let bytes = b"%PDF a tale";
+    revision.content_hash = hex(&content_hash(bytes));
+    revision.byte_size = bytes.len() as u64;
+    revision.content = KeptContent::Compressed(compress(bytes).expect("it can be compressed"));
+    store.commit([Change::Put(revision)], "test").expect("a commit");
+    assert_eq!(findings(&store, false).1, []);
+
+    tamper(home.path(), "DELETE FROM content");
+    let (checked, found) = findings(&store, true);
+    assert_eq!((checked.contents, checked.repaired), (1, 0));
+    let [finding] = &found[..] else {
+        panic!("one is found: {found:?}");
+    };
+    assert_eq!(finding.place, "contents");
+    assert!(
+        finding.description.contains("revision 1 of document `a`") && finding.description.contains("is missing"),
+        "{finding:?}"
+    );
+}
+
+#[test]
+fn checks_while_writes_are_stopped_say_so() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let store = filled(home.path());
+    store.halt("a worker died".to_owned());
+    let (checked, found) = findings(&store, false);
+    assert_eq!((checked.documents, checked.chunks), (2, 4));
+    let [finding] = &found[..] else {
+        panic!("one is found: {found:?}");
+    };
+    assert!(finding.description.contains("a worker died"), "{finding:?}");
+}
+
+/// Runs the upkeep to its end.
+fn keep_up(store: &EpochStore) -> Result<(), Error> {
+    let gate = crate::worker::ComputeGate::default();
+    store.keep_up(&UpkeepTurn {
+        gate: &gate,
+        threads: 1,
+        cancel: &Cancel::new(),
+    })
+}
+
+#[test]
+fn indexes_removed_while_open_are_made_again() {
+    #[track_caller]
+    fn check(lost: &[fn(&Path) -> std::path::PathBuf], mend: impl FnOnce(&EpochStore)) {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let store = filled(home.path());
+        for place in lost {
+            std::fs::remove_dir_all(place(home.path())).expect("it was there");
+        }
+        mend(&store);
+        super::check(&store, None, &["second tale", "third tale", "fourth tale"]);
+        super::check(&store, Some(Epoch(1)), &["first tale", "second tale", "third tale"]);
+        assert_eq!(findings(&store, false).1, []);
+        store.commit([put("c", &["fifth tale"], 0)], "test").expect("writes go on");
+        drop(store);
+        let all = ["second tale", "third tale", "fourth tale", "fifth tale"];
+        super::check(&reopen(home.path()), None, &all);
+    }
+    let repair = |store: &EpochStore| {
+        findings(store, true);
+    };
+    let keeper = |store: &EpochStore| keep_up(store).expect("it makes them again");
+    check(&[layout::terms], repair);
+    check(&[layout::vectors], repair);
+    check(&[layout::terms, layout::vectors], keeper);
+}
+
+#[test]
+fn a_commit_without_its_keyword_index_is_mended_by_the_next() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let store = filled(home.path());
+    std::fs::remove_dir_all(layout::terms(home.path())).expect("it was there");
+    let failed = store.commit([put("c", &["fifth tale"], 0)], "test");
+    assert!(failed.is_err(), "there is nowhere to write to");
+    store.commit([put("d", &["sixth tale"], 1)], "test").expect("it mends");
+    let all = ["second tale", "third tale", "fourth tale", "fifth tale", "sixth tale"];
+    super::check(&store, None, &all);
+    assert_eq!(findings(&store, false).1, []);
+}
+
+#[test]
+fn records_removed_while_open_refuse_writes_until_they_are_back() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let store = filled(home.path());
+    let (path, away) = (layout::records(home.path()), home.path().join("away"));
+    std::fs::rename(&path, &away).expect("it can be moved");
+    for stranger in [false, true] {
+        if stranger {
+            std::fs::copy(&away, &path).expect("it can be copied");
+        }
+        let refused = store.commit([put("c", &["fifth tale"], 0)], "test");
+        assert!(matches!(refused, Err(Error::Replaced { .. })), "{refused:?}");
+        let failure = store.write_failure().expect("health knows");
+        assert!(failure.contains("store.sqlite was removed or replaced"), "{failure}");
+    }
+    std::fs::rename(&away, &path).expect("it can be put back");
+    assert_eq!(store.write_failure(), None);
+    store.commit([put("c", &["fifth tale"], 0)], "test").expect("writes go on");
+    super::check(&store, None, &["second tale", "third tale", "fourth tale", "fifth tale"]);
 }

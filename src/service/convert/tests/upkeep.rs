@@ -30,6 +30,7 @@ fn info(retired: Option<Epoch>) -> RevisionInfo {
         retired,
         created_at: SystemTime::UNIX_EPOCH,
         has_content: true,
+        text_is_content: true,
     }
 }
 
