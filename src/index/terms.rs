@@ -137,12 +137,7 @@ impl Terms {
         Self::with_engine(directory, language, analyzer, engine)
     }
 
-    fn with_engine(
-        directory: &Path,
-        language: Language,
-        analyzer: Analyzer,
-        engine: Engine,
-    ) -> Result<Self, Error> {
+    fn with_engine(directory: &Path, language: Language, analyzer: Analyzer, engine: Engine) -> Result<Self, Error> {
         let fields =
             Fields::of(&engine.index.schema()).ok_or_else(|| mismatch(directory, language, "another schema"))?;
         let analyzer = Arc::new(analyzer);
@@ -300,7 +295,8 @@ impl Terms {
         let failed = |source: TantivyError| Error::terms("be read", source);
         let reader = self.engine.read().reader.clone();
         reader.reload().map_err(failed)?;
-        let snapshot = TermsSnapshot::new(reader.searcher(), self.fields, Arc::clone(&self.analyzer)).map_err(failed)?;
+        let snapshot =
+            TermsSnapshot::new(reader.searcher(), self.fields, Arc::clone(&self.analyzer)).map_err(failed)?;
         *self.current.write() = snapshot;
         Ok(())
     }

@@ -98,7 +98,7 @@ impl Round<'_> {
                 tokio::time::sleep(Duration::from_millis(random.random_range(0..60))).await;
                 writer::vacuum(server, ledger).await
             }
-            Operation::BackUp => writer::back_up(server, ledger).await,
+            Operation::BackUp => writer::back_up(server, ledger, "").await,
             Operation::ThinOut => {
                 if self.earlier.len() <= KEPT_DOCUMENTS {
                     return Ok(());

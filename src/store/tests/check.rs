@@ -89,7 +89,10 @@ fn damaged_records_are_found_and_never_served() {
         "UPDATE embedding SET vector = zeroblob(6) WHERE chunk_id = 2",
         "the vector of chunk 2 of document `b` differs",
     );
-    check("UPDATE revision SET title = 'Lie' WHERE revision_id = 2", "revision 2 of document `b`");
+    check(
+        "UPDATE revision SET title = 'Lie' WHERE revision_id = 2",
+        "revision 2 of document `b`",
+    );
     check("DELETE FROM embedding WHERE chunk_id = 3", "1 chunks have no vector");
     check(
         "UPDATE document SET revision_id = 1 WHERE document_id = 'b'",
@@ -209,7 +212,9 @@ fn indexes_removed_while_open_are_made_again() {
         super::check(&store, None, &["second tale", "third tale", "fourth tale"]);
         super::check(&store, Some(Epoch(1)), &["first tale", "second tale", "third tale"]);
         assert_eq!(findings(&store, false).1, []);
-        store.commit([put("c", &["fifth tale"], 0)], "test").expect("writes go on");
+        store
+            .commit([put("c", &["fifth tale"], 0)], "test")
+            .expect("writes go on");
         drop(store);
         let all = ["second tale", "third tale", "fourth tale", "fifth tale"];
         super::check(&reopen(home.path()), None, &all);
@@ -253,6 +258,12 @@ fn records_removed_while_open_refuse_writes_until_they_are_back() {
     }
     std::fs::rename(&away, &path).expect("it can be put back");
     assert_eq!(store.write_failure(), None);
-    store.commit([put("c", &["fifth tale"], 0)], "test").expect("writes go on");
-    super::check(&store, None, &["second tale", "third tale", "fourth tale", "fifth tale"]);
+    store
+        .commit([put("c", &["fifth tale"], 0)], "test")
+        .expect("writes go on");
+    super::check(
+        &store,
+        None,
+        &["second tale", "third tale", "fourth tale", "fifth tale"],
+    );
 }

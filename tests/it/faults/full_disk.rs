@@ -106,8 +106,8 @@ fn full_disk_refuses_writes_until_room() {
     for room in rooms {
         let site = Site::new();
         let mut shim = Shim::new(&site.data_dir, &site.control);
-        let mut launch = site.launch();
-        launch.environment = shim.environment();
+        let mut launch = with_backups(&site);
+        launch.environment.extend(shim.environment());
         fill_and_empty(&launch, &mut shim, *room, &mut told);
         told.wrong.extend(site.panic());
     }
@@ -123,10 +123,21 @@ fn real_full_disk_refuses_writes() {
             announce("full disk: skipped with a real one, this user may not mount a tmpfs");
             return;
         };
-        fill_and_empty(&site.launch(), &mut disk, *room, &mut told);
+        fill_and_empty(&with_backups(&site), &mut disk, *room, &mut told);
         told.wrong.extend(site.panic());
     }
     told.close("real full disk", DISK_ROOMS.len());
+}
+
+/// A server whose backups go to another disk.
+fn with_backups(site: &Site) -> Launch {
+    let directory = site.data_dir.with_file_name("backups");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let mut launch = site.launch();
+    launch
+        .environment
+        .push(("GROUNDWORK_BACKUP_DIR", directory.into_os_string()));
+    launch
 }
 
 /// Fills the disk under a server, asks for reads and writes, gives room again, and looks for what was acknowledged.
@@ -155,6 +166,7 @@ fn fill_and_empty(launch: &Launch, disk: &mut dyn Disk, room: u64, told: &mut To
         if let Err(finding) = Ledger::look(&ledger, &server).await {
             told.wrong.push(format!("{}: {finding}", when("reading")));
         }
+        read_only_work(&server, &ledger, told, &when).await;
         disk.empty();
         for id in ["a2", "later"] {
             if let Err(finding) = writer::put(&server, &ledger, &[id.to_owned()], Duration::ZERO).await {
@@ -183,6 +195,23 @@ fn fill_and_empty(launch: &Launch, disk: &mut dyn Disk, room: u64, told: &mut To
         Err(_) => told.wrong.push(when("the server does not start with room")),
     }
     told.acknowledged += ledger.lock().acknowledgements();
+}
+
+/// What changes no knowledge base goes on: a check, and a backup to another disk.
+async fn read_only_work(server: &Server, ledger: &Mutex<Ledger>, told: &mut Told, when: &dyn Fn(&str) -> String) {
+    match writer::check(server, ledger).await {
+        Ok(found) => {
+            let strange = found
+                .iter()
+                .find(|finding| !finding.description.contains("writes are stopped"));
+            told.wrong
+                .extend(strange.map(|it| format!("{}: {it:?}", when("checking"))));
+        }
+        Err(finding) => told.wrong.push(format!("{}: {finding}", when("checking"))),
+    }
+    if let Err(finding) = writer::back_up(server, ledger, "elsewhere.tar").await {
+        told.wrong.push(format!("{}: {finding}", when("backing up")));
+    }
 }
 
 /// Ingests until a write is refused; returns whether one was. Reads go on after it.

@@ -7,9 +7,10 @@ use groundwork::service::pb::ingest_documents_request::Payload;
 use groundwork::service::pb::inline_document::Content;
 use groundwork::service::pb::knowledge_base_service_client::KnowledgeBaseServiceClient;
 use groundwork::service::pb::{
-    BackupKnowledgeBaseRequest, CreateKnowledgeBaseRequest, DeleteDocumentsRequest, DocumentHeader, DocumentStatus,
-    EraseDocumentsRequest, IngestDocumentsRequest, IngestStart, InlineDocument, RetentionConfiguration,
-    VacuumKnowledgeBaseRequest, erase_documents_response, ingest_documents_response,
+    BackupKnowledgeBaseRequest, CheckFinding, CheckKnowledgeBaseRequest, CreateKnowledgeBaseRequest,
+    DeleteDocumentsRequest, DocumentHeader, DocumentStatus, EraseDocumentsRequest, IngestDocumentsRequest, IngestStart,
+    InlineDocument, RetentionConfiguration, VacuumKnowledgeBaseRequest, check_knowledge_base_response,
+    erase_documents_response, ingest_documents_response,
 };
 use parking_lot::Mutex;
 use tonic::Code;
@@ -166,11 +167,31 @@ pub(crate) async fn vacuum(server: &Server, ledger: &Mutex<Ledger>) -> Result<()
     answered(vacuuming).await
 }
 
-/// Takes a backup to its end, and throws it away.
-pub(crate) async fn back_up(server: &Server, ledger: &Mutex<Ledger>) -> Result<(), Finding> {
+/// Checks to the end, and returns what was found.
+pub(crate) async fn check(server: &Server, ledger: &Mutex<Ledger>) -> Result<Vec<CheckFinding>, Finding> {
+    let request = CheckKnowledgeBaseRequest {
+        knowledge_base_id: ledger.lock().knowledge_base().to_owned(),
+        repair: false,
+    };
+    let checking = async {
+        let mut client = KnowledgeBaseServiceClient::new(server.connect().await?);
+        let mut messages = client.check_knowledge_base(request).await?.into_inner();
+        let mut found = Vec::new();
+        while let Some(message) = messages.message().await? {
+            if let Some(check_knowledge_base_response::Payload::Finding(finding)) = message.payload {
+                found.push(finding);
+            }
+        }
+        Ok(found)
+    };
+    answered(checking).await
+}
+
+/// Takes a backup to its end, into a file of the backup directory, or thrown away if none is named.
+pub(crate) async fn back_up(server: &Server, ledger: &Mutex<Ledger>, file_name: &str) -> Result<(), Finding> {
     let request = BackupKnowledgeBaseRequest {
         knowledge_base_id: ledger.lock().knowledge_base().to_owned(),
-        ..BackupKnowledgeBaseRequest::default()
+        file_name: file_name.to_owned(),
     };
     let backing_up = async {
         let mut client = KnowledgeBaseServiceClient::new(server.connect().await?);
