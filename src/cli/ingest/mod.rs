@@ -124,9 +124,12 @@ async fn ingest(
     };
     let sender = tokio::task::spawn_blocking(move || sending.run());
     let ended = receive(stream, unread_files, &files, &window, &mut tally, session).await;
-    // Whichever way it ended: with this and the queues closed the thread ends.
+    // Whichever way it ended: with this and the queues closed the thread ends. After an interruption the queue is closed
+    // with the connection, because a request waits for a server that is busy.
     window.close();
-    sender.await?;
+    if !matches!(ended, Ok(End::Interrupted)) {
+        sender.await?;
+    }
     tally.end_bar();
     let end = match ended {
         Ok(end) => end,
@@ -178,7 +181,6 @@ async fn receive(
                     tally.unread(&file.id, reason);
                 }
             }
-            // The stream is dropped, which tells the server to stop.
             () = interrupt.wished(), if summary.is_none() => return Ok(End::Interrupted),
         }
     }
