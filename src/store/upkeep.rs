@@ -161,6 +161,11 @@ impl EpochStore {
         Ok(())
     }
 
+    /// Takes the vectors of removed chunks out of memory. While vectors are being sealed that is left to the sealing.
+    pub(super) fn forget_fresh_vectors(&self) {
+        self.vectors.forget_fresh(&|chunk_id| self.visibility.has(chunk_id));
+    }
+
     /// Rewrites the parts of the vector index that hold removed chunks.
     pub(super) fn purge_vectors(&self, cancel: &Cancel, on_progress: &mut OnProgress<'_>) -> Result<(), Error> {
         let exists = |chunk_id| self.visibility.has(chunk_id);
