@@ -39,6 +39,16 @@ pub struct Bundle {
 }
 
 impl Bundle {
+    /// Fails when a file does not begin as bundles do. What it holds is not verified.
+    pub fn look(path: &Path) -> Result<(), Error> {
+        let file = File::open(path).map_err(|source| Error::file(path, source))?;
+        match ArchiveReader::open(&mut BufReader::new(file), ArchiveKind::Bundle) {
+            // Damage behind such a beginning is for those who verify the whole.
+            Err(Error::Refused(refusal)) if !matches!(refusal, Refusal::Foreign { .. }) => Ok(()),
+            looked => looked.map(drop),
+        }
+    }
+
     /// Reads and verifies a bundle.
     pub fn verify(path: &Path, cancel: &Cancel) -> Result<Self, Error> {
         let file = File::open(path).map_err(|source| Error::file(path, source))?;

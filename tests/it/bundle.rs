@@ -403,3 +403,26 @@ fn program_seals_and_serves_a_bundle() {
     assert_eq!(told["read_only"], true, "{told}");
     assert!(server.terminate());
 }
+
+#[test]
+fn server_refuses_files_that_are_no_bundles() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let foreign = written(home.path(), "notes.txt", b"this is something else");
+    let check = |path: &Path, cause: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_groundwork"))
+            .args(["serve", "--offline", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(home.path().join("data"))
+            .arg("--bundle")
+            .arg(path)
+            .output()
+            .expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let expected = format!("error: cannot serve the bundle {} (--bundle): {cause}", path.display());
+        assert!(said.contains(&expected), "{said}");
+    };
+    check(&home.path().join("missing.bundle"), "there is no such file");
+    check(home.path(), "it is a directory");
+    check(&foreign, "this is no bundle of groundwork");
+    check(&written(home.path(), "empty", b""), "this is no bundle of groundwork");
+}
