@@ -18,7 +18,7 @@ use rusqlite::Connection;
 
 use super::archive::{STORE_ENTRY, TERMS_PREFIX, VECTORS_PREFIX};
 use super::layout::FORMAT_VERSION;
-use super::records::Records;
+use super::records::{Records, TakenBytes};
 use super::recover::{self, Recovered};
 use super::{ArchiveKind, ArchiveReader, EpochStore, Error, Manifest, OpenOptions, Refusal};
 use crate::index::{Epoch, Terms, Vectors, Visibility};
@@ -76,7 +76,17 @@ impl Bundle {
             let slice = bytes.get(place.start as usize..place.end as usize).unwrap_or_default();
             files.insert(file.path.as_str(), (slice, place.clone()));
         }
-        let records = Records::sealed(&self.path, files.get(STORE_ENTRY).map_or(&[], |(slice, _)| *slice));
+        let database = files.get(STORE_ENTRY).map_or(&[][..], |(slice, _)| *slice);
+        let below = |prefix: &str| -> u64 {
+            let named = files.iter().filter(|(name, _)| name.starts_with(prefix));
+            named.map(|(_, (slice, _))| slice.len() as u64).sum()
+        };
+        let taken = TakenBytes {
+            all: bytes.len() as u64,
+            terms: below(TERMS_PREFIX),
+            vectors: below(VECTORS_PREFIX),
+        };
+        let records = Records::sealed(&self.path, database, taken);
         self.check_format(&records)?;
         let visibility = Visibility::default();
         let counted = recover::read_visibility(&visibility, &records, EPOCH)?;

@@ -159,6 +159,12 @@ fn served_bundle_answers_like_the_original() {
             Epoch(1)
         )
     );
+    let storage = served.storage.expect("it is asked for");
+    assert!(storage.terms_bytes > 0 && storage.vectors_bytes > 0, "{storage:?}");
+    assert_eq!(
+        storage.store_bytes + storage.terms_bytes + storage.vectors_bytes,
+        std::fs::metadata(&path).expect("it is there").len()
+    );
     for search_type in [SearchType::Keyword, SearchType::Semantic, SearchType::Hybrid] {
         for words in [
             "rivers and mills",
