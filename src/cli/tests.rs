@@ -437,7 +437,8 @@ fn failed_documents_show_only_what_is_known() {
     let expected = "id          a.pdf\nstatus      failed\nreason      the PDF is encrypted\n";
     assert_eq!(written.text(), expected);
     let written = Written::default();
-    super::documents::write_page(&[failed.clone()], &mut written.output(false)).expect("writing to memory works");
+    super::documents::write_page(std::slice::from_ref(&failed), &mut written.output(false))
+        .expect("writing to memory works");
     assert!(
         written
             .text()

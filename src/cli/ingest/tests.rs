@@ -395,7 +395,7 @@ async fn refused_stream_ends_with_its_reason() {
 
 #[tokio::test]
 async fn interruption_waits_for_no_answer() {
-    let large = |said: &str| [said.as_bytes(), &[b'x'; 2_900_000]].concat();
+    let large = |said: &str| [said.as_bytes(), &vec![b'x'; 2_900_000]].concat();
     let mut files = vec![("a.md".to_owned(), large("good"))];
     files.extend((0..4).map(|i| (format!("b{i}.md"), large("hold"))));
     // There is room for it only once the outcome of the first was read.

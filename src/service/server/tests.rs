@@ -435,6 +435,23 @@ async fn shutdown_ends_answers_and_lets_calls_finish() {
 }
 
 #[tokio::test]
+async fn cut_server_waits_for_no_ingestion() {
+    let (server, probe) = started(&config());
+    // The client goes on sending: only a cut tells the work to stop.
+    let (requests, stream) = tokio::sync::mpsc::channel(1);
+    requests.send(ingest_start("manuals")).await.expect("there is room");
+    let replies = documents(server.channel.clone())
+        .ingest_documents(tokio_stream::wrappers::ReceiverStream::new(stream))
+        .await
+        .expect("the stream begins");
+    probe.started(1).await;
+    in_time("cutting", server.cut()).await.expect("it ends in order");
+    in_time("stopping the work", probe.ended(1)).await;
+    let (_, summary, code) = in_time("the end of the stream", told(replies.into_inner())).await;
+    assert!(summary.is_none() && code.is_some(), "{summary:?} {code:?}");
+}
+
+#[tokio::test]
 async fn grace_period_bounds_the_shutdown() {
     let (server, probe) = started(&ServiceConfig {
         grace_period: Duration::from_millis(50),
