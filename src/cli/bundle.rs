@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::archive_file::{NewFile, Piece, check_stdout, receive, tell};
 use super::exit::Exit;
+use super::moment::parse_epoch;
 use super::progress::Work;
 use super::session::Session;
 use crate::service::pb;
@@ -21,8 +22,8 @@ pub(super) struct Arguments {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Seal this earlier epoch, which must be retained [default: the published one]
-    #[arg(long, value_name = "EPOCH", default_value_t = 0, hide_default_value = true)]
-    as_of_epoch: u64,
+    #[arg(long, value_name = "EPOCH", value_parser = parse_epoch)]
+    as_of_epoch: Option<u64>,
     /// Replace a file that is there already
     #[arg(long)]
     force: bool,
@@ -43,7 +44,7 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
     check_stdout(is_stdout, &session.output)?;
     let request = pb::BundleKnowledgeBaseRequest {
         knowledge_base_id: arguments.knowledge_base,
-        as_of_epoch: arguments.as_of_epoch,
+        as_of_epoch: arguments.as_of_epoch.unwrap_or_default(),
     };
     let target = if is_stdout {
         None

@@ -59,11 +59,23 @@ impl Connection {
     pub(super) async fn close(self) {
         drop(self.channel);
         if let Some(server) = self.own {
-            // What the command did is done; that its server did not end in order is for the log.
-            if let Err(error) = server.close().await {
-                tracing::warn!(%error, "the server in this process did not end in order");
-            }
+            tell(server.close().await);
         }
+    }
+
+    /// Ends a server of our own without waiting for what it does: the user wishes to end.
+    pub(super) async fn cut(self) {
+        drop(self.channel);
+        if let Some(server) = self.own {
+            tell(server.cut().await);
+        }
+    }
+}
+
+/// What the command did is done; that its server did not end in order is for the log.
+fn tell(ended: Result<(), service::Error>) {
+    if let Err(error) = ended {
+        tracing::warn!(%error, "the server in this process did not end in order");
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::exit::Exit;
 use super::json;
+use super::moment::parse_epoch;
 use super::output::{Output, note};
 use super::session::Session;
 use super::text::{Side, Table, count, one_line, wrap};
@@ -85,7 +86,7 @@ pub(super) struct Diff {
     #[arg(value_name = "FROM")]
     from: u64,
     /// The epoch to arrive at [default: the published one]
-    #[arg(value_name = "TO")]
+    #[arg(value_name = "TO", value_parser = parse_epoch)]
     to: Option<u64>,
     /// Show the chunks that were added and removed
     #[arg(long)]

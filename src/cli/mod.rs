@@ -137,7 +137,10 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<Exit> 
                 max_document_bytes: config.max_document_bytes,
             };
             let ended = speak(*command, &mut session).await;
-            session.connection.close().await;
+            match ended {
+                Ok(Exit::Interrupted) => session.connection.cut().await,
+                _ => session.connection.close().await,
+            }
             ended
         }
     }

@@ -9,7 +9,7 @@ use clap::Args;
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(super) struct ReadFlags {
     /// Read as of this earlier epoch
-    #[arg(long, value_name = "EPOCH", conflicts_with = "as_of_time", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "EPOCH", conflicts_with = "as_of_time", value_parser = parse_epoch)]
     as_of_epoch: Option<u64>,
     /// Read as of this time, such as 2026-03-01T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
@@ -33,6 +33,15 @@ impl ReadFlags {
     /// Returns the epoch to wait for, 0 for none.
     pub(super) fn min_epoch(self) -> u64 {
         self.min_epoch.unwrap_or_default()
+    }
+}
+
+/// Reads the number of an epoch where 0 stands for none on the wire.
+pub(super) fn parse_epoch(text: &str) -> Result<u64, String> {
+    match text.parse() {
+        Ok(0) => Err("epoch 0 sees nothing and cannot be named here; leave it out for the published epoch".to_owned()),
+        Ok(epoch) => Ok(epoch),
+        Err(_) => Err("expected the number of an epoch, from 1 on".to_owned()),
     }
 }
 

@@ -43,6 +43,15 @@ impl Output {
         }
     }
 
+    /// Returns the writer of a terminal of this width, without colours.
+    #[cfg(test)]
+    pub(super) fn of_width(self, width: usize) -> Self {
+        Self {
+            width: Some(width),
+            ..self
+        }
+    }
+
     /// Sets whether a command goes on silently when the reader of stdout has gone, or ends with that error.
     pub(super) fn outlive_reader(&mut self, outlives: bool) {
         self.outlives_reader = outlives;

@@ -14,7 +14,7 @@ use super::output::{Output, note};
 use super::progress;
 use super::signal::Interrupt;
 use crate::config::{Config, Key};
-use crate::knowledge_base::{Groundwork, PageRequest};
+use crate::knowledge_base::{Groundwork, PageRequest, check_bundle_file};
 use crate::service;
 
 #[derive(Debug, Args)]
@@ -35,6 +35,9 @@ const AFTER_HELP: &str = "\
 The first SIGINT or SIGTERM ends the server in order: no new calls, running ones get some time. A second one ends it \
 at once; what was acknowledged is on disk either way.
 
+A bundle that is not there, or is none, is refused at the start. One that is damaged is listed as failed, with the \
+reason, and the others are served.
+
 Examples:
   groundwork serve
   groundwork serve --listen 0.0.0.0:50051 --data-dir /var/lib/groundwork
@@ -42,6 +45,7 @@ Examples:
   GROUNDWORK_LOG=groundwork=debug GROUNDWORK_LOG_FORMAT=json groundwork serve --offline";
 
 pub(super) async fn run(config: &Config, output: &mut Output, interrupt: &Interrupt) -> anyhow::Result<Exit> {
+    check_bundles(config)?;
     // An address in use is the commonest failure, so it comes to light before anything is fetched or opened.
     let listener = bind(config).await?;
     if install::prepare(config, interrupt).await? == Pulled::Interrupted {
@@ -61,6 +65,17 @@ pub(super) async fn run(config: &Config, output: &mut Output, interrupt: &Interr
     ));
     serve(config, groundwork, listener, interrupt).await?;
     Ok(Exit::Done)
+}
+
+/// Refuses bundles that cannot be any: nobody would miss a mistyped one in a server that starts without it.
+fn check_bundles(config: &Config) -> anyhow::Result<()> {
+    for path in &config.bundles {
+        check_bundle_file(path).with_context(|| {
+            let origin = config.origin(Key::Bundles);
+            format!("cannot serve the bundle {} ({origin})", path.display())
+        })?;
+    }
+    Ok(())
 }
 
 /// Binds the address that the configuration names.

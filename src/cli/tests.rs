@@ -183,6 +183,9 @@ fn arguments_that_make_no_sense_are_refused() {
         "documents verify-erasure handbook",
         "documents get handbook a.md --as-of-epoch 3 --as-of-time 2026-03-01T12:00:00Z",
         "search handbook x --as-of-time yesterday",
+        "search handbook x --as-of-epoch 0",
+        "bundle handbook handbook.bundle --as-of-epoch 0",
+        "epochs diff handbook 3 0",
         "epochs diff handbook",
         "epochs rollback handbook",
         "epochs rollback handbook 3 --to-pin spring",
@@ -370,6 +373,98 @@ fn tables_align_their_columns() {
     assert_eq!(
         written.text(),
         "NAME  COUNT  NOTE\n漢字      7  two lines\na      1200\n"
+    );
+}
+
+#[test]
+fn terminals_shorten_what_is_too_wide() {
+    #[track_caller]
+    fn check(id: &str, width: usize, expected: &str) {
+        let written = Written::default();
+        let mut table = Table::new(&[("NAME", Side::Left), ("COUNT", Side::Right), ("NOTE", Side::Left)]);
+        table.row([id.to_owned(), "7".to_owned(), "two lines".to_owned()]);
+        table.row(["a".to_owned(), "1200".to_owned(), String::new()]);
+        table
+            .write(&mut written.output(false).of_width(width))
+            .expect("writing to memory works");
+        assert_eq!(written.text(), expected);
+    }
+    let long = format!("begin/{}/end.md", "x".repeat(1_000));
+    check(
+        &long,
+        40,
+        "NAME                    COUNT  NOTE\nbegin/xxxxx…xxx/end.md      7  two lines\na                        1200\n",
+    );
+    // Too narrow for all: the columns stay in line, and the edge cuts them.
+    check(
+        &long,
+        20,
+        "NAME          COUNT…\nbegin/…nd.md      7…\na              1200\n",
+    );
+    check(
+        &"漢".repeat(500),
+        40,
+        "NAME                    COUNT  NOTE\n漢漢漢漢漢…漢漢漢漢漢       7  two lines\na                        1200\n",
+    );
+}
+
+#[test]
+fn long_cells_stay_whole_outside_of_terminals() {
+    let written = Written::default();
+    let mut table = Table::new(&[("NAME", Side::Left), ("COUNT", Side::Right)]);
+    let long = "x".repeat(1_000);
+    table.row([long.clone(), "7".to_owned()]);
+    table.row(["a".to_owned(), "1200".to_owned()]);
+    table
+        .write(&mut written.output(false))
+        .expect("writing to memory works");
+    let text = written.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[1], format!("{long}      7"));
+    assert_eq!(lines[2], format!("a{}1200", " ".repeat(82)));
+}
+
+#[test]
+fn failed_documents_show_only_what_is_known() {
+    let failed = pb::Document {
+        document_id: "a.pdf".to_owned(),
+        status: pb::DocumentStatus::Failed.into(),
+        status_reason: "the PDF is encrypted".to_owned(),
+        ..pb::Document::default()
+    };
+    let written = Written::default();
+    super::documents::show(&failed, &mut written.output(false)).expect("writing to memory works");
+    let expected = "id          a.pdf\nstatus      failed\nreason      the PDF is encrypted\n";
+    assert_eq!(written.text(), expected);
+    let written = Written::default();
+    super::documents::write_page(std::slice::from_ref(&failed), &mut written.output(false))
+        .expect("writing to memory works");
+    assert!(
+        written
+            .text()
+            .ends_with("a.pdf     failed                       the PDF is encrypted\n"),
+        "{}",
+        written.text()
+    );
+    // One that was indexed before shows what is still there.
+    let earlier = pb::Document {
+        content_hash: "abc".to_owned(),
+        mime_type: "application/pdf".to_owned(),
+        byte_size: 10,
+        text_bytes: 5,
+        chunk_count: 1,
+        epoch: 3,
+        ..failed
+    };
+    let written = Written::default();
+    super::documents::show(&earlier, &mut written.output(false)).expect("writing to memory works");
+    assert!(
+        written
+            .text()
+            .contains("content     application/pdf, 10 B, 5 B of text\n")
+            && written.text().ends_with("chunks      1\nepoch       3\n"),
+        "{}",
+        written.text()
     );
 }
 

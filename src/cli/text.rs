@@ -66,6 +66,30 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{ending}")
 }
 
+/// Between two columns.
+const GAP: &str = "  ";
+/// Columns of text are not made narrower than this, nor shortened within it.
+const MIN_SHORTENED: usize = 12;
+/// Where there is no terminal, cells are filled up to at most this width.
+const MAX_BLANKS: usize = 80;
+
+/// Returns the text in at most `width` columns: its beginning and its end, where it is longer.
+fn shorten(text: &str, width: usize) -> Cow<'_, str> {
+    if measure_text_width(text) <= width {
+        return Cow::Borrowed(text);
+    }
+    let room = width.saturating_sub(1);
+    let head = truncate_str(text, room.div_ceil(2), "");
+    let mut tail_at = text.len();
+    for (at, _) in text.char_indices().rev() {
+        if measure_text_width(&text[at..]) > room / 2 {
+            break;
+        }
+        tail_at = at;
+    }
+    Cow::Owned(format!("{head}…{}", &text[tail_at..]))
+}
+
 /// Which side of its column a cell stands at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -94,16 +118,22 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// Writes the table, cut at the edge of a terminal.
+    /// Writes the table. In a terminal its widest columns give way until it fits, and what is longer is shortened in the
+    /// middle; elsewhere every cell is whole.
     pub(super) fn write(&self, output: &mut Output) -> std::io::Result<()> {
         let heads: Vec<String> = self.columns.iter().map(|(head, _)| (*head).to_owned()).collect();
-        let widths: Vec<usize> = (0..self.columns.len())
+        let mut widths: Vec<usize> = (0..self.columns.len())
             .map(|column| {
                 let cells = self.rows.iter().filter_map(|row| row.get(column));
                 let widest = cells.map(|cell| measure_text_width(cell)).max().unwrap_or(0);
                 widest.max(measure_text_width(&heads[column]))
             })
             .collect();
+        match output.width() {
+            Some(limit) => self.fit(&mut widths, limit),
+            // One long cell would push the others of all rows out of sight.
+            None => widths.iter_mut().for_each(|width| *width = (*width).min(MAX_BLANKS)),
+        }
         let head = self.aligned(&heads, &widths, output.width());
         output.line(output.dim(&head))?;
         for row in &self.rows {
@@ -112,16 +142,38 @@ impl Table {
         Ok(())
     }
 
+    /// Takes from the widest columns of text what the table is wider than the terminal.
+    fn fit(&self, widths: &mut [usize], limit: usize) {
+        let gaps = GAP.len() * widths.len().saturating_sub(1);
+        let mut excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(limit);
+        while excess > 0 {
+            let texts = widths.iter_mut().zip(&self.columns);
+            let shrinkable = texts.filter(|(width, (_, side))| *side == Side::Left && **width > MIN_SHORTENED);
+            let Some((widest, _)) = shrinkable.max_by_key(|(width, _)| **width) else {
+                return;
+            };
+            *widest -= 1;
+            excess -= 1;
+        }
+    }
+
     fn aligned(&self, cells: &[String], widths: &[usize], limit: Option<usize>) -> String {
         let mut line = String::new();
-        for ((cell, width), (_, side)) in cells.iter().zip(widths).zip(&self.columns) {
+        let last = cells.len().saturating_sub(1);
+        for (at, ((cell, width), (_, side))) in cells.iter().zip(widths).zip(&self.columns).enumerate() {
             if !line.is_empty() {
-                line.push_str("  ");
+                line.push_str(GAP);
             }
-            let blanks = " ".repeat(width.saturating_sub(measure_text_width(cell)));
+            // The last column is running text, which loses its end at the edge.
+            let cell = if limit.is_some() && at < last {
+                shorten(cell, *width)
+            } else {
+                Cow::Borrowed(cell.as_str())
+            };
+            let blanks = " ".repeat(width.saturating_sub(measure_text_width(&cell)));
             match side {
-                Side::Left => line.extend([cell.as_str(), &blanks]),
-                Side::Right => line.extend([&blanks, cell.as_str()]),
+                Side::Left => line.extend([&*cell, &blanks]),
+                Side::Right => line.extend([&blanks, &*cell]),
             }
         }
         let line = line.trim_end();

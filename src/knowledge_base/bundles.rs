@@ -13,7 +13,7 @@ use super::{Error, ErrorKind, Groundwork, OriginalContent, Retention, check};
 use crate::chunk::ChunkConfig;
 use crate::index::Language;
 use crate::ingest::InFlight;
-use crate::store::{BaseRecord, Bundle, Catalog, Manifest, OpenOptions};
+use crate::store::{self, BaseRecord, Bundle, Catalog, Manifest, OpenOptions};
 use crate::worker::Cancel;
 
 /// Digits of the root hash that an id shows.
@@ -90,6 +90,28 @@ impl Bundles {
             .skip_while(move |record| record.id.as_str() <= after)
             .take(limit)
     }
+}
+
+/// Fails when a path names no file that can be a bundle: whoever named it has mistyped. One that is damaged or does not
+/// fit passes, because it is listed with the reason while the others are served.
+pub fn check_bundle_file(path: &Path) -> Result<(), Error> {
+    let refused = |message: String| Error::new(ErrorKind::InvalidRequest, "BUNDLE_REFUSED", message);
+    let unreadable = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => refused("there is no such file".to_owned()),
+        std::io::ErrorKind::PermissionDenied => refused("permission denied".to_owned()),
+        _ => refused(error.to_string()),
+    };
+    let kind = std::fs::metadata(path).map_err(unreadable)?.file_type();
+    if !kind.is_file() {
+        let what = if kind.is_dir() { "a directory" } else { "no file" };
+        return Err(refused(format!(
+            "it is {what}, name the file that `groundwork bundle` wrote"
+        )));
+    }
+    Bundle::look(path).map_err(|error| match error {
+        store::Error::File { source, .. } => unreadable(source),
+        error => refused(error.to_string()),
+    })
 }
 
 impl Groundwork {

@@ -33,6 +33,7 @@ use crate::worker::ComputeGate;
 use admission::Admission;
 use base::OpenBases;
 use bundles::Bundles;
+pub use bundles::check_bundle_file;
 use host::ModelHost;
 use keeper::{Keeper, Kept};
 

@@ -7,7 +7,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -122,6 +122,47 @@ pub(super) fn shutting_down() -> Error {
     .retry_after(RETRY_AFTER_SHUTDOWN)
 }
 
+/// How long a client left its stream unread, once that was too long.
+#[derive(Debug, Clone, Default)]
+struct Stall(Arc<OnceLock<(Duration, Duration)>>);
+
+impl Stall {
+    /// Notes that the client took nothing for this long, and what the limit is.
+    fn note(&self, unread: Duration, limit: Duration) {
+        tracing::warn!(
+            unread_seconds = unread.as_secs_f64(),
+            limit_seconds = limit.as_secs_f64(),
+            "the client took nothing from its stream for too long, the call is ended"
+        );
+        // Only the work itself sends, one message after the other, so nobody was here before.
+        let _ = self.0.set((unread, limit));
+    }
+
+    fn is_noted(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    /// Says why work was cancelled that could get rid of its messages no more; any other error stays what it is.
+    fn explain(&self, error: Error) -> Error {
+        match self.0.get() {
+            Some((unread, limit)) if error.kind == ErrorKind::Cancelled => unread_stream(*unread, *limit),
+            _ => error,
+        }
+    }
+}
+
+fn unread_stream(unread: Duration, limit: Duration) -> Error {
+    Error::new(
+        ErrorKind::Overloaded,
+        "STREAM_UNREAD",
+        format!(
+            "the client took nothing from the stream for {:.1} s, the limit is {:.1} s; read the messages as they come",
+            unread.as_secs_f64(),
+            limit.as_secs_f64()
+        ),
+    )
+}
+
 /// Stops the work of a call whose future or stream is dropped: the client left, or its deadline passed.
 #[derive(Debug)]
 struct CancelOnDrop(Cancel);
@@ -203,8 +244,10 @@ where
     let guard = CancelOnDrop(cancel.clone());
     let (sender, waiting) = mpsc::channel(flow.capacity);
     let halt = call.halt(flow.at_shutdown);
+    let stall = Stall::default();
     let outlet = Outlet {
         sender,
+        stall: stall.clone(),
         halt: halt.clone(),
         deadline: call.deadline,
         stall_timeout: flow.stall_timeout,
@@ -215,6 +258,7 @@ where
     let job = call.spawn(move || work(&context, message, &cancel, &outlet));
     tonic::Response::new(Replies {
         waiting,
+        stall,
         job,
         halt: Box::pin(halt.cancelled_owned()),
         is_halted: false,
@@ -229,6 +273,7 @@ where
 #[derive(Debug)]
 pub(super) struct Outlet<T> {
     sender: mpsc::Sender<T>,
+    stall: Stall,
     halt: CancellationToken,
     deadline: Option<Instant>,
     stall_timeout: Duration,
@@ -243,9 +288,12 @@ impl<T> Outlet<T> {
         let message = match self.sender.try_send(message) {
             Ok(()) => return Ok(()),
             Err(TrySendError::Closed(_)) => return Err(Stopped::Cancelled),
+            // Work that has more to say before it ends does not wait again for each message.
+            Err(TrySendError::Full(_)) if self.stall.is_noted() => return Err(Stopped::Cancelled),
             Err(TrySendError::Full(message)) => message,
         };
-        let stalls_at = Instant::now() + self.stall_timeout;
+        let full_since = Instant::now();
+        let stalls_at = full_since + self.stall_timeout;
         let gives_up_at = self.deadline.map_or(stalls_at, |deadline| deadline.min(stalls_at));
         let sent = self.wait(gives_up_at, self.sender.send(message));
         match sent {
@@ -253,7 +301,7 @@ impl<T> Outlet<T> {
             Waited::Came(Err(_)) | Waited::Halted => Err(Stopped::Cancelled),
             Waited::TimedOut if self.deadline == Some(gives_up_at) => Err(Stopped::DeadlineExceeded),
             Waited::TimedOut => {
-                tracing::warn!("the client left its stream unread for too long");
+                self.stall.note(full_since.elapsed(), self.stall_timeout);
                 Err(Stopped::Cancelled)
             }
         }
@@ -308,6 +356,7 @@ pub(super) enum Waited<T> {
 #[derive(Debug)]
 pub(super) struct Replies<T> {
     waiting: mpsc::Receiver<T>,
+    stall: Stall,
     job: JoinHandle<Result<T, Error>>,
     halt: Pin<Box<WaitForCancellationFutureOwned>>,
     is_halted: bool,
@@ -333,6 +382,7 @@ impl<T> Stream for Replies<T> {
                 // The work dropped its outlet; a panic shows in the handle.
                 if let Poll::Ready(ended) = Pin::new(&mut self.job).poll(cx) {
                     self.is_finished = true;
+                    let ended = ended.map(|work| work.map_err(|error| self.stall.explain(error)));
                     return Poll::Ready(Some(self.call.settle(ended)));
                 }
             }

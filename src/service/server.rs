@@ -77,6 +77,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time that connections have to notice that they were cut.
 const SEVER_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Time that work has to notice that it was cut off with [`InProcess::cut`]: about a batch of embeddings, or a commit.
+const CUT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Serves the facade on `listener` until `shutdown` completes, then ends within the grace period.
 ///
 /// Not cancel-safe: a dropped future ends the listener, but leaves connections to end by themselves.
@@ -102,6 +105,8 @@ pub struct InProcess {
     /// Where clients connect.
     pub channel: Channel,
     stop: DropGuard,
+    /// Cuts connections, and the calls on them.
+    severed: CancellationToken,
     server: JoinHandle<Result<(), Error>>,
 }
 
@@ -111,6 +116,12 @@ impl InProcess {
         drop(self.channel);
         drop(self.stop);
         self.server.await?
+    }
+
+    /// Cuts off the calls that run and waits a moment for the step that their work is in. What was committed stays.
+    pub async fn cut(self) -> Result<(), Error> {
+        self.severed.cancel();
+        tokio::time::timeout(CUT_TIMEOUT, self.close()).await.unwrap_or(Ok(()))
     }
 }
 
@@ -201,12 +212,13 @@ impl Site {
         let stop = CancellationToken::new();
         let shutdown = stop.clone().cancelled_owned();
         let severed = self.lifecycle.severed.clone();
-        let incoming =
-            ReceiverStream::new(incoming).map(move |io| Ok::<_, io::Error>(Severable::new(io, severed.clone())));
+        let cut = severed.clone();
+        let incoming = ReceiverStream::new(incoming).map(move |io| Ok::<_, io::Error>(Severable::new(io, cut.clone())));
         let server = tokio::spawn(self.run(incoming, shutdown));
         InProcess {
             channel,
             stop: stop.drop_guard(),
+            severed,
             server,
         }
     }

@@ -18,7 +18,7 @@ use rusqlite::Connection;
 
 use super::archive::{STORE_ENTRY, TERMS_PREFIX, VECTORS_PREFIX};
 use super::layout::FORMAT_VERSION;
-use super::records::Records;
+use super::records::{Records, TakenBytes};
 use super::recover::{self, Recovered};
 use super::{ArchiveKind, ArchiveReader, EpochStore, Error, Manifest, OpenOptions, Refusal};
 use crate::index::{Epoch, Terms, Vectors, Visibility};
@@ -39,6 +39,16 @@ pub struct Bundle {
 }
 
 impl Bundle {
+    /// Fails when a file does not begin as bundles do. What it holds is not verified.
+    pub fn look(path: &Path) -> Result<(), Error> {
+        let file = File::open(path).map_err(|source| Error::file(path, source))?;
+        match ArchiveReader::open(&mut BufReader::new(file), ArchiveKind::Bundle) {
+            // Damage behind such a beginning is for those who verify the whole.
+            Err(Error::Refused(refusal)) if !matches!(refusal, Refusal::Foreign { .. }) => Ok(()),
+            looked => looked.map(drop),
+        }
+    }
+
     /// Reads and verifies a bundle.
     pub fn verify(path: &Path, cancel: &Cancel) -> Result<Self, Error> {
         let file = File::open(path).map_err(|source| Error::file(path, source))?;
@@ -66,7 +76,17 @@ impl Bundle {
             let slice = bytes.get(place.start as usize..place.end as usize).unwrap_or_default();
             files.insert(file.path.as_str(), (slice, place.clone()));
         }
-        let records = Records::sealed(&self.path, files.get(STORE_ENTRY).map_or(&[], |(slice, _)| *slice));
+        let database = files.get(STORE_ENTRY).map_or(&[][..], |(slice, _)| *slice);
+        let below = |prefix: &str| -> u64 {
+            let named = files.iter().filter(|(name, _)| name.starts_with(prefix));
+            named.map(|(_, (slice, _))| slice.len() as u64).sum()
+        };
+        let taken = TakenBytes {
+            all: bytes.len() as u64,
+            terms: below(TERMS_PREFIX),
+            vectors: below(VECTORS_PREFIX),
+        };
+        let records = Records::sealed(&self.path, database, taken);
         self.check_format(&records)?;
         let visibility = Visibility::default();
         let counted = recover::read_visibility(&visibility, &records, EPOCH)?;

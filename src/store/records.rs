@@ -118,6 +118,24 @@ pub(super) struct RevisionLifetime {
     pub(super) lifetime: Lifetime,
 }
 
+/// A database that lies in a bundle.
+#[derive(Debug, Clone, Copy)]
+struct Sealed {
+    database: &'static [u8],
+    bytes: TakenBytes,
+}
+
+/// What a knowledge base takes on disk, in a directory or in a bundle.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TakenBytes {
+    /// All of it.
+    pub(super) all: u64,
+    /// The keyword index.
+    pub(super) terms: u64,
+    /// The vector index.
+    pub(super) vectors: u64,
+}
+
 /// Connections for reading: as many as there are readers at once.
 #[derive(Debug)]
 pub(super) struct Records {
@@ -125,7 +143,7 @@ pub(super) struct Records {
     /// Which file the path stood for when it was opened.
     identity: Option<(u64, u64)>,
     /// The database itself, where it lies in a bundle.
-    sealed: Option<&'static [u8]>,
+    sealed: Option<Sealed>,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -140,9 +158,9 @@ impl Records {
     }
 
     /// Reads a database that lies in these bytes of a file, and never changes.
-    pub(super) fn sealed(path: &Path, database: &'static [u8]) -> Self {
+    pub(super) fn sealed(path: &Path, database: &'static [u8], bytes: TakenBytes) -> Self {
         Self {
-            sealed: Some(database),
+            sealed: Some(Sealed { database, bytes }),
             ..Self::new(path)
         }
     }
@@ -150,6 +168,11 @@ impl Records {
     /// Returns whether the database lies in a bundle.
     pub(super) fn is_sealed(&self) -> bool {
         self.sealed.is_some()
+    }
+
+    /// Returns what the bundle that holds the database takes on disk, if one does.
+    pub(super) fn bundle_bytes(&self) -> Option<TakenBytes> {
+        self.sealed.map(|sealed| sealed.bytes)
     }
 
     /// Returns the file.
@@ -178,7 +201,7 @@ impl Records {
                 self.check_in_place()?;
                 sqlite::open_reader(&self.path)?
             }
-            (None, Some(database)) => sqlite::open_sealed(&self.path, database)?,
+            (None, Some(sealed)) => sqlite::open_sealed(&self.path, sealed.database)?,
         };
         connection.execute_batch("BEGIN").map_err(in_database)?;
         let result = work(&connection);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::epoch_store::Writer;
 use super::history::Retention;
+use super::records::TakenBytes;
 use super::{EpochStore, Error, layout, recover};
 use crate::index::{self, ChunkId, Epoch, TermsState, Upkeep};
 use crate::worker::{Cancel, ComputeGate, OnProgress, Progress};
@@ -28,7 +29,7 @@ pub struct UpkeepTurn<'a> {
     pub cancel: &'a Cancel,
 }
 
-/// What a knowledge base takes on disk.
+/// What a knowledge base takes on disk. Of a bundle these are the parts of its file, the container counted with the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Storage {
     /// Bytes of the store.
@@ -50,15 +51,16 @@ pub struct Storage {
 impl EpochStore {
     /// Returns what it takes on disk.
     pub fn storage(&self) -> Storage {
-        let (terms_bytes, vectors_bytes) = (
-            layout::bytes(&layout::terms(&self.directory)),
-            layout::bytes(&layout::vectors(&self.directory)),
-        );
+        let taken = self.records.bundle_bytes().unwrap_or_else(|| TakenBytes {
+            all: self.bytes_on_disk(),
+            terms: layout::bytes(&layout::terms(&self.directory)),
+            vectors: layout::bytes(&layout::vectors(&self.directory)),
+        });
         let figures = self.vectors.figures();
         Storage {
-            store_bytes: self.bytes_on_disk().saturating_sub(terms_bytes + vectors_bytes),
-            terms_bytes,
-            vectors_bytes,
+            store_bytes: taken.all.saturating_sub(taken.terms + taken.vectors),
+            terms_bytes: taken.terms,
+            vectors_bytes: taken.vectors,
             retired_chunks: self.terms.rows().saturating_sub(self.live_chunks() as u64),
             terms_segments: self.terms.segments() as u32,
             vectors_segments: figures.segments as u32,
@@ -160,6 +162,11 @@ impl EpochStore {
             "vacuumed"
         );
         Ok(())
+    }
+
+    /// Takes the vectors of removed chunks out of memory. While vectors are being sealed that is left to the sealing.
+    pub(super) fn forget_fresh_vectors(&self) {
+        self.vectors.forget_fresh(&|chunk_id| self.visibility.has(chunk_id));
     }
 
     /// Rewrites the parts of the vector index that hold removed chunks.

@@ -116,7 +116,8 @@ impl EpochStore {
             removed.add(step);
         }
         if removed.chunks > 0 {
-            // The terms' merges drop removed chunks by and by; the keeper rewrites vectors once enough are removed.
+            // The terms' merges drop removed chunks by and by; the keeper rewrites sealed vectors once enough are removed.
+            self.forget_fresh_vectors();
             self.holds_removed.store(true, Ordering::Release);
         }
         self.give_back(cancel, on_progress)?;

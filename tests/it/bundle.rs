@@ -159,6 +159,12 @@ fn served_bundle_answers_like_the_original() {
             Epoch(1)
         )
     );
+    let storage = served.storage.expect("it is asked for");
+    assert!(storage.terms_bytes > 0 && storage.vectors_bytes > 0, "{storage:?}");
+    assert_eq!(
+        storage.store_bytes + storage.terms_bytes + storage.vectors_bytes,
+        std::fs::metadata(&path).expect("it is there").len()
+    );
     for search_type in [SearchType::Keyword, SearchType::Semantic, SearchType::Hybrid] {
         for words in [
             "rivers and mills",
@@ -402,4 +408,27 @@ fn program_seals_and_serves_a_bundle() {
     let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
     assert_eq!(told["read_only"], true, "{told}");
     assert!(server.terminate());
+}
+
+#[test]
+fn server_refuses_files_that_are_no_bundles() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let foreign = written(home.path(), "notes.txt", b"this is something else");
+    let check = |path: &Path, cause: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_groundwork"))
+            .args(["serve", "--offline", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(home.path().join("data"))
+            .arg("--bundle")
+            .arg(path)
+            .output()
+            .expect("the program starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let expected = format!("error: cannot serve the bundle {} (--bundle): {cause}", path.display());
+        assert!(said.contains(&expected), "{said}");
+    };
+    check(&home.path().join("missing.bundle"), "there is no such file");
+    check(home.path(), "it is a directory");
+    check(&foreign, "this is no bundle of groundwork");
+    check(&written(home.path(), "empty", b""), "this is no bundle of groundwork");
 }

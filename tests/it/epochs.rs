@@ -303,6 +303,11 @@ fn differences_stream_by_document_with_totals() {
         let (first, summary) = differences(&server, paged.clone()).await;
         assert_eq!((first.len(), first[0].chunks.len()), (1, 0));
         assert_eq!((first[0].added_chunk_count, first[0].removed_chunk_count), (1, 1));
+        assert_eq!(
+            (summary.added_document_count, summary.changed_document_count),
+            (0, 1),
+            "of the page"
+        );
         let rest = DiffKnowledgeBaseRequest {
             page_token: summary.next_page_token,
             ..paged
@@ -310,6 +315,11 @@ fn differences_stream_by_document_with_totals() {
         let (second, summary) = differences(&server, rest).await;
         assert_eq!(second[0].document_id, "tide");
         assert!(summary.next_page_token.is_empty(), "{summary:?}");
+        assert_eq!(
+            (summary.added_document_count, summary.changed_document_count),
+            (1, 0),
+            "of the page"
+        );
         let (removed, summary) = differences(
             &server,
             DiffKnowledgeBaseRequest {

@@ -9,6 +9,8 @@ pub(super) mod erase;
 pub(super) mod history;
 mod selection;
 
+use std::fmt::Display;
+
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::HumanBytes;
 use serde_json::json;
@@ -136,7 +138,7 @@ async fn list(arguments: List, session: &mut Session) -> anyhow::Result<Exit> {
     }
 }
 
-fn write_page(documents: &[pb::Document], output: &mut Output) -> std::io::Result<()> {
+pub(super) fn write_page(documents: &[pb::Document], output: &mut Output) -> std::io::Result<()> {
     if output.is_json() {
         return documents
             .iter()
@@ -162,9 +164,9 @@ fn write_page(documents: &[pb::Document], output: &mut Output) -> std::io::Resul
         table.row([
             document.document_id.clone(),
             status_word(document.status()).to_owned(),
-            HumanBytes(document.byte_size).to_string(),
-            document.chunk_count.to_string(),
-            document.epoch.to_string(),
+            known(document, HumanBytes(document.byte_size)),
+            known(document, document.chunk_count),
+            known(document, document.epoch),
             title.clone(),
         ]);
     }
@@ -212,7 +214,16 @@ async fn get(arguments: Get, session: &mut Session) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn show(document: &pb::Document, output: &mut Output) -> std::io::Result<()> {
+/// Returns a figure of a document's content; nothing when none was ever indexed.
+fn known(document: &pb::Document, figure: impl Display) -> String {
+    if document.content_hash.is_empty() {
+        String::new()
+    } else {
+        figure.to_string()
+    }
+}
+
+pub(super) fn show(document: &pb::Document, output: &mut Output) -> std::io::Result<()> {
     let content = format!(
         "{}, {}, {} of text",
         document.mime_type,
@@ -228,12 +239,12 @@ fn show(document: &pb::Document, output: &mut Output) -> std::io::Result<()> {
         ("title", document.title.clone()),
         ("status", status_word(document.status()).to_owned()),
         ("reason", document.status_reason.clone()),
-        ("content", content),
+        ("content", known(document, content)),
         ("sha-256", document.content_hash.clone()),
         ("source", document.source_name.clone()),
         ("metadata", metadata),
-        ("chunks", document.chunk_count.to_string()),
-        ("epoch", document.epoch.to_string()),
+        ("chunks", known(document, document.chunk_count)),
+        ("epoch", known(document, document.epoch)),
         (
             "first seen",
             document.created_at.map_or_else(String::new, |time| time.to_string()),

@@ -1,7 +1,8 @@
 //! `groundwork ingest`: files and directories to documents.
 //!
 //! Comes in: paths. Goes out: a stream of documents, their outcomes as they come, failures and totals at the end.
-//! Always holds: one bad file never costs the others; a document that was acknowledged stays, however the command ends.
+//! Always holds: one bad file never costs the others; a document that was acknowledged stays, however the command ends;
+//! the user's wish to end stops reading and sending at once, and nothing more is waited for.
 //! Not here: what a document's text is; files travel as they are.
 
 mod send;
@@ -13,12 +14,10 @@ mod window;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
 use self::send::Sending;
@@ -30,13 +29,12 @@ use super::exit::{self, Exit, Usage};
 use super::json;
 use super::output::note;
 use super::session::Session;
+use super::text::count;
 use crate::service::pb;
 use crate::service::pb::ingest_documents_response::Payload;
 
 /// Messages that wait to be sent: enough to keep the server busy, few enough to stop soon.
 const QUEUED_MESSAGES: usize = 4;
-/// After Ctrl-C, how long outcomes of documents that are already sent are waited for.
-const LAST_OUTCOMES: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
@@ -91,11 +89,7 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
     session.output.outlive_reader(true);
     let exit = ingest(&arguments.knowledge_base, found, arguments.metadata, session).await;
     session.output.outlive_reader(false);
-    let exit = exit?;
-    if exit == Exit::Interrupted {
-        note("interrupted: what was acknowledged is in; the same command goes on from there");
-    }
-    Ok(exit)
+    exit
 }
 
 /// How the stream ended.
@@ -130,9 +124,12 @@ async fn ingest(
     };
     let sender = tokio::task::spawn_blocking(move || sending.run());
     let ended = receive(stream, unread_files, &files, &window, &mut tally, session).await;
-    // Whichever way it ended: with this and the queues closed the thread ends.
+    // Whichever way it ended: with this and the queues closed the thread ends. After an interruption the queue is closed
+    // with the connection, because a request waits for a server that is busy.
     window.close();
-    sender.await?;
+    if !matches!(ended, Ok(End::Interrupted)) {
+        sender.await?;
+    }
     tally.end_bar();
     let end = match ended {
         Ok(end) => end,
@@ -160,20 +157,10 @@ async fn receive(
 ) -> anyhow::Result<End> {
     let mut client = session.connection.documents();
     let interrupt = session.interrupt.clone();
-    let mut last_moment = None;
-    let opened = client.ingest_documents(ReceiverStream::new(requests));
-    tokio::pin!(opened);
     let mut responses = tokio::select! {
-        opened = &mut opened => opened?,
-        () = interrupt.wished() => {
-            last_moment = Some(stop(window));
-            match tokio::time::timeout(LAST_OUTCOMES, opened).await {
-                Ok(opened) => opened?,
-                Err(_) => return Ok(End::Interrupted),
-            }
-        }
-    }
-    .into_inner();
+        opened = client.ingest_documents(ReceiverStream::new(requests)) => opened?.into_inner(),
+        () = interrupt.wished() => return Ok(End::Interrupted),
+    };
     let mut summary = None;
     loop {
         tokio::select! {
@@ -194,10 +181,7 @@ async fn receive(
                     tally.unread(&file.id, reason);
                 }
             }
-            () = interrupt.wished(), if last_moment.is_none() => {
-                last_moment = Some(stop(window));
-            }
-            () = tokio::time::sleep_until(last_moment.unwrap_or_else(Instant::now)), if last_moment.is_some() => break,
+            () = interrupt.wished(), if summary.is_none() => return Ok(End::Interrupted),
         }
     }
     // The server is done, but the last failures of this side may still wait.
@@ -208,20 +192,9 @@ async fn receive(
             tally.unread(&file.id, reason);
         }
     }
-    match summary {
-        Some(summary) if last_moment.is_none() || tally.remaining() == 0 => Ok(End::Summary(summary)),
-        _ if last_moment.is_some() => Ok(End::Interrupted),
-        _ => Err(anyhow::anyhow!(
-            "the connection to the server was lost: the stream ended without a summary"
-        )),
-    }
-}
-
-/// Sends no more, and returns until when outcomes of what was sent are waited for.
-fn stop(window: &Window) -> Instant {
-    window.close();
-    note("stopping after the documents that are already sent; Ctrl-C again leaves at once");
-    Instant::now() + LAST_OUTCOMES
+    summary
+        .map(End::Summary)
+        .ok_or_else(|| anyhow::anyhow!("the connection to the server was lost: the stream ended without a summary"))
 }
 
 fn write_unread(id: &str, reason: &str, session: &mut Session) -> std::io::Result<()> {
@@ -244,6 +217,11 @@ fn finish(end: &End, tally: &Tally, session: &mut Session) -> anyhow::Result<Exi
         End::Summary(summary) => summary,
         End::Interrupted => {
             tally.tell(output, None)?;
+            note(format!(
+                "interrupted: {} acknowledged and in; send the rest again with the same command, which skips what is \
+                 unchanged",
+                count(tally.present(), "document")
+            ));
             return Ok(Exit::Interrupted);
         }
     };

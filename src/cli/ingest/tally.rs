@@ -91,10 +91,6 @@ impl Tally {
         self.indexed + self.unchanged
     }
 
-    pub(super) fn remaining(&self) -> u64 {
-        (self.total as u64).saturating_sub(self.done())
-    }
-
     /// Takes the bar off the screen.
     pub(super) fn end_bar(&self) {
         self.bar.finish_and_clear();

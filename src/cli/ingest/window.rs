@@ -1,4 +1,4 @@
-//! What was sent and is not answered yet, within bounds: only that is waited for when the user wishes to end.
+//! What was sent and is not answered yet, within bounds: little is lost when the user wishes to end.
 
 use std::collections::HashMap;
 

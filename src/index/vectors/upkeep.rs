@@ -195,6 +195,7 @@ impl Vectors {
                 Some(_) => Upkeep::Merged { segments: merged },
             });
         }
+        self.drop_arriving(exists);
         let Some(at) = state
             .segments
             .iter()
@@ -219,15 +220,10 @@ impl Vectors {
         if self.directory.is_none() {
             return Err(Error::Sealed);
         }
-        let mut purged = Purged::default();
-        {
-            let _alone = self.inserting.lock();
-            let state = self.state();
-            if let Some(kept) = state.arriving.without(exists) {
-                purged.rows += state.arriving.len() - kept.len();
-                self.change(|state| state.arriving = kept);
-            }
-        }
+        let mut purged = Purged {
+            rows: self.drop_arriving(exists),
+            ..Purged::default()
+        };
         let mut at = 0;
         while let Some(segment) = self.state().segments.get(at).cloned() {
             if dead_rows(&segment, exists) == 0 {
@@ -242,6 +238,29 @@ impl Vectors {
             purged.files += 1;
         }
         Ok(purged)
+    }
+
+    /// Takes the fresh rows that do not `exists` out of memory, unless files are being changed: sealing leaves such rows
+    /// out, and a later [`Vectors::upkeep`] finds those that came beside it.
+    pub fn forget_fresh(&self, exists: &Accept<'_>) {
+        if self.directory.is_some()
+            && let Some(_keeper) = self.keeper.try_lock()
+        {
+            self.drop_arriving(exists);
+        }
+    }
+
+    /// Drops arriving rows that do not `exists`, and says how many. Only for who holds the keeper: a graph over the rows
+    /// is given up, and the block that goes into it must stay.
+    fn drop_arriving(&self, exists: &Accept<'_>) -> usize {
+        let _alone = self.inserting.lock();
+        let state = self.state();
+        let Some(kept) = state.arriving.without(exists) else {
+            return 0;
+        };
+        let dropped = state.arriving.len() - kept.len();
+        self.change(|state| state.arriving = kept);
+        dropped
     }
 
     /// Puts all fresh rows into the graph.

@@ -21,7 +21,7 @@ use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_types::StatusExt as _;
 
 use super::{Site, WriteWatch};
-use crate::service::client::{connect, documents, ingest_messages, ingest_start, models, retrieval};
+use crate::service::client::{Failure, connect, documents, ingest_messages, ingest_start, models, retrieval};
 use crate::service::layer::REQUEST_ID;
 use crate::service::pb::ingest_documents_request::Payload;
 use crate::service::{Error, InProcess, ServiceConfig, pb};
@@ -296,12 +296,51 @@ async fn reader_that_stalls_is_given_up() {
         stall_timeout: Duration::from_millis(100),
         ..config()
     });
-    let stream = retrieval(server.channel.clone())
+    let mut stream = retrieval(server.channel.clone())
         .retrieve_and_generate_stream(question("endless"))
         .await
-        .expect("the stream begins");
+        .expect("the stream begins")
+        .into_inner();
     in_time("giving up", probe.saw_cancel(1)).await;
-    drop(stream);
+    // Who reads after all gets what was sent, and then the reason.
+    let told = in_time("reading on", async {
+        loop {
+            match stream.message().await {
+                Ok(Some(_)) => {}
+                ended => break ended.expect_err("the work has no end of its own"),
+            }
+        }
+    })
+    .await;
+    assert_eq!(told.code(), Code::ResourceExhausted, "{told:?}");
+    let failure = Failure::from(told);
+    assert_eq!(failure.reason, "STREAM_UNREAD");
+    assert!(
+        failure
+            .message
+            .starts_with("the client took nothing from the stream for 0.1 s, the limit is 0.1 s"),
+        "{}",
+        failure.message
+    );
+}
+
+#[tokio::test]
+async fn ingestion_with_unread_outcomes_says_so() {
+    let (server, probe) = started(&ServiceConfig {
+        stall_timeout: Duration::from_millis(100),
+        ..config()
+    });
+    let replies = documents(server.channel.clone())
+        .ingest_documents(tokio_stream::iter(
+            std::iter::once(ingest_start("manuals")).chain(small(100_000)),
+        ))
+        .await
+        .expect("the stream begins")
+        .into_inner();
+    in_time("giving up", probe.ended(1)).await;
+    let (outcomes, summary, code) = in_time("reading on", told(replies)).await;
+    assert!(!outcomes.is_empty());
+    assert_eq!((summary, code), (None, Some(Code::ResourceExhausted)));
 }
 
 #[tokio::test]
@@ -393,6 +432,23 @@ async fn shutdown_ends_answers_and_lets_calls_finish() {
     assert!(reply.is_ok());
     let closed = in_time("closing", closing).await.expect("it did not panic");
     assert!(closed.is_ok());
+}
+
+#[tokio::test]
+async fn cut_server_waits_for_no_ingestion() {
+    let (server, probe) = started(&config());
+    // The client goes on sending: only a cut tells the work to stop.
+    let (requests, stream) = tokio::sync::mpsc::channel(1);
+    requests.send(ingest_start("manuals")).await.expect("there is room");
+    let replies = documents(server.channel.clone())
+        .ingest_documents(tokio_stream::wrappers::ReceiverStream::new(stream))
+        .await
+        .expect("the stream begins");
+    probe.started(1).await;
+    in_time("cutting", server.cut()).await.expect("it ends in order");
+    in_time("stopping the work", probe.ended(1)).await;
+    let (_, summary, code) = in_time("the end of the stream", told(replies.into_inner())).await;
+    assert!(summary.is_none() && code.is_some(), "{summary:?} {code:?}");
 }
 
 #[tokio::test]

@@ -154,6 +154,25 @@ fn epochs_that_are_not_kept_are_refused() {
 }
 
 #[test]
+fn a_vacuum_takes_fresh_vectors_out_of_memory() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let store = with_history(home.path());
+    assert_eq!(store.storage().fresh_chunks, 5);
+    let memory = store.vectors.figures().memory_bytes;
+    store.vacuum(NEWEST, &Cancel::new(), &mut |_| {}).expect("a vacuum");
+    let figures = store.vectors.figures();
+    assert_eq!((store.storage().fresh_chunks, figures.fresh_rows), (3, 3));
+    assert_eq!(figures.memory_bytes, memory / 5 * 3);
+    check(&store, None, AT_4);
+    store
+        .commit([put("d", &["sixth tale"], 2)], "test")
+        .expect("later chunks still fit behind");
+    for store in [store, reopen_after(home.path())] {
+        assert_eq!(store.storage().fresh_chunks, 4);
+    }
+}
+
+#[test]
 fn an_unpinned_epoch_goes_with_the_next_vacuum() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let store = with_history(home.path());

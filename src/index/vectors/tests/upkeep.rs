@@ -70,6 +70,25 @@ fn fresh_rows_are_sealed_and_found_again() {
 }
 
 #[test]
+fn removed_fresh_rows_leave_memory() {
+    let vectors = unit_vectors(100, 23);
+    let index = Index::new();
+    index.vectors.insert(&rows(&vectors, 1)).expect("inserted");
+    let memory = index.vectors.figures().memory_bytes;
+    index.vectors.forget_fresh(&|id| id.0 > 60);
+    let figures = index.vectors.figures();
+    assert_eq!((figures.fresh_rows, figures.memory_bytes), (40, memory / 100 * 40));
+    let found = index.vectors.search(&vectors[0], 100, &|_| true, 40).expect("found");
+    assert_eq!(found.len(), 40);
+    // What is removed while nobody vacuums goes with the upkeep, also when there is too little to seal.
+    assert_eq!(work(&index, &|id| id.0 > 90), Upkeep::Idle);
+    assert_eq!(index.vectors.figures().fresh_rows, 10);
+    let more = unit_vectors(5, 24);
+    index.vectors.insert(&rows(&more, 101)).expect("inserted");
+    assert_eq!(index.vectors.figures().fresh_rows, 15);
+}
+
+#[test]
 fn merges_keep_all_rows_and_few_files() {
     let vectors = unit_vectors(40_000, 22);
     let index = Index::filled(&vectors, 4_100);
