@@ -75,14 +75,15 @@ pub(super) enum Side {
 
 /// Rows in columns.
 pub(super) struct Table {
-    columns: Vec<(&'static str, Side)>,
+    columns: Vec<(String, Side)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(columns: &[(&'static str, Side)]) -> Self {
+    pub(super) fn new(columns: &[(impl AsRef<str>, Side)]) -> Self {
+        let columns = columns.iter().map(|(head, side)| (head.as_ref().to_owned(), *side));
         Self {
-            columns: columns.to_vec(),
+            columns: columns.collect(),
             rows: Vec::new(),
         }
     }
@@ -96,7 +97,7 @@ impl Table {
 
     /// Writes the table, cut at the edge of a terminal.
     pub(super) fn write(&self, output: &mut Output) -> std::io::Result<()> {
-        let heads: Vec<String> = self.columns.iter().map(|(head, _)| (*head).to_owned()).collect();
+        let heads: Vec<String> = self.columns.iter().map(|(head, _)| head.clone()).collect();
         let widths: Vec<usize> = (0..self.columns.len())
             .map(|column| {
                 let cells = self.rows.iter().filter_map(|row| row.get(column));
