@@ -1,6 +1,6 @@
 //! A test collection in BEIR's form: documents, queries, judgments.
 //!
-//! Comes in: a directory with `corpus.jsonl`, `queries.jsonl` and `qrels.tsv`. Goes out: documents one at a time, so that
+//! Comes in: a directory with `queries.jsonl`, `qrels.tsv` and mostly `corpus.jsonl`. Goes out: documents one at a time, so that
 //! a corpus may be larger than memory; queries and judgments as a whole.
 //! Always holds: ids are unique, and every judged query has its words.
 
@@ -78,6 +78,11 @@ impl Collection {
             queries: file(queries, QUERIES),
             qrels: file(qrels, QRELS),
         }
+    }
+
+    /// Returns whether it has a corpus. One without can be asked of documents that came another way.
+    pub fn has_corpus(&self) -> bool {
+        self.corpus.is_file()
     }
 
     /// Opens the corpus from its beginning.

@@ -114,7 +114,7 @@ fn send(
 }
 
 /// Returns the messages of a document. One without a text has its title as its text, and is found by it.
-fn messages(document: CorpusDocument) -> impl Iterator<Item = pb::IngestDocumentsRequest> {
+pub(super) fn messages(document: CorpusDocument) -> impl Iterator<Item = pb::IngestDocumentsRequest> {
     let CorpusDocument { id, title, text } = document;
     let (title, text) = if text.trim().is_empty() {
         (String::new(), title)

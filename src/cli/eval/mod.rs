@@ -4,12 +4,15 @@
 //! Always holds: collections are ingested and asked over the wire, so that what is measured is what users get.
 //! Not here: how measures are computed, see [`crate::evaluate`].
 
+mod base;
 mod compare;
 mod fill;
 mod question;
 mod report;
 mod retrieval;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use clap::{Args, Subcommand};
 

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 
-use super::fill::{Filled, fill};
+use super::base::prepare;
 use super::question::{Asked, Asking, ask};
 use super::{MeasureFlags, report};
 use crate::cli::archive_file::NewFile;
@@ -28,7 +28,7 @@ const MAX_NAME_BYTES: usize = 100;
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
 pub(in crate::cli) struct Arguments {
-    /// Directory with corpus.jsonl, queries.jsonl and qrels.tsv
+    /// Directory with queries.jsonl, qrels.tsv and, to fill a knowledge base from, corpus.jsonl
     #[arg(value_name = "DIR")]
     directory: PathBuf,
     /// Id or name of the knowledge base; made and filled if it is not there [default: the directory's name]
@@ -65,7 +65,8 @@ pub(in crate::cli) struct Arguments {
 
 const AFTER_HELP: &str = "\
 The corpus is ingested with the defaults of `kb create`; for other settings create the knowledge base first and give \
---ingest. A document counts by its best chunk. Values are those of trec_eval -c: equal scores are ordered by document id, \
+--ingest. A knowledge base that is there is asked as it is: queries and judgments of your own measure your own documents, \
+by the ids that they were ingested with. A document counts by its best chunk. Values are those of trec_eval -c: equal scores are ordered by document id, \
 and every judged query counts in the means. `groundwork eval compare` compares two runs.
 
 Examples:
@@ -73,13 +74,15 @@ Examples:
   groundwork eval retrieval beir/scifact --type keyword --write-run keyword.run
   groundwork eval retrieval beir/scifact --queries queries.train.jsonl --qrels qrels.train.tsv --dense-weight 0.5
   groundwork kb create xquad-de --language de && groundwork eval retrieval xquad/de --knowledge-base xquad-de --ingest
+  groundwork eval retrieval my-questions --knowledge-base handbook --per-query
   groundwork --json eval retrieval beir/scifact | jq .summary.measures.ndcg_at_10
 
 With --json the last line is {\"summary\": ...}; with --per-query a line {\"query\": ...} for each query comes before.";
 
 /// What the files of the collection say.
 struct Test {
-    corpus: CorpusSummary,
+    /// Nothing where the knowledge base was filled from elsewhere.
+    corpus: Option<CorpusSummary>,
     judgments: Judgments,
     queries: Vec<TestQuery>,
 }
@@ -102,9 +105,9 @@ pub(in crate::cli) async fn run(arguments: Arguments, session: &mut Session) -> 
         return Ok(Exit::Interrupted);
     };
     let test = test?;
-    let prepared = prepare(&name, collection, &test.corpus, arguments.ingest, session);
+    let prepared = prepare(&name, collection, test.corpus.as_ref(), arguments.ingest, session);
     let Some(prepared) = unless(&interrupt, prepared).await else {
-        note("interrupted: documents that are in stay in; the same command with --ingest goes on from there");
+        note("interrupted: what is in the knowledge base stays there; --ingest goes on from there");
         return Ok(Exit::Interrupted);
     };
     let (base, filled) = prepared?;
@@ -126,7 +129,7 @@ pub(in crate::cli) async fn run(arguments: Arguments, session: &mut Session) -> 
         file.finish()?;
     }
     let evaluation = Evaluation::of(&asked.run, &test.judgments, arguments.measures.measures());
-    warn(&asked, &test.corpus);
+    warn(&asked, test.corpus.as_ref());
     let measured = Measured {
         base,
         asking,
@@ -170,7 +173,7 @@ fn knowledge_base_name(arguments: &Arguments) -> Result<String, Usage> {
 }
 
 /// Returns the last part of a directory's path as the name of a knowledge base.
-fn name_of(directory: &Path) -> Option<String> {
+pub(super) fn name_of(directory: &Path) -> Option<String> {
     // Such as `.`, which has a name only when it is followed.
     let directory = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
     let last = directory.file_name()?.to_string_lossy().into_owned();
@@ -184,10 +187,12 @@ fn name_of(directory: &Path) -> Option<String> {
 async fn read(collection: Collection, for_run_file: bool) -> anyhow::Result<Test> {
     let reading = tokio::task::spawn_blocking(move || -> anyhow::Result<Test> {
         let (judgments, queries) = collection.judged_queries()?;
-        let corpus = collection.check_corpus()?;
+        let has_corpus = collection.has_corpus();
+        let corpus = has_corpus.then(|| collection.check_corpus()).transpose()?;
         if for_run_file {
-            let query_ids = queries.iter().map(|query| &query.id);
-            corpus.ids.iter().chain(query_ids).try_for_each(|id| check_word(id))?;
+            let document_ids = corpus.iter().flat_map(|corpus| &corpus.ids);
+            let ids = queries.iter().map(|query| &query.id).chain(document_ids);
+            ids.into_iter().try_for_each(|id| check_word(id))?;
         }
         Ok(Test {
             corpus,
@@ -198,82 +203,8 @@ async fn read(collection: Collection, for_run_file: bool) -> anyhow::Result<Test
     reading.await?
 }
 
-/// Returns the knowledge base as it is, or makes and fills it.
-async fn prepare(
-    name: &str,
-    collection: Collection,
-    corpus: &CorpusSummary,
-    ingest: bool,
-    session: &Session,
-) -> anyhow::Result<(pb::KnowledgeBase, Filled)> {
-    let found = describe(name, session).await?;
-    let wanted = (corpus.ids.len() - corpus.blank) as u64;
-    let id = match found {
-        Some(base) if !ingest => {
-            if base.document_count < wanted {
-                note(format!(
-                    "warning: {} holds {} documents, the collection {wanted}: --ingest adds what is missing",
-                    one_line(&base.name),
-                    base.document_count
-                ));
-            }
-            return Ok((base, Filled::default()));
-        }
-        Some(base) => base.knowledge_base_id,
-        None => create(name, session).await?,
-    };
-    if corpus.blank > 0 {
-        note(format!(
-            "{} documents have neither text nor title and are left out",
-            corpus.blank
-        ));
-    }
-    note(format!("ingesting {wanted} documents into `{}`", one_line(name)));
-    let filled = fill(&id, collection, wanted, session).await.with_context(|| {
-        format!(
-            "ingesting into `{}` ended early, --ingest goes on from there",
-            one_line(name)
-        )
-    })?;
-    note(format!(
-        "{} indexed, {} unchanged, {} failed",
-        filled.indexed, filled.unchanged, filled.failed
-    ));
-    let base = describe(&id, session).await?;
-    let base = base.context("the knowledge base was deleted meanwhile")?;
-    Ok((base, filled))
-}
-
-async fn describe(id_or_name: &str, session: &Session) -> anyhow::Result<Option<pb::KnowledgeBase>> {
-    let request = pb::GetKnowledgeBaseRequest {
-        knowledge_base_id: id_or_name.to_owned(),
-        ..pb::GetKnowledgeBaseRequest::default()
-    };
-    match session.connection.knowledge_bases().get_knowledge_base(request).await {
-        Ok(response) => Ok(response.into_inner().knowledge_base),
-        Err(status) if status.code() == tonic::Code::NotFound => Ok(None),
-        Err(status) => Err(status.into()),
-    }
-}
-
-async fn create(name: &str, session: &Session) -> anyhow::Result<String> {
-    let request = pb::CreateKnowledgeBaseRequest {
-        name: name.to_owned(),
-        description: "A test collection".to_owned(),
-        ..pb::CreateKnowledgeBaseRequest::default()
-    };
-    let created = session
-        .connection
-        .knowledge_bases()
-        .create_knowledge_base(request)
-        .await;
-    let created = created.with_context(|| format!("cannot create the knowledge base `{}`", one_line(name)))?;
-    let base = created.into_inner().knowledge_base;
-    Ok(base.map(|base| base.knowledge_base_id).unwrap_or_default())
-}
-
 /// Says what makes the measures mean something else than they seem to.
-fn warn(asked: &Asked, corpus: &CorpusSummary) {
+fn warn(asked: &Asked, corpus: Option<&CorpusSummary>) {
     if let Some((first, last)) = asked.epochs.filter(|(first, last)| first != last) {
         note(format!(
             "warning: the knowledge base changed meanwhile, from epoch {first} to {last}"
@@ -286,8 +217,8 @@ fn warn(asked: &Asked, corpus: &CorpusSummary) {
         ));
     }
     let rankings = asked.run.rankings().flat_map(|(_, ranking)| ranking.documents());
-    let foreign = rankings.filter(|document| !corpus.ids.contains(&document.document_id));
-    let foreign = foreign.count();
+    let is_foreign = |id: &String| corpus.is_some_and(|corpus| !corpus.ids.contains(id));
+    let foreign = rankings.filter(|document| is_foreign(&document.document_id)).count();
     if foreign > 0 {
         note(format!(
             "warning: {foreign} times a document was found that the collection does not hold"
