@@ -34,7 +34,7 @@ pub(super) enum Command {
 /// What is measured.
 #[derive(Debug, Args)]
 pub(super) struct MeasureFlags {
-    /// nDCG@K, recall@K, MRR@K, P@K or MAP; may be repeated [default: nDCG@10, recall@10, recall@100, MRR@10, MAP, P@10]
+    /// nDCG@K, recall@K, MRR@K, P@K or MAP; may be repeated (default: nDCG@10, recall@10, recall@100, MRR@10, MAP, P@10)
     #[arg(long = "measure", value_name = "MEASURE")]
     measures: Vec<Measure>,
 }
