@@ -1,5 +1,7 @@
 //! The knowledge base that is measured: as it is, or made and filled from the collection.
 
+use std::time::Instant;
+
 use anyhow::Context as _;
 
 use super::fill::{Filled, fill};
@@ -39,11 +41,15 @@ pub(super) async fn prepare(
     if let Some(blank) = corpus.map(|corpus| corpus.blank).filter(|blank| *blank > 0) {
         note(format!("{blank} more have neither text nor title and are left out"));
     }
+    let begun = Instant::now();
     let filling = fill(&id, collection, wanted, session).await;
     let filled = filling.with_context(|| format!("filling `{name}` ended early, --ingest goes on from there"))?;
     note(format!(
-        "{} indexed, {} unchanged, {} failed",
-        filled.indexed, filled.unchanged, filled.failed
+        "{} indexed, {} unchanged, {} failed, {:.1} s",
+        filled.indexed,
+        filled.unchanged,
+        filled.failed,
+        begun.elapsed().as_secs_f64()
     ));
     let base = describe(&id, session).await?;
     let base = base.with_context(|| format!("`{name}` was deleted meanwhile"))?;

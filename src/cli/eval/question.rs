@@ -17,7 +17,7 @@ use crate::service::pb::retrieval_service_client::RetrievalServiceClient;
 
 /// Queries under way at once: enough to keep a server busy, few enough to leave it to others.
 const WINDOW: usize = 4;
-/// Most hits that one call gives.
+/// Most hits that one call gives, as the contract of the wire says.
 const MAX_HITS: u32 = 1_000;
 /// How often a call is made that a busy server refuses.
 const ATTEMPTS: u32 = 10;

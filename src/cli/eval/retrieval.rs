@@ -20,10 +20,8 @@ use crate::cli::session::Session;
 use crate::cli::signal::Interrupt;
 use crate::cli::text::one_line;
 use crate::evaluate::{Collection, CorpusSummary, Evaluation, Judgments, Measure, TestQuery, check_word};
+use crate::knowledge_base::MAX_NAME_BYTES;
 use crate::service::pb;
-
-/// Longest name of a knowledge base that is made of a directory's name.
-const MAX_NAME_BYTES: usize = 100;
 
 #[derive(Debug, Args)]
 #[command(after_help = AFTER_HELP)]
