@@ -44,6 +44,9 @@ pub mod knowledge_base;
 // 8. gRPC.
 pub mod service;
 
+// 8. Rankings to measures.
+pub mod evaluate;
+
 // 9. Configuration.
 pub mod config;
 

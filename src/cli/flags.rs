@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    ask, backup, bundle, check, documents, epochs, exit, ingest, knowledge_bases, models, restore, search, serve, show,
-    vacuum,
+    ask, backup, bundle, check, documents, epochs, eval, exit, ingest, knowledge_bases, models, restore, search, serve,
+    show, vacuum,
 };
 use crate::cli::{attribute, demo};
 use crate::config::{self, Key, Layers};
@@ -82,6 +82,9 @@ pub(super) enum Command {
     Demo(demo::Arguments),
     #[command(flatten)]
     Client(Box<ClientCommand>),
+    /// Measure how good retrieval is, on test collections and run files
+    #[command(subcommand)]
+    Eval(eval::Command),
     /// List, fetch and verify model files
     #[command(subcommand)]
     Models(models::Command),

@@ -14,6 +14,7 @@ mod connection;
 mod demo;
 mod documents;
 mod epochs;
+mod eval;
 mod exit;
 mod flags;
 mod ingest;
@@ -111,7 +112,11 @@ fn configure(arguments: &Arguments) -> anyhow::Result<Config> {
     }
     let config = Config::resolve(&layers)?;
     let server_by_flag = matches!(config.origin(Key::Server), Origin::Flag(_));
-    if server_by_flag && !matches!(arguments.command, Command::Client(_) | Command::Config) {
+    let may_speak = matches!(
+        arguments.command,
+        Command::Client(_) | Command::Config | Command::Eval(eval::Command::Retrieval(_))
+    );
+    if server_by_flag && !may_speak {
         return Err(Usage("--server makes no sense here: this command does not speak to a server".to_owned()).into());
     }
     Ok(config)
@@ -130,12 +135,7 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<Exit> 
             demo::run(demo, &config, output, &interrupt).await
         }
         Command::Client(command) => {
-            let mut session = Session {
-                connection: Connection::open(&config).await?,
-                output,
-                interrupt,
-                max_document_bytes: config.max_document_bytes,
-            };
+            let mut session = open(&config, output, interrupt).await?;
             let ended = speak(*command, &mut session).await;
             match ended {
                 Ok(Exit::Interrupted) => session.connection.cut().await,
@@ -143,7 +143,24 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<Exit> 
             }
             ended
         }
+        Command::Eval(eval::Command::Retrieval(arguments)) => {
+            let mut session = open(&config, output, interrupt).await?;
+            let ended = eval::retrieval(*arguments, &mut session).await;
+            session.connection.close().await;
+            ended
+        }
+        Command::Eval(eval::Command::Run(arguments)) => eval::run(&arguments, &mut output),
+        Command::Eval(eval::Command::Compare(arguments)) => eval::compare(&arguments, &mut output),
     }
+}
+
+async fn open(config: &Config, output: Output, interrupt: Interrupt) -> anyhow::Result<Session> {
+    Ok(Session {
+        connection: Connection::open(config).await?,
+        output,
+        interrupt,
+        max_document_bytes: config.max_document_bytes,
+    })
 }
 
 /// Runs a command that speaks to a server. The user's wish to end drops it where it stands; only an ingestion ends by

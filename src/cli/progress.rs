@@ -40,6 +40,15 @@ pub(super) fn documents(bytes: u64) -> ProgressBar {
     bar
 }
 
+/// Returns a bar over a known number of equal steps.
+pub(super) fn steps(what: &str, total: u64) -> ProgressBar {
+    let template = "  {bar:30} {human_pos}/{human_len} {msg}  {eta} left";
+    let bar = ProgressBar::new(total).with_style(style(template));
+    let bar = on_board(bar.with_message(what.to_owned()));
+    bar.enable_steady_tick(std::time::Duration::from_millis(250));
+    bar
+}
+
 /// Returns a turning sign for work whose length nobody knows.
 pub(super) fn spinner(what: &str) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_style(style("{spinner} {msg}"));

@@ -1,4 +1,4 @@
-//! What `search` and `ask` share: how to retrieve, and how a place in a document is named.
+//! What `search`, `ask` and `eval retrieval` share: how to retrieve, and how a place in a document is named.
 
 use clap::{Args, ValueEnum};
 
@@ -13,6 +13,15 @@ pub(super) struct RetrievalFlags {
     /// Hits wanted [default: 5]
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     limit: Option<u32>,
+    #[command(flatten)]
+    search: SearchFlags,
+    #[command(flatten)]
+    pub(super) read: ReadFlags,
+}
+
+/// How to search, whatever number of hits is wanted.
+#[derive(Debug, Args)]
+pub(super) struct SearchFlags {
     /// Which legs answer [default: hybrid]
     #[arg(long = "type", value_name = "TYPE")]
     search_type: Option<SearchType>,
@@ -25,8 +34,6 @@ pub(super) struct RetrievalFlags {
     /// Weight of the dense leg in a hybrid score, 0 to 1
     #[arg(long, value_name = "WEIGHT")]
     dense_weight: Option<f64>,
-    #[command(flatten)]
-    pub(super) read: ReadFlags,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -42,19 +49,27 @@ enum SearchType {
 impl RetrievalFlags {
     /// Returns the configuration of the request.
     pub(super) fn configuration(self) -> pb::RetrievalConfiguration {
+        let search = self.search.configuration(self.limit.unwrap_or_default());
+        pb::RetrievalConfiguration {
+            vector_search_configuration: Some(search),
+        }
+    }
+}
+
+impl SearchFlags {
+    /// Returns the configuration of a search for `limit` hits; 0 leaves their number to the server.
+    pub(super) fn configuration(self, limit: u32) -> pb::VectorSearchConfiguration {
         let search_type = self.search_type.map_or(pb::SearchType::Unspecified, |it| match it {
             SearchType::Hybrid => pb::SearchType::Hybrid,
             SearchType::Semantic => pb::SearchType::Semantic,
             SearchType::Keyword => pb::SearchType::Keyword,
         });
-        pb::RetrievalConfiguration {
-            vector_search_configuration: Some(pb::VectorSearchConfiguration {
-                number_of_results: self.limit.unwrap_or_default(),
-                override_search_type: search_type.into(),
-                filter: attribute::all(self.filters),
-                score_threshold: self.threshold,
-                dense_weight: self.dense_weight,
-            }),
+        pb::VectorSearchConfiguration {
+            number_of_results: limit,
+            override_search_type: search_type.into(),
+            filter: attribute::all(self.filters),
+            score_threshold: self.threshold,
+            dense_weight: self.dense_weight,
         }
     }
 }

@@ -189,6 +189,13 @@ fn arguments_that_make_no_sense_are_refused() {
         "epochs diff handbook",
         "epochs rollback handbook",
         "epochs rollback handbook 3 --to-pin spring",
+        "eval retrieval",
+        "eval retrieval scifact --depth 1001",
+        "eval retrieval scifact --limit 5",
+        "eval retrieval scifact --measure f1@10",
+        "eval retrieval scifact --force",
+        "eval run a.run",
+        "eval compare a.run --qrels qrels.tsv",
     ];
     for line in refused {
         assert!(parse(line).is_err(), "`{line}` is refused");

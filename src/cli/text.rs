@@ -99,14 +99,15 @@ pub(super) enum Side {
 
 /// Rows in columns.
 pub(super) struct Table {
-    columns: Vec<(&'static str, Side)>,
+    columns: Vec<(String, Side)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new(columns: &[(&'static str, Side)]) -> Self {
+    pub(super) fn new(columns: &[(impl AsRef<str>, Side)]) -> Self {
+        let columns = columns.iter().map(|(head, side)| (head.as_ref().to_owned(), *side));
         Self {
-            columns: columns.to_vec(),
+            columns: columns.collect(),
             rows: Vec::new(),
         }
     }
@@ -121,7 +122,7 @@ impl Table {
     /// Writes the table. In a terminal its widest columns give way until it fits, and what is longer is shortened in the
     /// middle; elsewhere every cell is whole.
     pub(super) fn write(&self, output: &mut Output) -> std::io::Result<()> {
-        let heads: Vec<String> = self.columns.iter().map(|(head, _)| (*head).to_owned()).collect();
+        let heads: Vec<String> = self.columns.iter().map(|(head, _)| head.clone()).collect();
         let mut widths: Vec<usize> = (0..self.columns.len())
             .map(|column| {
                 let cells = self.rows.iter().filter_map(|row| row.get(column));

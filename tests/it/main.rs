@@ -7,6 +7,7 @@ mod bundle;
 mod crash_recovery;
 mod embedding;
 mod epochs;
+mod evaluation;
 mod faults;
 mod filters;
 mod golden_questions;

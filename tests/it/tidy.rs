@@ -18,6 +18,7 @@ const RANKS: &[(&str, u32)] = &[
     ("generate", 6),
     ("knowledge_base", 7),
     ("service", 8),
+    ("evaluate", 8),
     ("config", 9),
     ("cli", 10),
 ];
