@@ -18,6 +18,7 @@ use super::records::values::verify;
 use super::sqlite::{self, Schema, from_time, to_time};
 use super::{EpochStore, Error};
 use crate::chunk::ChunkConfig;
+use crate::worker::Cancel;
 
 const SCHEMA: Schema = Schema {
     create: CREATE,
@@ -192,6 +193,8 @@ impl Catalog {
             path,
             connection,
         };
+        // A name that only an index has lost would look like a knowledge base that was never there.
+        sqlite::verify_structure(&catalog.path, &Cancel::new())?;
         catalog.sweep()?;
         Ok(catalog)
     }

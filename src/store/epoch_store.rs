@@ -22,6 +22,9 @@ use crate::worker::{Cancel, Progress, Stopped};
 /// How often a reader that waits for an epoch looks whether its caller is still there.
 const WAIT_STEP: Duration = Duration::from_millis(50);
 
+/// Records up to this size are verified before they are served; larger ones by the keeper while they are.
+const VERIFIED_BYTES: u64 = 16 << 20;
+
 /// How a knowledge base is opened.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenOptions {
@@ -57,6 +60,10 @@ pub struct EpochStore {
     pub(super) vacuum_due: Mutex<Option<Instant>>,
     /// Whether the vector index may hold chunks that were removed.
     pub(super) holds_removed: AtomicBool,
+    /// Whether the structure of the records was verified since they were opened.
+    pub(super) is_verified: AtomicBool,
+    /// What is wrong with it, if something is.
+    pub(super) damage: Mutex<Option<String>>,
     removed: AtomicBool,
     pub(super) halted: AtomicBool,
 }
@@ -92,9 +99,15 @@ impl EpochStore {
         }
         sweep(&layout::temporary(directory))?;
         let connection = sqlite::open_writer(&records_path, &records::SCHEMA)?;
+        let is_small = records_path.metadata().is_ok_and(|file| file.len() <= VERIFIED_BYTES);
+        if is_small {
+            sqlite::verify_structure(&records_path, &Cancel::new())?;
+        }
         let records = Records::new(&records_path);
         let recovered = recover::recover(directory, &records, options)?;
-        Self::assemble(directory, records, recovered, connection)
+        let mut store = Self::assemble(directory, records, recovered, connection)?;
+        store.is_verified = AtomicBool::new(is_small);
+        Ok(store)
     }
 
     /// Puts together what was opened; `connection` is the one that writes.
@@ -128,6 +141,8 @@ impl EpochStore {
             upkeep: Mutex::default(),
             vacuum_due: Mutex::default(),
             holds_removed: AtomicBool::new(true),
+            is_verified: AtomicBool::new(true),
+            damage: Mutex::default(),
             removed: AtomicBool::new(false),
             halted: AtomicBool::new(false),
         })
@@ -250,6 +265,10 @@ impl EpochStore {
             return Err(Error::ReadOnly);
         }
         self.records.check_in_place()?;
+        if let Some(what) = self.damage.lock().clone() {
+            let path = self.records.path().to_owned();
+            return Err(Error::Damaged { path, what });
+        }
         if writer.is_suspect {
             writer.connection = sqlite::open_writer(self.records.path(), &records::SCHEMA)?;
             self.records.close_idle();
@@ -265,9 +284,16 @@ impl EpochStore {
         self.removed.store(true, Ordering::Release);
     }
 
-    /// Returns the records of chunks, in the order asked; chunks that are not there are left out.
+    /// Returns the records of chunks, in the order asked; chunks that do not exist, because they were erased, are left
+    /// out.
     pub fn chunks(&self, ids: &[ChunkId]) -> Result<Vec<ChunkRecord>, Error> {
-        self.records.chunks(ids)
+        let records = self.records.chunks(ids)?;
+        let is_missing =
+            |id: &&ChunkId| self.visibility.has(**id) && records.iter().all(|record| record.chunk_id != **id);
+        match ids.iter().find(is_missing) {
+            Some(id) => Err(self.records.missing(&format!("the record of {id}"))),
+            None => Ok(records),
+        }
     }
 
     /// Returns what is indexed of a document, if it is.

@@ -186,9 +186,14 @@ impl Error {
 
     pub(super) fn database(path: &Path, source: rusqlite::Error) -> Self {
         if is_damage(&source) {
+            let what = match &source {
+                // What it is about matters, the whole query does not.
+                rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+                other => crate::worker::with_causes(other),
+            };
             return Self::Damaged {
                 path: path.to_owned(),
-                what: crate::worker::with_causes(&source),
+                what,
             };
         }
         Self::Database {

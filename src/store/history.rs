@@ -381,9 +381,13 @@ impl EpochStore {
         self.records.all_revisions(each)
     }
 
-    /// Returns the extracted text of a revision.
+    /// Returns the extracted text of a revision; nothing when there is no such revision, because it was erased.
     pub fn text(&self, revision_id: u64) -> Result<Option<String>, Error> {
-        self.records.text(revision_id)
+        let text = self.records.text(revision_id)?;
+        if text.is_none() && self.records.has_revision(revision_id)? {
+            return Err(self.records.missing(&format!("the text of revision {revision_id}")));
+        }
+        Ok(text)
     }
 
     /// Returns the bytes of a revision as they came; nothing when they were not kept.

@@ -191,6 +191,14 @@ impl Records {
         })
     }
 
+    /// Says that a row is missing which others name.
+    pub(super) fn missing(&self, what: &str) -> Error {
+        Error::Damaged {
+            path: self.path.clone(),
+            what: format!("{what} is missing"),
+        }
+    }
+
     /// Reads within one state of the database.
     pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
         let in_database = |source| Error::database(&self.path, source);
@@ -322,7 +330,7 @@ impl Records {
         })
     }
 
-    /// Returns the records of chunks, in the order asked; chunks that are not there are left out.
+    /// Returns the records of chunks, in the order asked; those that are not there are left out.
     pub(super) fn chunks(&self, ids: &[ChunkId]) -> Result<Vec<ChunkRecord>, Error> {
         if ids.is_empty() {
             return Ok(Vec::new());

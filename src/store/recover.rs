@@ -25,6 +25,7 @@ pub(super) struct Recovered {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counted {
     pub(super) chunks: usize,
+    pub(super) live_documents: usize,
     pub(super) live_chunks: usize,
 }
 
@@ -34,6 +35,7 @@ pub(super) fn recover(directory: &Path, records: &Records, options: OpenOptions)
     let epoch = records.epoch()?;
     let visibility = Visibility::default();
     let counted = read_visibility(&visibility, records, epoch)?;
+    check_counts(records, epoch, counted)?;
     let removal = records.removal()?;
     let terms = recover_terms(directory, records, options, epoch, removal, counted.chunks)?;
     let vectors = recover_vectors(directory, records, options, epoch, &visibility)?;
@@ -54,6 +56,21 @@ pub(super) fn recover(directory: &Path, records: &Records, options: OpenOptions)
     })
 }
 
+/// Revisions that were lost, or whose lifetimes are not what was written, would make documents vanish without a word.
+fn check_counts(records: &Records, epoch: Epoch, counted: Counted) -> Result<(), Error> {
+    let (documents, chunks) = records.counts(epoch)?;
+    let (live_documents, live_chunks) = (counted.live_documents, counted.live_chunks);
+    if (documents, chunks) == (live_documents as u64, live_chunks as u64) {
+        return Ok(());
+    }
+    Err(Error::Damaged {
+        path: records.path().to_owned(),
+        what: format!(
+            "epoch {epoch} counts {documents} documents and {chunks} chunks, and {live_documents} and {live_chunks} are there"
+        ),
+    })
+}
+
 /// Reads all lifetimes and counts the chunks.
 pub(super) fn read_visibility(visibility: &Visibility, records: &Records, epoch: Epoch) -> Result<Counted, Error> {
     let mut counted = Counted::default();
@@ -65,6 +82,7 @@ pub(super) fn read_visibility(visibility: &Visibility, records: &Records, epoch:
         counted.chunks += count;
         // The last epoch lies in no lapse: a lapse ends with the rollback that made it.
         if revision.lifetime.contains(epoch) {
+            counted.live_documents += 1;
             counted.live_chunks += count;
         }
     })?;

@@ -234,6 +234,7 @@ impl EpochStore {
         let failed = self.write_failure.lock().clone();
         let trouble = || self.write_trouble.lock().clone();
         let replaced = || Some(self.records.check_in_place().err()?.to_string());
-        failed.or_else(trouble).or_else(replaced)
+        let damaged = || self.damage.lock().clone();
+        failed.or_else(trouble).or_else(damaged).or_else(replaced)
     }
 }

@@ -1,6 +1,7 @@
 //! How databases are opened and how our values look in them.
 
 use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
 use half::f16;
@@ -9,7 +10,10 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 use super::Error;
 use super::layout::{self, FORMAT_VERSION};
 use crate::index::{Epoch, Lifetime};
+use crate::worker::Cancel;
 
+/// How often a long statement is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Statements that a connection keeps prepared.
 const STATEMENT_CACHE: usize = 64;
@@ -107,6 +111,53 @@ pub(super) fn open_sealed(path: &Path, database: &'static [u8]) -> Result<Connec
         .map_err(in_database)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(connection)
+}
+
+/// Runs a statement that takes as long as the database is large: on a thread of its own, while this one calls `tell`
+/// now and then, and ends it when the caller wants no more.
+pub(super) fn interruptible<T: Send>(
+    path: &Path,
+    connection: Connection,
+    cancel: &Cancel,
+    tell: &mut dyn FnMut(),
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send,
+) -> Result<T, Error> {
+    let interrupt = connection.get_interrupt_handle();
+    let result = std::thread::scope(|scope| {
+        let (ended, end) = mpsc::sync_channel::<()>(1);
+        let work = scope.spawn(move || {
+            // Dropped when the work ends, also by a panic.
+            let _ended = ended;
+            work(&connection)
+        });
+        while end.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+            if cancel.check().is_err() {
+                interrupt.interrupt();
+            }
+            tell();
+        }
+        work.join()
+    });
+    cancel.check()?;
+    match result {
+        Ok(result) => result.map_err(|source| Error::database(path, source)),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Compares a database's pages, tables and indexes with each other.
+pub(super) fn verify_structure(path: &Path, cancel: &Cancel) -> Result<(), Error> {
+    let connection = open_reader(path)?;
+    let found: String = interruptible(path, connection, cancel, &mut || {}, |connection| {
+        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+    })?;
+    if found == "ok" {
+        return Ok(());
+    }
+    Err(Error::Damaged {
+        path: path.to_owned(),
+        what: format!("the database says: {found}"),
+    })
 }
 
 /// Epochs are stored as signed integers; the epoch that never comes is the largest.

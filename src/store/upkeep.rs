@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::epoch_store::Writer;
 use super::history::Retention;
 use super::records::TakenBytes;
-use super::{EpochStore, Error, layout, recover};
+use super::{EpochStore, Error, layout, recover, sqlite};
 use crate::index::{self, ChunkId, Epoch, TermsState, Upkeep};
 use crate::worker::{Cancel, ComputeGate, OnProgress, Progress};
 
@@ -76,6 +76,7 @@ impl EpochStore {
     /// Does what is due: seals and merges vectors, and shows readers merged terms. Ends early when it is cancelled.
     pub fn keep_up(&self, turn: &UpkeepTurn<'_>) -> Result<(), Error> {
         self.mend_lost_indexes()?;
+        self.verify_once(turn.cancel)?;
         if self.terms.wants_refresh() {
             self.terms.refresh().map_err(Error::Index)?;
         }
@@ -217,6 +218,23 @@ impl EpochStore {
             }
             state => state.map_err(Error::Index),
         }
+    }
+
+    /// Verifies the structure of records that were too large for it when they were opened. Damage ends the writes, so
+    /// that it does not grow; reads go on, each row of theirs under its own checksum.
+    fn verify_once(&self, cancel: &Cancel) -> Result<(), Error> {
+        if self.is_verified.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        match sqlite::verify_structure(self.records.path(), cancel) {
+            Err(Error::Damaged { what, .. }) => {
+                tracing::error!(database = %self.records.path().display(), what, "the records are damaged; writes stop");
+                *self.damage.lock() = Some(what);
+            }
+            verified => verified?,
+        }
+        self.is_verified.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Makes an index again whose files somebody removed.

@@ -1,8 +1,7 @@
 //! Taking a backup: a snapshot of the records, made by the database itself beside readers and writers.
 
 use std::path::Path;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -12,9 +11,6 @@ use super::{Archive, ArchiveKind, ArchiveModel, Manifest, STORE_ENTRY};
 use crate::store::records::Records;
 use crate::store::{BaseRecord, EpochStore, Error, layout, sqlite};
 use crate::worker::{Cancel, OnProgress, Progress};
-
-/// How often a snapshot in the making is looked at.
-const SNAPSHOT_STEP: Duration = Duration::from_millis(50);
 
 impl EpochStore {
     /// Takes a backup of the newest epoch with all that is kept of earlier ones. Reads and writes go on. Until the backup
@@ -64,38 +60,21 @@ fn temporary_directory(parent: &Path, prefix: &str) -> Result<TempDir, Error> {
         .map_err(in_parent)
 }
 
-/// Writes one state of a database into a new file. It takes as long as the database is large, so it runs on a thread
-/// of its own, and this one tells how far it is and stops it.
+/// Writes one state of a database into a new file.
 fn snapshot(from: &Path, to: &Path, cancel: &Cancel, on_progress: &mut OnProgress<'_>) -> Result<(), Error> {
     let connection = sqlite::open_reader(from)?;
     let total = size(&connection).map_err(|source| Error::database(from, source))?;
-    let interrupt = connection.get_interrupt_handle();
-    let result = std::thread::scope(|scope| {
-        let (ended, end) = mpsc::sync_channel::<()>(1);
-        let work = scope.spawn(move || {
-            // Dropped when the work ends, also by a panic.
-            let _ended = ended;
-            connection
-                .execute("VACUUM INTO ?1", [to.to_string_lossy()])
-                .map_err(|source| Error::database(from, source))
+    let mut tell = || {
+        on_progress(Progress {
+            stage: "taking a snapshot",
+            done: to.metadata().map_or(0, |file| file.len()).min(total),
+            total,
         });
-        while end.recv_timeout(SNAPSHOT_STEP) == Err(RecvTimeoutError::Timeout) {
-            if cancel.check().is_err() {
-                interrupt.interrupt();
-            }
-            on_progress(Progress {
-                stage: "taking a snapshot",
-                done: to.metadata().map_or(0, |file| file.len()).min(total),
-                total,
-            });
-        }
-        work.join()
-    });
-    cancel.check()?;
-    match result {
-        Ok(written) => written.map(drop),
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
+    };
+    sqlite::interruptible(from, connection, cancel, &mut tell, |connection| {
+        connection.execute("VACUUM INTO ?1", [to.to_string_lossy()])
+    })
+    .map(drop)
 }
 
 fn size(connection: &Connection) -> rusqlite::Result<u64> {

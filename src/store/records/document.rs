@@ -221,6 +221,15 @@ impl Records {
         })
     }
 
+    /// Returns whether there is a revision of this number.
+    pub(in crate::store) fn has_revision(&self, revision_id: u64) -> Result<bool, Error> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT EXISTS (SELECT 1 FROM revision WHERE revision_id = ?1)")?
+                .query_row([from_number(revision_id)], |row| row.get(0))
+        })
+    }
+
     /// Returns the extracted text of a revision.
     pub(in crate::store) fn text(&self, revision_id: u64) -> Result<Option<String>, Error> {
         self.read(|connection| {

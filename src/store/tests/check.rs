@@ -105,6 +105,18 @@ fn damaged_records_are_found_and_never_served() {
 }
 
 #[test]
+fn rows_that_are_gone_are_refused_when_they_are_read() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let store = filled(home.path());
+    tamper(home.path(), "DELETE FROM revision_text WHERE revision_id = 3");
+    tamper(home.path(), "DELETE FROM chunk WHERE chunk_id = 2");
+    for refused in [store.text(3).map(drop), store.chunks(&[ChunkId(2)]).map(drop)] {
+        let message = refused.expect_err("it is gone").to_string();
+        assert!(message.contains("is missing; restore it from a backup"), "{message}");
+    }
+}
+
+#[test]
 fn altered_texts_are_refused_when_they_are_read() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let store = filled(home.path());
@@ -266,4 +278,51 @@ fn records_removed_while_open_refuse_writes_until_they_are_back() {
         None,
         &["second tale", "third tale", "fourth tale", "fifth tale"],
     );
+}
+
+/// Alters a content hash in an index of the records, as a bit that flips on disk does.
+fn flip_in_index(directory: &Path) {
+    let path = layout::records(directory);
+    let mut bytes = std::fs::read(&path).expect("it can be read");
+    let hash = hex(&content_hash(b"first tale"));
+    let places: Vec<usize> = bytes
+        .windows(hash.len())
+        .enumerate()
+        .filter_map(|(at, window)| (window == hash.as_bytes()).then_some(at))
+        .collect();
+    assert!(places.len() >= 2, "a row and its entry in the index");
+    bytes[places[0]] ^= 1;
+    std::fs::write(&path, bytes).expect("it can be written");
+}
+
+#[test]
+fn small_records_with_a_damaged_structure_are_refused() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    drop(filled(home.path()));
+    flip_in_index(home.path());
+    let refused = EpochStore::open(home.path(), OPTIONS()).expect_err("it is damaged");
+    let message = refused.to_string();
+    assert!(
+        message.contains("store.sqlite is damaged: the database says") && message.contains("backup"),
+        "{message}"
+    );
+}
+
+#[test]
+fn larger_records_are_verified_while_they_are_served() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    drop(filled(home.path()));
+    let store = reopen(home.path());
+    store.is_verified.store(false, std::sync::atomic::Ordering::Release);
+    keep_up(&store).expect("it is sound");
+    assert_eq!(store.write_failure(), None);
+
+    flip_in_index(home.path());
+    store.is_verified.store(false, std::sync::atomic::Ordering::Release);
+    keep_up(&store).expect("it goes on");
+    let failure = store.write_failure().expect("health knows");
+    assert!(failure.contains("the database says"), "{failure}");
+    let refused = store.commit([put("c", &["fifth tale"], 0)], "test");
+    assert!(matches!(refused, Err(Error::Damaged { .. })), "{refused:?}");
+    super::check(&store, None, &["second tale", "third tale", "fourth tale"]);
 }
