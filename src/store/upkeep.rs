@@ -64,8 +64,13 @@ impl EpochStore {
             retired_chunks: self.terms.rows().saturating_sub(self.live_chunks() as u64),
             terms_segments: self.terms.segments() as u32,
             vectors_segments: figures.segments as u32,
-            fresh_chunks: figures.fresh_rows as u64,
+            fresh_chunks: self.fresh_chunks(),
         }
+    }
+
+    /// Returns how many chunks' vectors wait to be sealed.
+    pub fn fresh_chunks(&self) -> u64 {
+        self.vectors.figures().fresh_rows as u64
     }
 
     /// Returns what the upkeep is doing right now.

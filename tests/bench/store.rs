@@ -1,9 +1,11 @@
 //! The store with texts and vectors given: passages acknowledged a second, each batch synced; when all is indexed and
-//! sealed; from a restart to the first answer.
+//! sealed; from a restart to the first answer, in a process of its own.
 //!
-//! `cargo bench -- store TEXTS VECTORS.f32 DIMENSIONS` takes one passage a line and their little-endian vectors, as the
-//! peers' scripts do; the first 1,000 are queries.
+//! `cargo bench -- store TEXTS VECTORS.f32 DIMENSIONS [PASSAGES [DIRECTORY]]` takes one passage a line and their
+//! little-endian vectors, as the peers' scripts do; the first 1,000 are queries. With more passages wanted than there
+//! are, two texts make a further one, and its vector lies near a real one.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,48 +19,104 @@ use groundwork::store::{
     Retention, UpkeepTurn,
 };
 use groundwork::worker::{Cancel, ComputeGate};
+use rand::SeedableRng as _;
+use rand_chacha::ChaCha8Rng;
 
+use crate::vectors::{jittered, memory};
 use crate::{quantile_ms, report};
 
 /// Passages of a batch, each a document of one chunk.
 const BATCH: usize = 500;
 /// Passages that are queries.
 const QUERIES: usize = 1_000;
-/// Queries that are timed after a restart.
-const TIMED: usize = 1_000;
+/// Queries whose nearest vectors are also found exactly.
+const SAMPLED_QUERIES: usize = 100;
+const LIMIT: usize = 10;
+/// Where a further passage finds its second text.
+const STRIDE: usize = 7_919;
+/// Fresh vectors beyond which the writer waits, so that the load does not run ahead of the keeper.
+const MOST_FRESH: u64 = 65_536;
+
+/// What all passages are made from.
+struct Given {
+    texts: Vec<String>,
+    vectors: Vec<Embedding>,
+}
+
+impl Given {
+    /// Reads up to `rows` passages.
+    fn read(texts: &str, vectors: &str, dimensions: usize, rows: usize) -> Self {
+        let texts = std::fs::read_to_string(texts).expect("the passages can be read");
+        let file = std::fs::File::open(vectors).expect("the vectors can be read");
+        let mut bytes = Vec::new();
+        file.take((rows as u64).saturating_mul(dimensions as u64 * 4))
+            .read_to_end(&mut bytes)
+            .expect("the vectors can be read");
+        let vectors: Vec<Embedding> = bytes
+            .chunks_exact(dimensions * 4)
+            .map(|row| {
+                let numbers = row.as_chunks::<4>().0.iter().map(|number| f32::from_le_bytes(*number));
+                Embedding::normalized(numbers.collect()).expect("a vector that is not zero")
+            })
+            .collect();
+        let texts = texts.lines().take(vectors.len()).map(str::to_owned).collect();
+        Self { texts, vectors }
+    }
+
+    /// The passages that are no queries.
+    fn passages(&self) -> usize {
+        self.texts.len() - QUERIES
+    }
+
+    fn change(&self, at: usize, random: &mut ChaCha8Rng) -> Change {
+        let first = QUERIES + at % self.passages();
+        let (text, vector) = (&self.texts[first], &self.vectors[first]);
+        if at < self.passages() {
+            return change(at, text, vector);
+        }
+        let second = &self.texts[QUERIES + at.wrapping_mul(STRIDE) % self.passages()];
+        let moved = jittered(vector.as_slice(), random);
+        let vector = Embedding::normalized(moved).expect("a vector that is not zero");
+        change(at, &format!("{text} {second}"), &vector)
+    }
+}
 
 /// Runs the benchmark.
 pub(crate) fn run(arguments: &[String]) {
-    let [texts, vectors, dimensions] = arguments else {
-        panic!("store takes a file of passages, a file of their vectors and the dimensions");
-    };
-    let dimensions: usize = dimensions.parse().expect("dimensions are a number");
-    let texts = std::fs::read_to_string(texts).expect("the passages can be read");
-    let texts: Vec<&str> = texts.lines().collect();
-    let bytes = std::fs::read(vectors).expect("the vectors can be read");
-    let vectors: Vec<Embedding> = bytes
-        .chunks_exact(dimensions * 4)
-        .map(|row| {
-            let numbers = row.as_chunks::<4>().0.iter().map(|number| f32::from_le_bytes(*number));
-            Embedding::normalized(numbers.collect()).expect("a vector that is not zero")
-        })
-        .collect();
-    let rows = texts.len().min(vectors.len());
-    let home = tempfile::tempdir().expect("a temporary directory");
-    let options = OpenOptions {
+    let number = |text: &String| text.parse::<usize>().expect("a number");
+    match arguments {
+        [mode, directory, texts, vectors, dimensions] if mode == "open" => {
+            let dimensions = number(dimensions);
+            let given = Given::read(texts, vectors, dimensions, QUERIES);
+            restart(directory.as_ref(), options(dimensions), &given);
+        }
+        [texts, vectors, dimensions, more @ ..] => {
+            let given = Given::read(texts, vectors, number(dimensions), usize::MAX);
+            let count = more.first().map_or(given.passages(), number);
+            let home = tempfile::tempdir().expect("a temporary directory");
+            let home = more
+                .get(1)
+                .map_or(home.path(), |directory| Path::new(directory.as_str()));
+            let directory = create(home, number(dimensions));
+            report("passages", count as f64, "");
+            fill(&directory, options(number(dimensions)), &given, count);
+            let program = std::env::current_exe().expect("the program has a path");
+            let opened = std::process::Command::new(program)
+                .args(["store", "open"])
+                .arg(&directory)
+                .args([texts, vectors, dimensions])
+                .status();
+            assert!(opened.is_ok_and(|status| status.success()), "another process opens it");
+        }
+        _ => panic!("store takes a file of passages, a file of their vectors and the dimensions"),
+    }
+}
+
+fn options(dimensions: usize) -> OpenOptions {
+    OpenOptions {
         language: Language::parse("en").expect("a known language"),
         dimensions,
-    };
-    let directory = create(home.path(), dimensions);
-    let batches: Vec<Vec<Change>> = (QUERIES..rows)
-        .collect::<Vec<_>>()
-        .chunks(BATCH)
-        .map(|batch| batch.iter().map(|at| change(*at, texts[*at], &vectors[*at])).collect())
-        .collect();
-    let count = rows - QUERIES;
-    report("passages", count as f64, "");
-    fill(&directory, options, batches, count);
-    restart(&directory, options, &texts[..QUERIES], &vectors[..QUERIES]);
+    }
 }
 
 fn create(home: &Path, dimensions: usize) -> std::path::PathBuf {
@@ -107,8 +165,8 @@ fn change(at: usize, text: &str, vector: &Embedding) -> Change {
     }))
 }
 
-/// Writes all batches; one thread settles and one seals meanwhile, as in the server.
-fn fill(directory: &Path, options: OpenOptions, batches: Vec<Vec<Change>>, count: usize) {
+/// Writes all passages; one thread settles and one seals meanwhile, as in the server.
+fn fill(directory: &Path, options: OpenOptions, given: &Given, count: usize) {
     let store = EpochStore::open(directory, options).expect("the store opens");
     let (gate, done, cancel) = (ComputeGate::default(), Cancel::new(), Cancel::new());
     let turn = UpkeepTurn {
@@ -116,6 +174,9 @@ fn fill(directory: &Path, options: OpenOptions, batches: Vec<Vec<Change>>, count
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         cancel: &cancel,
     };
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    // Making passages is not the store's work: it stays out of its time.
+    let mut making = Duration::ZERO;
     let started = Instant::now();
     std::thread::scope(|scope| {
         let (behind, epochs) = std::sync::mpsc::sync_channel(1);
@@ -132,34 +193,66 @@ fn fill(directory: &Path, options: OpenOptions, batches: Vec<Vec<Change>>, count
             }
         });
         let mut last = store.epoch();
-        for batch in batches {
-            last = store.commit_durable(batch, "bench").expect("a commit").epoch;
-            let _ = behind.try_send(last);
+        let (mut written, mut told) = (0, Duration::ZERO);
+        for tenth in 1..=10 {
+            let until = count * tenth / 10;
+            let before = written;
+            while written < until {
+                let begun = Instant::now();
+                let end = (written + BATCH).min(until);
+                let batch: Vec<Change> = (written..end).map(|at| given.change(at, &mut random)).collect();
+                making += begun.elapsed();
+                last = store.commit_durable(batch, "bench").expect("a commit").epoch;
+                let _ = behind.try_send(last);
+                written = end;
+                while store.fresh_chunks() > MOST_FRESH {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            }
+            let taken = started.elapsed().saturating_sub(making);
+            if count > given.passages() {
+                let rate = (written - before) as f64 / (taken - told).as_secs_f64();
+                report(
+                    &format!("{written} passages, acknowledged since the last line"),
+                    rate,
+                    "/s",
+                );
+                memory("store");
+            }
+            told = taken;
         }
+        let taken = started.elapsed().saturating_sub(making).as_secs_f64();
         report(
             "passages/s to acknowledged, each batch synced",
-            count as f64 / started.elapsed().as_secs_f64(),
+            count as f64 / taken,
             "/s",
         );
         store.settle(last).expect("the commit reaches the indexes");
-        report("all found by both legs after", started.elapsed().as_secs_f64(), "s");
+        let taken = started.elapsed().saturating_sub(making).as_secs_f64();
+        report("all found by both legs after", taken, "s");
         done.cancel();
     });
     while store.storage().fresh_chunks >= 4_096 {
         store.keep_up(&turn).expect("vectors can be sealed");
     }
-    report(
-        "all but a last few thousand vectors sealed after",
-        started.elapsed().as_secs_f64(),
-        "s",
-    );
-    report("segments of vectors", f64::from(store.storage().vectors_segments), "");
-    report("segments of terms", f64::from(store.storage().terms_segments), "");
+    let taken = started.elapsed().saturating_sub(making).as_secs_f64();
+    report("all but a last few thousand vectors sealed after", taken, "s");
+    let storage = store.storage();
+    report("segments of vectors", f64::from(storage.vectors_segments), "");
+    report("segments of terms", f64::from(storage.terms_segments), "");
+    for (name, bytes) in [
+        ("store", storage.store_bytes),
+        ("terms", storage.terms_bytes),
+        ("vectors", storage.vectors_bytes),
+    ] {
+        report(&format!("{name} on disk"), bytes as f64 / f64::from(1 << 20), "MiB");
+    }
 }
 
-fn restart(directory: &Path, options: OpenOptions, texts: &[&str], vectors: &[Embedding]) {
+fn restart(directory: &Path, options: OpenOptions, given: &Given) {
     let started = Instant::now();
     let store = EpochStore::open(directory, options).expect("the store opens");
+    report("opened after", started.elapsed().as_secs_f64() * 1e3, "ms");
     let answer = |text: &str, vector: &Embedding| {
         let lease = store.lease(None).expect("the epoch can be read");
         let candidates = {
@@ -182,13 +275,14 @@ fn restart(directory: &Path, options: OpenOptions, texts: &[&str], vectors: &[Em
         let ids: Vec<_> = candidates.iter().map(|candidate| candidate.chunk_id).collect();
         store.chunks(&ids).expect("the records are there").len()
     };
-    let hits = answer(texts[0], &vectors[0]);
+    let hits = answer(&given.texts[0], &given.vectors[0]);
     report("restart to first answer", started.elapsed().as_secs_f64() * 1e3, "ms");
     assert!(hits > 0, "the first answer has hits");
-    let mut times: Vec<Duration> = texts
+    memory("store, after opening");
+    let mut times: Vec<Duration> = given
+        .texts
         .iter()
-        .zip(vectors)
-        .take(TIMED)
+        .zip(&given.vectors)
         .map(|(text, vector)| {
             let started = Instant::now();
             answer(text, vector);
@@ -197,4 +291,28 @@ fn restart(directory: &Path, options: OpenOptions, texts: &[&str], vectors: &[Em
         .collect();
     report("hybrid with texts, p50", quantile_ms(&mut times, 0.5), "ms");
     report("hybrid with texts, p99", quantile_ms(&mut times, 0.99), "ms");
+    memory("store, after a thousand queries");
+    store.release_memory();
+    memory("store, a moment later");
+    report("recall@10 of the dense leg", recall(&store, given), "");
+}
+
+/// The share of the exactly nearest chunks that the dense leg finds.
+fn recall(store: &EpochStore, given: &Given) -> f64 {
+    let lease = store.lease(None).expect("the epoch can be read");
+    let snapshot = store.snapshot(&lease);
+    let accept = |id| snapshot.contains(id);
+    let mut found = 0;
+    for vector in &given.vectors[..SAMPLED_QUERIES] {
+        let vectors = snapshot.vectors();
+        let exact = vectors.search_exact(vector.as_slice(), LIMIT, &accept);
+        let exact = exact.expect("it works");
+        let hits = vectors.search(vector.as_slice(), LIMIT, &accept, snapshot.chunk_count());
+        let hits = hits.expect("it works");
+        found += exact
+            .iter()
+            .filter(|one| hits.iter().any(|hit| hit.chunk_id == one.chunk_id))
+            .count();
+    }
+    found as f64 / (SAMPLED_QUERIES * LIMIT) as f64
 }

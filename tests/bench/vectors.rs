@@ -261,16 +261,16 @@ fn million(vectors: &Numbers, count: usize, path: &Path) {
         println!("-- {inserted} vectors: {:?}", index.figures());
         let rate = (inserted - before) as f64 / taken.as_secs_f64();
         report("million, inserted and sealed", rate, "vectors/s");
-        memory("with what building left");
+        memory("million, with what building left");
         drop(index);
         let (opened, taken) = timed(|| Vectors::open(path, vectors.dimensions).expect("it opens"));
         index = opened;
         report("million, open (warm cache)", taken.as_secs_f64() * 1e3, "ms");
-        memory("after opening");
+        memory("million, after opening");
         search(&index, &queries, &[], LIMIT);
-        memory("after a thousand queries");
+        memory("million, after a thousand queries");
         index.release_memory();
-        memory("a moment later");
+        memory("million, a moment later");
         let sampled = &queries[..SAMPLED_QUERIES];
         let exact = exact(&index, sampled, "million");
         search(&index, sampled, &exact, LIMIT);
@@ -280,7 +280,7 @@ fn million(vectors: &Numbers, count: usize, path: &Path) {
 }
 
 /// A unit vector near another.
-fn jittered(row: &[f32], random: &mut ChaCha8Rng) -> Vec<f32> {
+pub(crate) fn jittered(row: &[f32], random: &mut ChaCha8Rng) -> Vec<f32> {
     // A number drawn between -1 and 1 has a variance of a third.
     let width = JITTER * (3.0 / row.len() as f32).sqrt();
     let moved = row
@@ -292,7 +292,7 @@ fn jittered(row: &[f32], random: &mut ChaCha8Rng) -> Vec<f32> {
 }
 
 /// Reports what this process holds in memory, as the kernel counts it.
-fn memory(when: &str) {
+pub(crate) fn memory(when: &str) {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
         return;
     };
@@ -302,7 +302,7 @@ fn memory(when: &str) {
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok());
         report(
-            &format!("million, {name} {when}"),
+            &format!("{name}, {when}"),
             kilobytes.unwrap_or(f64::NAN) / 1_024.0,
             "MiB",
         );
