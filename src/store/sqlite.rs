@@ -17,8 +17,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Statements that a connection keeps prepared.
 const STATEMENT_CACHE: usize = 64;
-/// Bytes of a database that are read through a map of its file.
-const MAP_BYTES: &str = "PRAGMA mmap_size=268435456;";
 
 /// What a database holds, and how one of an earlier format is brought up.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +85,6 @@ fn open(path: &Path, schema: &Schema, creates: bool) -> Result<Connection, Error
             .map_err(in_database)?;
         transaction.commit().map_err(in_database)?;
     }
-    connection.execute_batch(MAP_BYTES).map_err(in_database)?;
     Ok(connection)
 }
 
@@ -98,7 +95,6 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Error> {
     let connection = Connection::open_with_flags(path, flags).map_err(in_database)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(in_database)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    connection.execute_batch(MAP_BYTES).map_err(in_database)?;
     Ok(connection)
 }
 

@@ -293,20 +293,19 @@ pub(crate) fn jittered(row: &[f32], random: &mut ChaCha8Rng) -> Vec<f32> {
 
 /// Reports what this process holds in memory, as the kernel counts it.
 pub(crate) fn memory(when: &str) {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else {
-        return;
-    };
     for name in ["VmRSS", "RssAnon", "RssFile"] {
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok());
-        report(
-            &format!("{name}, {when}"),
-            kilobytes.unwrap_or(f64::NAN) / 1_024.0,
-            "MiB",
-        );
+        report(&format!("{name}, {when}"), mebibytes(name), "MiB");
     }
+}
+
+/// Returns a line of the kernel's account of this process.
+pub(crate) fn mebibytes(name: &str) -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<f64>().ok());
+    kilobytes.unwrap_or(f64::NAN) / 1_024.0
 }
 
 /// Embeds the lines of a file, so that the other modes have real vectors.
