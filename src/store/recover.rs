@@ -1,6 +1,7 @@
 //! Opening after whatever happened: the records say which epoch it is, and both indexes are brought there.
 
 use std::path::Path;
+use std::thread::ScopedJoinHandle;
 use std::time::Instant;
 
 use super::epoch_store::OpenOptions;
@@ -31,6 +32,19 @@ pub(super) struct Counted {
 
 /// Reads the records and brings both indexes to their epoch.
 pub(super) fn recover(directory: &Path, records: &Records, options: OpenOptions) -> Result<Recovered, Error> {
+    // The vector index is by far the largest of what is read from end to end.
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| Vectors::open(&layout::vectors(directory), options.dimensions));
+        recover_beside(opening, directory, records, options)
+    })
+}
+
+fn recover_beside(
+    opening: ScopedJoinHandle<'_, Result<Vectors, crate::index::Error>>,
+    directory: &Path,
+    records: &Records,
+    options: OpenOptions,
+) -> Result<Recovered, Error> {
     let started = Instant::now();
     let epoch = records.epoch()?;
     let visibility = Visibility::default();
@@ -38,7 +52,8 @@ pub(super) fn recover(directory: &Path, records: &Records, options: OpenOptions)
     check_counts(records, epoch, counted)?;
     let removal = records.removal()?;
     let terms = recover_terms(directory, records, options, epoch, removal, counted.chunks)?;
-    let vectors = recover_vectors(directory, records, options, epoch, &visibility)?;
+    let opened = opening.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let vectors = recover_vectors(directory, opened, records, options, epoch, &visibility)?;
     tracing::info!(
         directory = %directory.display(),
         %epoch,
@@ -157,16 +172,17 @@ pub(super) fn replay_terms(
     terms.commit(to, removal).map_err(Error::Index)
 }
 
-/// Opens the vector index and adds what it lacks; one that does not fit the records is made again.
+/// Adds what an opened vector index lacks; one that does not fit the records is made again.
 fn recover_vectors(
     directory: &Path,
+    opened: Result<Vectors, crate::index::Error>,
     records: &Records,
     options: OpenOptions,
     epoch: Epoch,
     visibility: &Visibility,
 ) -> Result<Vectors, Error> {
     let path = layout::vectors(directory);
-    match Vectors::open(&path, options.dimensions) {
+    match opened {
         Ok(vectors) => {
             let existing = visibility.existing();
             let exists = |chunk_id: ChunkId| existing.get(chunk_id.0 as usize).copied().unwrap_or(false);
