@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use tonic::Status;
 
+use super::output::ReaderGone;
 use crate::config;
 use crate::knowledge_base::{self, ErrorKind};
 use crate::models;
@@ -91,9 +92,8 @@ pub(super) struct Usage(pub(super) String);
 /// Whether the reader of stdout went away, which is its good right.
 pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+        let by_output = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        by_output.is_some_and(<dyn std::error::Error + Send + Sync>::is::<ReaderGone>)
     })
 }
 

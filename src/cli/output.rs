@@ -9,6 +9,11 @@ use serde_json::Value;
 /// Widest line of running text, for reading.
 const MAX_TEXT_WIDTH: usize = 100;
 
+/// The reader of stdout went away, which is its good right. A connection to a server breaks with the same kind of error.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the output any more")]
+pub(super) struct ReaderGone;
+
 /// Where results go.
 pub(super) struct Output {
     writer: Box<dyn Write + Send>,
@@ -110,7 +115,13 @@ impl Output {
 
     fn write(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
         match write(&mut *self.writer) {
-            Err(error) if self.outlives_reader && error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                if self.outlives_reader {
+                    Ok(())
+                } else {
+                    Err(io::Error::new(error.kind(), ReaderGone))
+                }
+            }
             written => written,
         }
     }

@@ -14,7 +14,7 @@ use super::output::{Output, note};
 use super::progress;
 use super::signal::Interrupt;
 use crate::config::{Config, Key};
-use crate::knowledge_base::{Groundwork, PageRequest, check_bundle_file};
+use crate::knowledge_base::{Groundwork, KnowledgeBaseInfo, PageRequest, check_bundle_file};
 use crate::service;
 
 #[derive(Debug, Args)]
@@ -131,8 +131,21 @@ fn count(groundwork: &Groundwork) -> anyhow::Result<String> {
         ..PageRequest::default()
     })?;
     let more = if page.next_token.is_empty() { "" } else { "more than " };
-    Ok(match page.items.len() {
+    let failed: Vec<&KnowledgeBaseInfo> = page
+        .items
+        .iter()
+        .filter(|info| !info.failure_reasons.is_empty())
+        .collect();
+    for info in &failed {
+        let (name, reasons) = (&info.name, info.failure_reasons.join("; "));
+        tracing::error!(knowledge_base = name, reasons, "a knowledge base cannot be opened");
+    }
+    let all = match page.items.len() {
         1 => "1 knowledge base".to_owned(),
         count => format!("{more}{count} knowledge bases"),
+    };
+    Ok(match failed.len() {
+        0 => all,
+        count => format!("{} of {all}", page.items.len() - count),
     })
 }

@@ -127,6 +127,8 @@ fn gone_reader_ends_commands_unless_outlived() {
     let mut output = Output::plain(Box::new(Gone), false);
     let error = output.line("x").expect_err("nobody reads it");
     assert!(super::exit::is_closed_pipe(&error.into()));
+    let by_server = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+    assert!(!super::exit::is_closed_pipe(&by_server.into()));
     output.outlive_reader(true);
     assert!(output.line("x").is_ok() && output.piece("x").is_ok());
     output.outlive_reader(false);

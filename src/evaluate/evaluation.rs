@@ -65,10 +65,9 @@ impl Evaluation {
 
     /// Returns each measure with its mean over all judged queries.
     pub fn means(&self) -> Vec<(Measure, f64)> {
-        let count = self.queries.len().max(1) as f64;
         let measures = self.measures.iter().enumerate();
         measures
-            .map(|(at, measure)| (*measure, self.column(at).iter().sum::<f64>() / count))
+            .map(|(at, measure)| (*measure, super::significance::mean(&self.column(at))))
             .collect()
     }
 }

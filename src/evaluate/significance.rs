@@ -59,8 +59,10 @@ impl Comparison {
     }
 }
 
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
+/// Returns the mean; 0 of nothing.
+pub(super) fn mean(values: &[f64]) -> f64 {
+    // Sums of floats begin with a negative zero.
+    (0.0 + values.iter().sum::<f64>()) / values.len().max(1) as f64
 }
 
 fn p_value(differences: &[f64]) -> f64 {

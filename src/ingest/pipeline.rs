@@ -20,8 +20,12 @@ use crate::worker::{Cancel, Stopped, with_causes};
 
 /// Version of reading and splitting. A document that an older version indexed counts as changed.
 const READER_VERSION: u32 = 1;
-/// Chunks that make a group full.
+/// Chunks that make a group full, where they are embedded quickly enough.
 const GROUP_CHUNKS: usize = 512;
+/// Fewest chunks that make a group full: fewer would keep the embedder from working on several at once.
+const MIN_GROUP_CHUNKS: usize = 64;
+/// How long embedding a group should take, so that documents are answered while a stream goes on.
+const GROUP_WORK: Duration = Duration::from_millis(500);
 /// Longest time that a document waits for others to share its commit.
 const GROUP_WAIT: Duration = Duration::from_millis(250);
 /// Longest wait for a document when none is held back.
@@ -84,6 +88,8 @@ struct Run<'a, 'o> {
     last_epoch: Epoch,
     group: Vec<Entry<'a>>,
     group_chunks: usize,
+    /// Chunks that make a group full, at the pace of the group before.
+    full_chunks: usize,
     group_since: Option<Instant>,
     summary: IngestSummary,
     on_outcome: &'o mut dyn FnMut(DocumentOutcome),
@@ -120,6 +126,7 @@ impl<'a> Pipeline<'a> {
             behind,
             group: Vec::new(),
             group_chunks: 0,
+            full_chunks: MIN_GROUP_CHUNKS,
             group_since: None,
             last_epoch: Epoch(0),
             summary: IngestSummary::default(),
@@ -147,7 +154,7 @@ impl<'a> Pipeline<'a> {
                 Next::End => break,
             }
             let is_due = run.group_since.is_some_and(|since| since.elapsed() >= GROUP_WAIT);
-            if is_due || run.group_chunks >= GROUP_CHUNKS {
+            if is_due || run.group_chunks >= run.full_chunks {
                 self.flush(&mut run, cancel)?;
             }
         }
@@ -299,12 +306,17 @@ impl<'a> Pipeline<'a> {
     /// Embeds and commits what is gathered, and tells the outcomes.
     fn flush(&self, run: &mut Run<'a, '_>, cancel: &Cancel) -> Result<(), Error> {
         let mut group = std::mem::take(&mut run.group);
-        run.group_chunks = 0;
+        let chunks = std::mem::take(&mut run.group_chunks);
         run.group_since = None;
         if group.is_empty() {
             return Ok(());
         }
+        let started = Instant::now();
         self.embed(&mut group, cancel)?;
+        if chunks >= MIN_GROUP_CHUNKS {
+            let in_time = chunks as f64 * GROUP_WORK.as_secs_f64() / started.elapsed().as_secs_f64();
+            run.full_chunks = (in_time as usize).clamp(MIN_GROUP_CHUNKS, GROUP_CHUNKS);
+        }
         let mut told = Vec::with_capacity(group.len());
         let mut changes = Vec::with_capacity(group.len());
         let mut guards = Vec::with_capacity(group.len());

@@ -255,9 +255,10 @@ impl From<store::Error> for Error {
             store::Error::OtherFormat { .. } => (ErrorKind::FailedPrecondition, "OTHER_FORMAT"),
             store::Error::Refused(_) => (ErrorKind::InvalidRequest, "ARCHIVE_REFUSED"),
             store::Error::ArchiveUnreadable { .. } => (ErrorKind::Unavailable, "ARCHIVE_UNREADABLE"),
-            store::Error::Poisoned { .. } | store::Error::Halted { .. } | store::Error::Replaced { .. } => {
-                (ErrorKind::Unavailable, "WRITES_STOPPED")
-            }
+            store::Error::Poisoned { .. }
+            | store::Error::Halted { .. }
+            | store::Error::Replaced { .. }
+            | store::Error::LogReplaced { .. } => (ErrorKind::Unavailable, "WRITES_STOPPED"),
             store::Error::Removed => (ErrorKind::NotFound, "NOT_FOUND"),
             store::Error::Index(_) | store::Error::Panicked { .. } => (ErrorKind::Unavailable, "INDEX_FAILED"),
             store::Error::Database { .. } | store::Error::File { .. } => (ErrorKind::Internal, "STORE_FAILED"),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checksum::Checksum;
 use super::history::{OriginalContent, Retention};
+use super::in_place::InPlace;
 use super::layout::{self, Layout};
 use super::records::values::verify;
 use super::sqlite::{self, Schema, from_time, to_time};
@@ -168,8 +169,7 @@ impl From<ChunkingRecord> for ChunkConfig {
 pub struct Catalog {
     layout: Layout,
     path: PathBuf,
-    /// Which file the path stood for when it was opened.
-    identity: Option<(u64, u64)>,
+    in_place: InPlace,
     connection: Mutex<Connection>,
 }
 
@@ -189,7 +189,7 @@ impl Catalog {
         });
         let catalog = Self {
             layout,
-            identity: layout::identity(&path),
+            in_place: InPlace::new(&path),
             path,
             connection,
         };
@@ -205,12 +205,14 @@ impl Catalog {
 
     /// The connection, to write with: what went into a file that is no longer in its place would be lost.
     fn writer(&self) -> Result<MutexGuard<'_, Connection>, Error> {
-        if layout::identity(&self.path) == self.identity {
-            return Ok(self.connection.lock());
+        let connection = self.connection.lock();
+        match self.in_place.check() {
+            Ok(()) => Ok(connection),
+            Err(error) => {
+                sqlite::save_log(&connection);
+                Err(error)
+            }
         }
-        Err(Error::Replaced {
-            path: self.path.clone(),
-        })
     }
 
     /// Removes what creations and deletions left that were cut off. What carries no mark of theirs and has records is

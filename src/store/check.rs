@@ -19,7 +19,9 @@ use crate::worker::{Cancel, OnProgress, Progress};
 const STEP_ROWS: u64 = 1_024;
 /// Most findings of one kind that are told one by one.
 const MAX_ALIKE: u64 = 100;
-const RESTORE: &str = "restore the knowledge base from a backup, or ingest the document again";
+const RESTORE: &str = "restore the knowledge base from a backup, or erase the document and ingest it again";
+/// Most documents that one finding names.
+const MAX_NAMED: usize = 5;
 const WRITES_STOPPED: &str = "mend what stops the writes (make room on the disk, put files back), and check again";
 const REBUILD: &str = "check again with repair: it is made again from the store";
 
@@ -242,33 +244,39 @@ impl Check<'_, '_> {
             let wrong = [
                 (
                     "revisions have another number of chunks than they say",
-                    "SELECT count(*) FROM revision r WHERE chunk_count != (SELECT count(*) FROM chunk c
+                    "SELECT r.document_id FROM revision r WHERE chunk_count != (SELECT count(*) FROM chunk c
                      WHERE c.chunk_id BETWEEN r.first_chunk AND r.first_chunk + r.chunk_count - 1
                      AND c.revision_id = r.revision_id)",
                 ),
                 (
                     "chunks have no vector",
-                    "SELECT count(*) FROM chunk WHERE chunk_id NOT IN (SELECT chunk_id FROM embedding)",
+                    "SELECT r.document_id FROM chunk c LEFT JOIN revision r USING (revision_id)
+                     WHERE c.chunk_id NOT IN (SELECT chunk_id FROM embedding)",
                 ),
                 (
                     "revisions have no text",
-                    "SELECT count(*) FROM revision WHERE revision_id NOT IN (SELECT revision_id FROM revision_text)",
+                    "SELECT document_id FROM revision WHERE revision_id NOT IN (SELECT revision_id FROM revision_text)",
                 ),
                 (
                     "revisions belong to no known document",
-                    "SELECT count(*) FROM revision WHERE document_id NOT IN (SELECT document_id FROM document)",
+                    "SELECT document_id FROM revision WHERE document_id NOT IN (SELECT document_id FROM document)",
                 ),
                 (
                     "documents name a revision that is not theirs",
-                    "SELECT count(*) FROM document d WHERE revision_id NOTNULL AND NOT EXISTS (SELECT 1 FROM revision r
-                     WHERE r.revision_id = d.revision_id AND r.document_id = d.document_id)",
+                    "SELECT document_id FROM document d WHERE revision_id NOTNULL AND NOT EXISTS (
+                     SELECT 1 FROM revision r WHERE r.revision_id = d.revision_id AND r.document_id = d.document_id)",
+                ),
+                (
+                    "revisions are seen that their document does not name",
+                    "SELECT document_id FROM revision r WHERE retired_epoch = 9223372036854775807
+                     AND revision_id IS NOT (SELECT revision_id FROM document d WHERE d.document_id = r.document_id)",
                 ),
             ];
             let mut complaints = Vec::new();
             for (complaint, query) in wrong {
-                let rows = count(connection, query)?;
+                let (rows, documents) = documents_of(connection, query)?;
                 if rows > 0 {
-                    complaints.push(format!("{rows} {complaint}"));
+                    complaints.push(format!("{rows} {complaint}: {documents}"));
                 }
             }
             let documents = count(connection, &format!("SELECT count(*) FROM revision r WHERE {seen}"))?;
@@ -407,15 +415,32 @@ impl Check<'_, '_> {
         if missing > 0 {
             complaints.push((directory, format!("{missing} chunks of the store are not in the index")));
         }
-        let repaired = !complaints.is_empty() && self.repair;
+        let mut repaired = !complaints.is_empty() && self.repair;
         if repaired {
             store.rebuild_vectors()?;
+            // Vectors that the store lost too cannot be made again.
+            repaired = expected.iter().all(|chunk_id| store.vectors.contains(*chunk_id));
         }
         for (path, what) in complaints {
             self.found("vectors", &path, what, REBUILD, repaired);
         }
         Ok(())
     }
+}
+
+/// Counts the rows of a query for document ids, and names the first documents.
+fn documents_of(connection: &Connection, query: &str) -> rusqlite::Result<(u64, String)> {
+    let mut statement = connection.prepare(query)?;
+    let mut rows = statement.query([])?;
+    let (mut count, mut named) = (0, Vec::new());
+    while let Some(row) = rows.next()? {
+        count += 1;
+        let name = document_of(row, 0);
+        if named.len() < MAX_NAMED && !named.contains(&name) {
+            named.push(name);
+        }
+    }
+    Ok((count, named.join(", ")))
 }
 
 /// Names the document of a row, as far as it can be read.

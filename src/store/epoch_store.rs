@@ -264,7 +264,10 @@ impl EpochStore {
         if self.records.is_sealed() {
             return Err(Error::ReadOnly);
         }
-        self.records.check_in_place()?;
+        if let Err(error) = self.records.check_in_place() {
+            sqlite::save_log(&writer.connection);
+            return Err(error);
+        }
         if let Some(what) = self.damage.lock().clone() {
             let path = self.records.path().to_owned();
             return Err(Error::Damaged { path, what });

@@ -73,6 +73,15 @@ pub enum Error {
         /// The database.
         path: PathBuf,
     },
+    /// The write-ahead log of a database is no longer the file that was opened.
+    #[error(
+        "{} was removed or replaced while the server had it open; what it held is written into the database, and writes are refused until the server is started again",
+        path.display()
+    )]
+    LogReplaced {
+        /// The log.
+        path: PathBuf,
+    },
     /// A derived index fails.
     #[error("an index of the knowledge base fails; reads go on, and the next write tries to mend it")]
     Index(#[source] crate::index::Error),

@@ -107,20 +107,6 @@ pub(super) fn bytes(directory: &Path) -> u64 {
         .sum()
 }
 
-/// Which file a name stands for; nothing when there is none.
-#[cfg(unix)]
-pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt as _;
-    let file = path.metadata().ok()?;
-    Some((file.dev(), file.ino()))
-}
-
-/// Which file a name stands for; nothing when there is none. All that exist look alike here.
-#[cfg(not(unix))]
-pub(super) fn identity(path: &Path) -> Option<(u64, u64)> {
-    path.is_file().then_some((0, 0))
-}
-
 /// Returns the mark of a directory whose creation or deletion is under way.
 pub(super) fn unfinished(directory: &Path) -> PathBuf {
     directory.join("unfinished")

@@ -15,6 +15,7 @@ mod epoch_store;
 mod erasure;
 mod error;
 mod history;
+mod in_place;
 mod layout;
 mod lock;
 mod migrate;

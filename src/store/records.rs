@@ -14,7 +14,7 @@ use rusqlite::Connection;
 
 use super::catalog::from_json;
 use super::history::RevisionInfo;
-use super::layout;
+use super::in_place::InPlace;
 use super::sqlite::{self, from_epoch, to_epoch, to_number};
 use super::{DocumentInfo, DocumentStatus, Error};
 use crate::document::metadata::Metadata;
@@ -140,8 +140,7 @@ pub(super) struct TakenBytes {
 #[derive(Debug)]
 pub(super) struct Records {
     path: PathBuf,
-    /// Which file the path stood for when it was opened.
-    identity: Option<(u64, u64)>,
+    in_place: InPlace,
     /// The database itself, where it lies in a bundle.
     sealed: Option<Sealed>,
     idle: Mutex<Vec<Connection>>,
@@ -151,7 +150,7 @@ impl Records {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            identity: layout::identity(path),
+            in_place: InPlace::new(path),
             sealed: None,
             idle: Mutex::default(),
         }
@@ -180,15 +179,13 @@ impl Records {
         &self.path
     }
 
-    /// Fails when the path stands for another file than the one that was opened, or for none: what went there would be
-    /// lost, and what came from there would be another's.
+    /// Fails when the database is no longer the files that were opened.
     pub(super) fn check_in_place(&self) -> Result<(), Error> {
-        if layout::identity(&self.path) == self.identity {
-            return Ok(());
+        if self.is_sealed() {
+            Ok(())
+        } else {
+            self.in_place.check()
         }
-        Err(Error::Replaced {
-            path: self.path.clone(),
-        })
     }
 
     /// Says that a row is missing which others name.

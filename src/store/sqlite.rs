@@ -141,6 +141,15 @@ pub(super) fn interruptible<T: Send>(
     }
 }
 
+/// Writes what the log holds into the database, where the next opening finds it even if the log was removed. What cannot
+/// be written now is tried again with the next write.
+pub(super) fn save_log(connection: &Connection) {
+    let saved = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    if let Err(error) = saved {
+        tracing::error!(%error, "cannot save what the log of a database holds");
+    }
+}
+
 /// Compares a database's pages, tables and indexes with each other.
 pub(super) fn verify_structure(path: &Path, cancel: &Cancel) -> Result<(), Error> {
     let connection = open_reader(path)?;

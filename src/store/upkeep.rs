@@ -80,6 +80,10 @@ impl EpochStore {
 
     /// Does what is due: seals and merges vectors, and shows readers merged terms. Ends early when it is cancelled.
     pub fn keep_up(&self, turn: &UpkeepTurn<'_>) -> Result<(), Error> {
+        if self.records.check_in_place().is_err() {
+            // Saves what was written until now, and says why.
+            drop(self.begin_write()?);
+        }
         self.mend_lost_indexes()?;
         self.verify_once(turn.cancel)?;
         if self.terms.wants_refresh() {

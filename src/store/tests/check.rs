@@ -326,3 +326,33 @@ fn larger_records_are_verified_while_they_are_served() {
     assert!(matches!(refused, Err(Error::Damaged { .. })), "{refused:?}");
     super::check(&store, None, &["second tale", "third tale", "fourth tale"]);
 }
+
+#[test]
+fn a_log_removed_while_open_loses_nothing() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let store = filled(home.path());
+    let log = home.path().join("store.sqlite-wal");
+    assert_eq!(store.write_failure(), None);
+    std::fs::remove_file(&log).expect("it was there");
+    let refused = store.commit([put("c", &["fifth tale"], 0)], "test");
+    assert!(matches!(refused, Err(Error::LogReplaced { .. })), "{refused:?}");
+    assert!(
+        store
+            .write_failure()
+            .is_some_and(|failure| failure.contains("store.sqlite-wal"))
+    );
+    // As a kill leaves it: the log is nowhere, and the connections never ended in order.
+    let killed = tempfile::tempdir().expect("a temporary directory");
+    for file in layout::files(home.path()) {
+        let to = killed
+            .path()
+            .join(file.strip_prefix(home.path()).expect("it lies below"));
+        std::fs::create_dir_all(to.parent().expect("it has one")).expect("a directory");
+        std::fs::copy(&file, &to).expect("it can be copied");
+    }
+    super::check(
+        &reopen(killed.path()),
+        None,
+        &["second tale", "third tale", "fourth tale"],
+    );
+}

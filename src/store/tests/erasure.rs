@@ -199,3 +199,31 @@ fn a_document_that_came_back_meanwhile_is_erased_too() {
     check(&store, None, &["another tale"]);
     assert_eq!(search_for(&store, "secret-document", &[]).remainders, []);
 }
+
+#[test]
+fn restored_documents_can_be_erased_too() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let store = create(home.path());
+    let name = |at: usize| format!("tales/secret-{at:04}.md");
+    for first in (0..400).step_by(40) {
+        let documents: Vec<Change> = (first..first + 40)
+            .map(|at| put(&name(at), &["a tale", &format!("tale {at}")], at % 3))
+            .collect();
+        store.commit(documents, "test").expect("a commit");
+    }
+    let mut archive = store
+        .back_up(&record("kb", "kb"), Vec::new(), None, &Cancel::new(), &mut |_| {})
+        .expect("a backup");
+    let restored = tempfile::tempdir().expect("a temporary directory");
+    ArchiveReader::open(&mut archive, ArchiveKind::Backup)
+        .and_then(|reader| reader.unpack(restored.path(), &Cancel::new(), &mut |_| {}))
+        .expect("it is whole");
+    let restored_store = reopen(restored.path());
+    for at in (0..400).step_by(9) {
+        erase(&restored_store, &name(at), false).expect("it is erased");
+        assert_eq!(
+            holders(restored.path(), name(at).as_bytes()),
+            [] as [std::path::PathBuf; 0]
+        );
+    }
+}
