@@ -28,6 +28,9 @@ use engine::{Engine, META_FILE, Writer};
 use schema::Fields;
 pub use snapshot::TermsSnapshot;
 
+/// Ending of tantivy's files that say which rows were removed; old ones go at any time.
+const DELETES_SUFFIX: &str = ".del";
+
 /// Times that a purge reads the list of segments again before it gives up.
 const PURGE_ATTEMPTS: u32 = 100;
 
@@ -244,12 +247,20 @@ impl Terms {
         self.current.read().segment_count()
     }
 
-    /// Compares the checksums of all files with their content and returns those that differ.
+    /// Compares the checksums of all files with their content, and returns those that differ or are gone.
     pub fn verify(&self) -> Result<Vec<PathBuf>, Error> {
-        let damaged = self
-            .index()
-            .validate_checksum()
-            .map_err(|source| Error::terms("be verified", source))?;
+        let failed = |source: TantivyError| Error::terms("be verified", source);
+        let index = self.index();
+        let mut damaged = index.validate_checksum().map_err(failed)?;
+        // A file that is open can be read after its name is gone, and the next opening misses it.
+        let segments = index.searchable_segment_ids().map_err(failed)?;
+        let is_needed = |path: &Path| {
+            let name = path.to_string_lossy();
+            let of_segment = segments.iter().any(|id| name.starts_with(&id.uuid_string()));
+            of_segment && !name.ends_with(DELETES_SUFFIX)
+        };
+        let files = index.directory().list_managed_files().into_iter();
+        damaged.extend(files.filter(|path| is_needed(path) && !self.directory.join(path).is_file()));
         Ok(damaged.into_iter().collect())
     }
 

@@ -246,6 +246,8 @@ impl Catalog {
 
     /// Adds a knowledge base, its directory first. `token` is the caller's client token with the hash of the request.
     pub fn insert(&self, record: &BaseRecord, token: Option<(&str, &[u8])>) -> Result<(), Error> {
+        // Before anything is made where the data directory may no longer be.
+        drop(self.writer()?);
         let directory = self.layout.knowledge_base(&record.id);
         std::fs::create_dir_all(&directory).map_err(|source| Error::file(&directory, source))?;
         let made = mark_unfinished(&directory)

@@ -241,6 +241,22 @@ fn indexes_removed_while_open_are_made_again() {
 }
 
 #[test]
+fn single_files_removed_while_open_are_found() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let store = filled(home.path());
+    let mut files = layout::files(&layout::terms(home.path()));
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "idx"));
+    std::fs::remove_file(files.first().expect("there are terms")).expect("it was there");
+    let (checked, found) = findings(&store, true);
+    assert!(checked.findings > 0 && found.iter().all(|finding| finding.place == "terms" && finding.repaired));
+    assert_eq!(findings(&store, false).1, []);
+    let all = ["second tale", "third tale", "fourth tale"];
+    super::check(&store, None, &all);
+    drop(store);
+    super::check(&reopen(home.path()), None, &all);
+}
+
+#[test]
 fn a_commit_without_its_keyword_index_is_mended_by_the_next() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let store = filled(home.path());
