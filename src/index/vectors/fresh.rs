@@ -87,6 +87,7 @@ impl Block {
             codes: &self.codes,
             fits: &self.fits,
             halves: &self.halves,
+            halves_file: None,
             max_norm: self.max_norm,
         }
     }

@@ -1,5 +1,9 @@
 //! Rows that lie one after another, wherever they are: in a mapped file or in memory.
 
+use std::cell::RefCell;
+use std::fs::File;
+use std::io;
+
 use super::quantize::{Fit, Query};
 use crate::index::best::Best;
 use crate::index::simd::{dot, dots};
@@ -7,6 +11,42 @@ use crate::index::{Accept, ChunkId, Scored};
 
 /// Rows that a scan estimates at once.
 const SCAN_ROWS: usize = 64;
+
+thread_local! {
+    /// The halves of one row.
+    static ROW: RefCell<Vec<u16>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Where the halves of a large segment are read from. Looked at through a map, each row would bring the sixteen pages
+/// around it into the memory of the process, and a few searches all of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HalvesFile<'a> {
+    pub(super) file: &'a File,
+    /// Place of the first row.
+    pub(super) start: u64,
+}
+
+impl HalvesFile<'_> {
+    fn dot(self, query: &[f32], row: usize) -> io::Result<f32> {
+        ROW.with_borrow_mut(|halves| {
+            halves.resize(query.len(), 0);
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(halves);
+            let place = self.start + row as u64 * bytes.len() as u64;
+            read_exact_at(self.file, bytes, place)?;
+            Ok(dot(query, halves))
+        })
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, bytes: &mut [u8], place: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, place)
+}
+
+#[cfg(not(unix))]
+fn read_exact_at(_: &File, _: &mut [u8], _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
 
 /// Rows in order of chunk id.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +57,8 @@ pub(super) struct Rows<'a> {
     pub(super) codes: &'a [i8],
     pub(super) fits: &'a [Fit],
     pub(super) halves: &'a [u16],
+    /// Where single rows of the halves are read from, if not from there.
+    pub(super) halves_file: Option<HalvesFile<'a>>,
     /// No row is longer.
     pub(super) max_norm: f32,
 }
@@ -56,7 +98,8 @@ impl<'a> Rows<'a> {
 
     /// Returns the cosine similarity of a row.
     pub(super) fn score(&self, query: &[f32], row: usize) -> f32 {
-        dot(query, self.halves(row))
+        let read = self.halves_file.and_then(|file| file.dot(query, row).ok());
+        read.unwrap_or_else(|| dot(query, self.halves(row)))
     }
 
     pub(super) fn scored(&self, query: &[f32], row: usize) -> Scored {

@@ -12,14 +12,19 @@ use memmap2::Mmap;
 use super::check;
 use super::format::{Header, Section};
 use super::quantize::Query;
-use super::rows::Rows;
+use super::rows::{HalvesFile, Rows};
 use super::walk::{Graph, Links, Scratch};
 use crate::index::{ChunkId, Error};
+
+/// Rows from which on halves are read and not mapped. Tests read some too.
+const READ_ROWS: usize = if cfg!(test) { 1_000 } else { 200_000 };
 
 /// One file of rows with their graph.
 #[derive(Debug)]
 pub(super) struct Segment {
     path: PathBuf,
+    /// The file, and where the segment begins in it.
+    file: (File, u64),
     map: Mmap,
     header: Header,
     parts: Parts,
@@ -62,9 +67,12 @@ impl Segment {
             starts: part(Section::Starts),
             upper: part(Section::Upper),
         };
-        let path = path.to_owned();
+        let file = file
+            .try_clone()
+            .map_err(|source| Error::io("keep open", path, source))?;
         Ok(Self {
-            path,
+            path: path.to_owned(),
+            file: (file, within.start),
             map,
             header,
             parts,
@@ -102,6 +110,10 @@ impl Segment {
             codes: self.part(&self.parts.codes),
             fits: self.part(&self.parts.fits),
             halves: self.part(&self.parts.halves),
+            halves_file: (self.len() >= READ_ROWS).then(|| HalvesFile {
+                file: &self.file.0,
+                start: self.file.1 + self.parts.halves.start as u64,
+            }),
             max_norm: self.header.max_norm,
         }
     }
