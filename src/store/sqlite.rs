@@ -85,7 +85,36 @@ fn open(path: &Path, schema: &Schema, creates: bool) -> Result<Connection, Error
             .map_err(in_database)?;
         transaction.commit().map_err(in_database)?;
     }
+    check_shape(path, &connection, schema)?;
     Ok(connection)
+}
+
+/// Fails when tables, columns or indexes are not those of the schema: a name that is damaged would fail some queries only,
+/// while others go on to write.
+fn check_shape(path: &Path, connection: &Connection, schema: &Schema) -> Result<(), Error> {
+    let expected = Connection::open_in_memory().and_then(|expected| {
+        expected.execute_batch(schema.create)?;
+        shape(&expected)
+    });
+    let in_database = |source| Error::database(path, source);
+    let (expected, found) = (expected.map_err(in_database)?, shape(connection).map_err(in_database)?);
+    let Some(missing) = expected.iter().find(|name| !found.contains(name)) else {
+        return Ok(());
+    };
+    Err(Error::Damaged {
+        path: path.to_owned(),
+        what: format!("it has no {missing}"),
+    })
+}
+
+/// Names all columns and indexes.
+fn shape(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare(
+        "SELECT m.type || ' ' || m.name || coalesce('.' || c.name, '') FROM sqlite_schema m
+         LEFT JOIN pragma_table_info(m.name) c WHERE m.name NOT LIKE 'sqlite_%'",
+    )?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    names.collect()
 }
 
 /// Opens a database that exists for reading.

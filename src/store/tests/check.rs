@@ -372,3 +372,21 @@ fn a_log_removed_while_open_loses_nothing() {
         &["second tale", "third tale", "fourth tale"],
     );
 }
+
+#[test]
+fn records_with_a_damaged_name_in_their_schema_are_refused() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    drop(filled(home.path()));
+    let path = layout::records(home.path());
+    let mut bytes = std::fs::read(&path).expect("it can be read");
+    let name = b"byte_size";
+    let place = bytes.windows(name.len()).position(|window| window == name);
+    bytes[place.expect("the schema names the column")] ^= 1;
+    std::fs::write(&path, bytes).expect("it can be written");
+    let refused = EpochStore::open(home.path(), OPTIONS()).expect_err("it is damaged");
+    let message = refused.to_string();
+    assert!(
+        message.contains("it has no table revision.byte_size; restore"),
+        "{message}"
+    );
+}
