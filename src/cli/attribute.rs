@@ -2,14 +2,25 @@
 
 use serde_json::Value;
 
+use super::filter_json;
+use super::moment::parse_time;
+use crate::document::Date;
 use crate::service::pb;
 use crate::service::pb::metadata_value::Kind;
 use crate::service::pb::retrieval_filter::Condition;
 
 /// How attributes are written, for `--help`.
 pub(super) const HELP: &str = "\
-Attributes: key=text, or key:=json for a number, a truth value or a list of texts:
-  team=search   year:=2024   draft:=false   topics:='[\"rust\", \"grpc\"]'";
+Attributes: key=text, key:=json for a number, a truth value or a list of texts or numbers, or key@=date:
+  team=search   year:=2024   draft:=false   topics:='[\"rust\", \"grpc\"]'   published@=2024-05-01";
+
+/// How conditions are written, for `--help`.
+pub(super) const CONDITIONS_HELP: &str = "\
+Conditions of --filter: attributes, and also
+  draft!=yes  year>=2020  'published<2024-06-01'   other values; more or less than a number or a date
+  'title^=The'  'title*=harbour'  'topics~=rust'   text that begins so, text that holds it, list that holds it
+  'topics?'  '!topics?'                            whether there is such an attribute
+  '{\"in\": {\"key\": \"team\", \"value\": [\"search\", \"ops\"]}}'   any filter of Amazon Bedrock";
 
 /// An attribute of a document.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,15 +29,24 @@ pub(super) struct Attribute {
     pub(super) value: pb::MetadataValue,
 }
 
-/// Reads `key=text` or `key:=json`.
+/// Reads `key=text`, `key:=json` or `key@=date`.
 pub(super) fn parse(text: &str) -> Result<Attribute, String> {
-    let (key, value) = text.split_once('=').ok_or("expected key=text or key:=json")?;
-    let (key, kind) = match key.strip_suffix(':') {
-        Some(key) => (key, typed(value)?),
-        None => (key, Kind::StringValue(value.to_owned())),
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("expected key=text, key:=json or key@=date")?;
+    let (key, kind) = if let Some(key) = key.strip_suffix(':') {
+        (key, typed(value)?)
+    } else if let Some(key) = key.strip_suffix('@') {
+        (key, Kind::TimestampValue(parse_date(value)?))
+    } else {
+        (key, Kind::StringValue(value.to_owned()))
     };
+    attribute(key, kind)
+}
+
+fn attribute(key: &str, kind: Kind) -> Result<Attribute, String> {
     if key.is_empty() {
-        return Err("the key before `=` is empty".to_owned());
+        return Err("the key before the value is empty".to_owned());
     }
     Ok(Attribute {
         key: key.to_owned(),
@@ -42,54 +62,136 @@ pub(super) fn parse_label(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Reads an attribute that is to hold, or with `!=` not to hold.
+/// Reads a day, or an instant in the form of RFC 3339.
+pub(super) fn parse_date(text: &str) -> Result<prost_types::Timestamp, String> {
+    let of_day = Date::parse_day(text).map(|day| prost_types::Timestamp {
+        seconds: day.seconds(),
+        nanos: 0,
+    });
+    of_day
+        .or_else(|| parse_time(text).ok())
+        .ok_or_else(|| format!("`{text}` is no date such as 2024-05-01 or 2024-05-01T12:00:00Z"))
+}
+
+/// Reads a condition, as [`CONDITIONS_HELP`] says.
 pub(super) fn parse_condition(text: &str) -> Result<pb::RetrievalFilter, String> {
-    let at = text.find('=').ok_or("expected key=text, key:=json or key!=text")?;
-    let negated = text[..at].ends_with('!');
-    let attribute = if negated {
-        parse(&format!("{}{}", &text[..at - 1], &text[at..]))?
+    if text.trim_start().starts_with('{') {
+        return filter_json::parse(text);
+    }
+    let condition = match text.find(['=', '<', '>']) {
+        None => return existing(text),
+        Some(at) if text[at..].starts_with('=') => compared(text, at)?,
+        Some(at) => ranged(text, at)?,
+    };
+    Ok(filter(condition))
+}
+
+fn filter(condition: Condition) -> pb::RetrievalFilter {
+    pb::RetrievalFilter {
+        condition: Some(condition),
+    }
+}
+
+/// Reads `key?` or `!key?`.
+fn existing(text: &str) -> Result<pb::RetrievalFilter, String> {
+    let expected = "expected a condition such as key=text, key:=json, key!=text, key>=number or key?";
+    let named = text.strip_suffix('?').ok_or(expected)?;
+    let key = named.strip_prefix('!').unwrap_or(named);
+    if key.is_empty() {
+        return Err(expected.to_owned());
+    }
+    let exists = filter(Condition::Exists(key.to_owned()));
+    Ok(if key.len() < named.len() {
+        filter(Condition::Not(Box::new(exists)))
     } else {
-        parse(text)?
-    };
-    let attribute = pb::FilterAttribute {
-        key: attribute.key,
-        value: Some(attribute.value),
-    };
-    Ok(pb::RetrievalFilter {
-        condition: Some(if negated {
-            Condition::NotEquals(attribute)
-        } else {
-            Condition::Equals(attribute)
-        }),
+        exists
     })
+}
+
+/// Reads what has its first `=` at `at`, behind a sign of what is meant, if any.
+fn compared(text: &str, at: usize) -> Result<Condition, String> {
+    let before = &text[..at];
+    let made: Option<fn(pb::FilterAttribute) -> Condition> = match before.chars().next_back() {
+        Some('^') => Some(Condition::StartsWith),
+        Some('*') => Some(Condition::StringContains),
+        Some('~') => Some(Condition::ListContains),
+        _ => None,
+    };
+    if let Some(made) = made {
+        let value = Kind::StringValue(text[at + 1..].to_owned());
+        return Ok(made(attribute(&before[..at - 1], value)?.into()));
+    }
+    if before.ends_with('!') {
+        let attribute = parse(&format!("{}{}", &text[..at - 1], &text[at..]))?;
+        return Ok(Condition::NotEquals(attribute.into()));
+    }
+    Ok(Condition::Equals(parse(text)?.into()))
+}
+
+/// Reads what has `<` or `>` at `at`, with `=` behind it or not.
+fn ranged(text: &str, at: usize) -> Result<Condition, String> {
+    let (is_above, rest) = (text[at..].starts_with('>'), &text[at + 1..]);
+    let (or_equal, value) = match rest.strip_prefix('=') {
+        Some(value) => (true, value),
+        None => (false, rest),
+    };
+    let kind = match value.parse::<f64>() {
+        Ok(number) => Kind::NumberValue(number),
+        Err(_) => parse_date(value).map(Kind::TimestampValue).map_err(|_| {
+            format!("`{value}` is no number and no date such as 2024-05-01, which is what `<` and `>` compare")
+        })?,
+    };
+    let attribute = attribute(&text[..at], kind)?.into();
+    Ok(match (is_above, or_equal) {
+        (true, false) => Condition::GreaterThan(attribute),
+        (true, true) => Condition::GreaterThanOrEquals(attribute),
+        (false, false) => Condition::LessThan(attribute),
+        (false, true) => Condition::LessThanOrEquals(attribute),
+    })
+}
+
+impl From<Attribute> for pb::FilterAttribute {
+    fn from(attribute: Attribute) -> Self {
+        Self {
+            key: attribute.key,
+            value: Some(attribute.value),
+        }
+    }
 }
 
 /// Returns the filter under which all conditions hold.
 pub(super) fn all(mut conditions: Vec<pb::RetrievalFilter>) -> Option<pb::RetrievalFilter> {
     match conditions.len() {
         0 | 1 => conditions.pop(),
-        _ => Some(pb::RetrievalFilter {
-            condition: Some(Condition::AndAll(pb::RetrievalFilterList { filters: conditions })),
-        }),
+        _ => Some(filter(Condition::AndAll(pb::RetrievalFilterList {
+            filters: conditions,
+        }))),
     }
 }
 
 fn typed(json: &str) -> Result<Kind, String> {
-    let expected = "after `:=` comes a JSON text, number, truth value or list of texts";
     match serde_json::from_str(json) {
-        Ok(Value::String(text)) => Ok(Kind::StringValue(text)),
-        Ok(Value::Number(number)) => number
-            .as_f64()
-            .map(Kind::NumberValue)
-            .ok_or_else(|| expected.to_owned()),
-        Ok(Value::Bool(truth)) => Ok(Kind::BooleanValue(truth)),
-        Ok(Value::Array(items)) => {
-            let texts = items.iter().map(|item| item.as_str().map(str::to_owned));
-            let values: Option<Vec<String>> = texts.collect();
-            let list = values.map(|values| Kind::StringListValue(pb::StringList { values }));
-            list.ok_or_else(|| expected.to_owned())
+        Ok(value) => kind(&value).ok_or_else(|| format!("after `:=` comes {KINDS}")),
+        Err(error) => Err(format!("after `:=` comes {KINDS}: {error}")),
+    }
+}
+
+/// What [`kind`] takes.
+pub(super) const KINDS: &str = "a JSON text, number, truth value or list of texts or numbers";
+
+/// Returns a JSON value as an attribute's.
+pub(super) fn kind(value: &Value) -> Option<Kind> {
+    match value {
+        Value::String(text) => Some(Kind::StringValue(text.clone())),
+        Value::Number(number) => number.as_f64().map(Kind::NumberValue),
+        Value::Bool(truth) => Some(Kind::BooleanValue(*truth)),
+        Value::Array(items) => {
+            let texts: Option<Vec<String>> = items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
+            let numbers = || items.iter().map(Value::as_f64).collect::<Option<Vec<f64>>>();
+            texts
+                .map(|values| Kind::StringListValue(pb::StringList { values }))
+                .or_else(|| numbers().map(|values| Kind::NumberListValue(pb::NumberList { values })))
         }
-        Ok(_) => Err(expected.to_owned()),
-        Err(error) => Err(format!("{expected}: {error}")),
+        Value::Null | Value::Object(_) => None,
     }
 }

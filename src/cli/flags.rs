@@ -31,10 +31,11 @@ Examples:
 
 fn long_help() -> String {
     format!(
-        "{EXAMPLES}\n\n{}\n\n{}\n\nWith --json results are one JSON object, or one a line where there are many. \
+        "{EXAMPLES}\n\n{}\n\n{}\n\n{}\n\nWith --json results are one JSON object, or one a line where there are many. \
          Fields are named as in the .proto files.\n\nSettings can also stand in a file or in the environment: \
          see `groundwork config --help`.",
         attribute::HELP,
+        attribute::CONDITIONS_HELP,
         exit::HELP
     )
 }

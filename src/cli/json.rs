@@ -219,6 +219,8 @@ fn metadata_value(value: &pb::MetadataValue) -> Value {
         Some(Kind::NumberValue(number)) => json!(number),
         Some(Kind::BooleanValue(truth)) => json!(truth),
         Some(Kind::StringListValue(list)) => json!(list.values),
+        Some(Kind::TimestampValue(date)) => json!(date.to_string()),
+        Some(Kind::NumberListValue(list)) => json!(list.values),
         None => Value::Null,
     }
 }

@@ -16,6 +16,7 @@ mod documents;
 mod epochs;
 mod eval;
 mod exit;
+mod filter_json;
 mod flags;
 mod ingest;
 mod install;

@@ -25,7 +25,7 @@ pub(super) struct SearchFlags {
     /// Which legs answer [default: hybrid]
     #[arg(long = "type", value_name = "TYPE")]
     search_type: Option<SearchType>,
-    /// Only documents with this attribute: key=text, key:=json, or key!=text; may be repeated, then all must hold
+    /// Only documents with this attribute: key=text, key:=json, key!=text, key>=number, or JSON; may be repeated, then all must hold
     #[arg(long = "filter", short = 'f', value_name = "CONDITION", value_parser = attribute::parse_condition)]
     filters: Vec<pb::RetrievalFilter>,
     /// Leave out hits below this score

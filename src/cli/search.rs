@@ -27,6 +27,7 @@ Examples:
   groundwork search handbook \"what is an epoch\"
   groundwork search handbook min_epoch --type keyword --limit 3
   groundwork search handbook \"how to delete\" --filter team=search --filter 'draft!=yes' --filter year:=2024
+  groundwork search handbook harbour --filter 'published>=2024-01-01' --filter 'topics~=rust'
   groundwork search handbook \"release date\" --as-of-time 2026-03-01T12:00:00Z
   groundwork --json search handbook epochs | jq -r '.retrieval_results[].document_id'";
 

@@ -273,6 +273,13 @@ fn attributes_keep_their_types() {
     check("draft:=false", Some(r#"{"draft":false}"#));
     check("quoted:=\"2024\"", Some(r#"{"quoted":"2024"}"#));
     check("topics:=[\"a\",\"b\"]", Some(r#"{"topics":["a","b"]}"#));
+    check("sizes:=[1, 2.5]", Some(r#"{"sizes":[1.0,2.5]}"#));
+    check("built@=2024-05-01", Some(r#"{"built":"2024-05-01T00:00:00Z"}"#));
+    check(
+        "built@=2024-05-01T12:30:00+02:00",
+        Some(r#"{"built":"2024-05-01T10:30:00Z"}"#),
+    );
+    check("built@=yesterday", None);
     check("mixed:=[1,\"b\"]", None);
     check("deep:={}", None);
     check("year:=", None);
@@ -293,6 +300,85 @@ fn conditions_become_one_filter() {
     assert_eq!(attribute::all(vec![condition("a=b")]), Some(condition("a=b")));
     let both = attribute::all(vec![condition("a=b"), condition("c=d")]);
     assert!(matches!(both.and_then(|it| it.condition), Some(Condition::AndAll(list)) if list.filters.len() == 2));
+}
+
+#[test]
+fn conditions_compare_as_they_are_written() {
+    use pb::metadata_value::Kind;
+    use pb::retrieval_filter::Condition;
+    #[track_caller]
+    fn check(text: &str, is: impl FnOnce(Condition) -> bool) {
+        let condition = attribute::parse_condition(text)
+            .expect("the condition is valid")
+            .condition;
+        assert!(is(condition.clone().expect("it is set")), "{text}: {condition:?}");
+    }
+    let number = |it: &pb::FilterAttribute, number: f64| {
+        it.key == "a" && it.value.as_ref().and_then(|value| value.kind.clone()) == Some(Kind::NumberValue(number))
+    };
+    let text = |it: &pb::FilterAttribute, text: &str| {
+        it.key == "a"
+            && it.value.as_ref().and_then(|value| value.kind.clone()) == Some(Kind::StringValue(text.to_owned()))
+    };
+    let date = |it: &pb::FilterAttribute| {
+        matches!(
+            it.value.as_ref().and_then(|value| value.kind.as_ref()),
+            Some(Kind::TimestampValue(_))
+        )
+    };
+    check("a>1", |it| matches!(it, Condition::GreaterThan(it) if number(&it, 1.0)));
+    check(
+        "a>=-2.5",
+        |it| matches!(it, Condition::GreaterThanOrEquals(it) if number(&it, -2.5)),
+    );
+    check(
+        "a<1e3",
+        |it| matches!(it, Condition::LessThan(it) if number(&it, 1_000.0)),
+    );
+    check(
+        "a<=2024-05-01",
+        |it| matches!(it, Condition::LessThanOrEquals(it) if date(&it)),
+    );
+    check(
+        "a^=x=y",
+        |it| matches!(it, Condition::StartsWith(it) if text(&it, "x=y")),
+    );
+    check(
+        "a*=x",
+        |it| matches!(it, Condition::StringContains(it) if text(&it, "x")),
+    );
+    check("a~=x", |it| matches!(it, Condition::ListContains(it) if text(&it, "x")));
+    check("a?", |it| it == Condition::Exists("a".to_owned()));
+    check(
+        "!a?",
+        |it| matches!(it, Condition::Not(it) if it.condition == Some(Condition::Exists("a".to_owned()))),
+    );
+    check(
+        r#"{"greaterThan": {"key": "a", "value": 1}}"#,
+        |it| matches!(it, Condition::GreaterThan(it) if number(&it, 1.0)),
+    );
+    check(
+        r#"{"equals": {"key": "a", "value": {"date": "2024-05-01"}}}"#,
+        |it| matches!(it, Condition::Equals(it) if date(&it)),
+    );
+    let joined = r#"{"orAll": [{"in": {"key": "a", "value": ["x"]}}, {"not": {"exists": "a"}}]}"#;
+    check(
+        joined,
+        |it| matches!(it, Condition::OrAll(list) if list.filters.len() == 2),
+    );
+    for wrong in [
+        "a>x",
+        ">1",
+        "?",
+        "!?",
+        "{",
+        "{}",
+        r#"{"is": 1}"#,
+        r#"{"equals": {"key": "a"}}"#,
+        r#"{"andAll": {}}"#,
+    ] {
+        assert!(attribute::parse_condition(wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]

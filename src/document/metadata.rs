@@ -1,6 +1,9 @@
 //! Attributes of a document, for filters.
 
 use std::collections::BTreeMap;
+use std::fmt;
+
+use super::Date;
 
 /// Most attributes of a document.
 pub const MAX_ATTRIBUTES: usize = 50;
@@ -25,6 +28,104 @@ pub enum MetadataValue {
     Boolean(bool),
     /// A list of strings.
     StringList(Vec<String>),
+    /// An instant.
+    Date(Date),
+    /// A list of finite numbers.
+    NumberList(Vec<f64>),
+}
+
+impl MetadataValue {
+    /// Returns its type.
+    pub fn kind(&self) -> AttributeType {
+        match self {
+            Self::String(_) => AttributeType::String,
+            Self::Number(_) => AttributeType::Number,
+            Self::Boolean(_) => AttributeType::Boolean,
+            Self::StringList(_) => AttributeType::StringList,
+            Self::Date(_) => AttributeType::Date,
+            Self::NumberList(_) => AttributeType::NumberList,
+        }
+    }
+
+    /// Returns the strings of a string or a list of them.
+    pub fn strings(&self) -> &[String] {
+        match self {
+            Self::String(string) => std::slice::from_ref(string),
+            Self::StringList(list) => list,
+            _ => &[],
+        }
+    }
+
+    /// Returns the numbers of a number or a list of them.
+    pub fn numbers(&self) -> &[f64] {
+        match self {
+            Self::Number(number) => std::slice::from_ref(number),
+            Self::NumberList(list) => list,
+            _ => &[],
+        }
+    }
+
+    /// Returns the number of members, if it is a list.
+    pub fn members(&self) -> Option<usize> {
+        match self {
+            Self::StringList(list) => Some(list.len()),
+            Self::NumberList(list) => Some(list.len()),
+            _ => None,
+        }
+    }
+}
+
+/// Type of an attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttributeType {
+    /// A string.
+    String,
+    /// A finite number.
+    Number,
+    /// A truth value.
+    Boolean,
+    /// An instant.
+    Date,
+    /// A list of strings.
+    StringList,
+    /// A list of finite numbers.
+    NumberList,
+}
+
+impl AttributeType {
+    /// All types.
+    pub const ALL: [Self; 6] = [
+        Self::String,
+        Self::Number,
+        Self::Boolean,
+        Self::Date,
+        Self::StringList,
+        Self::NumberList,
+    ];
+
+    /// Returns its name as people and files write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::Date => "date",
+            Self::StringList => "string_list",
+            Self::NumberList => "number_list",
+        }
+    }
+
+    /// Returns the type of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Its name.
+impl fmt::Display for AttributeType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Why attributes are refused.
@@ -75,21 +176,18 @@ pub fn check(metadata: &Metadata) -> Result<(), InvalidMetadata> {
         if key.is_empty() || key.len() > MAX_KEY_BYTES {
             return Err(InvalidMetadata::Key { key: key.clone() });
         }
-        let strings = match value {
-            MetadataValue::String(string) => std::slice::from_ref(string),
-            MetadataValue::StringList(list) if list.len() > MAX_LIST_MEMBERS => {
-                return Err(InvalidMetadata::LongList {
-                    key: key.clone(),
-                    count: list.len(),
-                });
-            }
-            MetadataValue::StringList(list) => list.as_slice(),
-            MetadataValue::Number(number) if !number.is_finite() => {
-                return Err(InvalidMetadata::NotFinite { key: key.clone() });
-            }
-            MetadataValue::Number(_) | MetadataValue::Boolean(_) => &[],
-        };
-        if let Some(long) = strings.iter().find(|string| string.len() > MAX_STRING_BYTES) {
+        if let Some(count) = value.members()
+            && count > MAX_LIST_MEMBERS
+        {
+            return Err(InvalidMetadata::LongList {
+                key: key.clone(),
+                count,
+            });
+        }
+        if !value.numbers().iter().all(|number| number.is_finite()) {
+            return Err(InvalidMetadata::NotFinite { key: key.clone() });
+        }
+        if let Some(long) = value.strings().iter().find(|string| string.len() > MAX_STRING_BYTES) {
             return Err(InvalidMetadata::LongString {
                 key: key.clone(),
                 bytes: long.len(),

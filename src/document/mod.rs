@@ -4,6 +4,7 @@
 //! Always holds: every block's span lies in the text, blocks are in order and do not overlap.
 //! Not here: splitting (see [`crate::chunk`]), storage.
 
+mod date;
 mod encoding;
 mod error;
 mod format;
@@ -17,6 +18,7 @@ mod span;
 
 use std::fmt;
 
+pub use date::Date;
 pub use error::ReadError;
 pub use hash::{content_hash, hex};
 pub use pdf::{CHILD_COMMAND, DEFAULT_MAX_MEMORY_BYTES, DEFAULT_TIMEOUT, PdfError, PdfReader, run_child};

@@ -5,12 +5,14 @@
 //! Not here: storage, prompts.
 
 mod dense;
+pub mod filter;
 mod fusion;
 mod hit;
 mod keyword;
 pub mod query;
 mod search;
 
+pub use filter::Filter;
 pub use hit::{Hit, LegScore};
-pub use query::{Filter, InvalidQuery, Query, SearchType};
+pub use query::{InvalidQuery, Query, SearchType};
 pub use search::{Candidate, Legs, search};

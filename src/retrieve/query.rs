@@ -1,6 +1,6 @@
 //! A query that is valid once built.
 
-use crate::document::metadata::{MAX_KEY_BYTES, MAX_LIST_MEMBERS, MAX_STRING_BYTES, Metadata, MetadataValue};
+use super::Filter;
 
 /// Most hits of a query.
 pub const MAX_RESULTS: usize = 1_000;
@@ -10,8 +10,6 @@ pub const DEFAULT_RESULTS: usize = 5;
 pub const MAX_QUERY_CHARS: usize = 20_000;
 /// Weight of the dense leg when the caller does not say; found on training queries.
 pub const DEFAULT_DENSE_WEIGHT: f64 = 0.75;
-/// Deepest nesting of a filter.
-pub const MAX_FILTER_DEPTH: usize = 8;
 
 /// Which legs answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,43 +21,6 @@ pub enum SearchType {
     Semantic,
     /// Keywords only.
     Keyword,
-}
-
-/// Which documents may be found.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Filter {
-    /// The attribute equals the value; a list equals a string when one of its members does.
-    Equals(String, MetadataValue),
-    /// The attribute differs, or is not there.
-    NotEquals(String, MetadataValue),
-    /// All hold.
-    AndAll(Vec<Filter>),
-    /// One holds.
-    OrAll(Vec<Filter>),
-}
-
-impl Filter {
-    /// Returns whether a document of these attributes may be found.
-    pub fn accepts(&self, metadata: &Metadata) -> bool {
-        match self {
-            Self::Equals(key, value) => metadata.get(key).is_some_and(|found| equals(found, value)),
-            Self::NotEquals(key, value) => !metadata.get(key).is_some_and(|found| equals(found, value)),
-            Self::AndAll(filters) => filters.iter().all(|filter| filter.accepts(metadata)),
-            Self::OrAll(filters) => filters.iter().any(|filter| filter.accepts(metadata)),
-        }
-    }
-
-    /// Fails with what is wrong when the filter is not within all limits.
-    pub fn check(&self) -> Result<(), String> {
-        check_filter(self, 1)
-    }
-}
-
-fn equals(found: &MetadataValue, wanted: &MetadataValue) -> bool {
-    match (found, wanted) {
-        (MetadataValue::StringList(members), MetadataValue::String(wanted)) => members.contains(wanted),
-        _ => found == wanted,
-    }
 }
 
 /// Why a query is refused. `field` is the path in the request.
@@ -139,53 +100,6 @@ impl Query {
                 .map_err(|reason| InvalidQuery { field: FILTER, reason })?;
         }
         Ok(self)
-    }
-}
-
-fn check_filter(filter: &Filter, depth: usize) -> Result<(), String> {
-    // Asked first, so that a deep filter is not walked to its end.
-    if depth > MAX_FILTER_DEPTH {
-        return Err(format!("a filter is nested at most {MAX_FILTER_DEPTH} deep"));
-    }
-    match filter {
-        Filter::Equals(key, value) | Filter::NotEquals(key, value) => check_attribute(key, value),
-        Filter::AndAll(filters) | Filter::OrAll(filters) if filters.len() < 2 => Err(format!(
-            "and_all and or_all join at least two conditions, this one has {}",
-            filters.len()
-        )),
-        Filter::AndAll(filters) | Filter::OrAll(filters) => {
-            filters.iter().try_for_each(|filter| check_filter(filter, depth + 1))
-        }
-    }
-}
-
-fn check_attribute(key: &str, value: &MetadataValue) -> Result<(), String> {
-    if key.is_empty() || key.len() > MAX_KEY_BYTES {
-        return Err(format!(
-            "a metadata key has 1 to {MAX_KEY_BYTES} bytes, `{key}` has {}",
-            key.len()
-        ));
-    }
-    let strings = match value {
-        MetadataValue::String(string) => std::slice::from_ref(string),
-        MetadataValue::StringList(list) if list.len() > MAX_LIST_MEMBERS => {
-            return Err(format!(
-                "a list of `{key}` has at most {MAX_LIST_MEMBERS} members, not {}",
-                list.len()
-            ));
-        }
-        MetadataValue::StringList(list) => list,
-        MetadataValue::Number(number) if !number.is_finite() => {
-            return Err(format!("`{key}` is compared with {number}, which no document has"));
-        }
-        MetadataValue::Number(_) | MetadataValue::Boolean(_) => &[],
-    };
-    match strings.iter().find(|string| string.len() > MAX_STRING_BYTES) {
-        Some(long) => Err(format!(
-            "a string of `{key}` has at most {MAX_STRING_BYTES} bytes, not {}",
-            long.len()
-        )),
-        None => Ok(()),
     }
 }
 

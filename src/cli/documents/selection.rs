@@ -12,7 +12,7 @@ pub(super) struct SelectionFlags {
     /// Ids of the documents
     #[arg(value_name = "DOCUMENT")]
     pub(super) documents: Vec<String>,
-    /// Documents with this attribute: key=text, key:=json, or key!=text; may be repeated, then all must hold
+    /// Documents with this attribute: key=text, key:=json, key!=text, key>=number, or JSON; may be repeated, then all must hold
     #[arg(long = "filter", short = 'f', value_name = "CONDITION", value_parser = attribute::parse_condition)]
     filters: Vec<pb::RetrievalFilter>,
     /// Documents that came from this source, as given at ingestion

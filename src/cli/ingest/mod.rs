@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     /// Files and directories
     #[arg(value_name = "PATH", required = true)]
     pub(super) paths: Vec<PathBuf>,
-    /// Attribute of every document, key=text or key:=json; may be repeated
+    /// Attribute of every document, key=text, key:=json or key@=date; may be repeated
     #[arg(long = "metadata", short = 'm', value_name = "KEY=VALUE", value_parser = attribute::parse)]
     pub(super) metadata: Vec<Attribute>,
     /// Put before every document id
@@ -58,7 +58,7 @@ A document's id is its path below the directory that is given, with `/`. Directo
 them, but without hidden files, and only files that end in .txt, .md, .markdown, .html, .htm or .pdf; a file that is \
 named itself is always taken. Unchanged documents are skipped, so the same command goes on where it was interrupted.
 
-Attributes: key=text, or key:=json for a number, a truth value or a list of texts.
+Attributes: key=text, key:=json for a number, a truth value or a list of texts or numbers, key@=2024-05-01 for a date.
 
 Examples:
   groundwork ingest handbook docs/

@@ -5,7 +5,7 @@ use crate::document::DocumentId;
 use crate::document::metadata::{MAX_KEY_BYTES, MetadataValue};
 use crate::knowledge_base::{Error, FieldViolation, Selection};
 use crate::retrieve::Filter;
-use crate::retrieve::query::MAX_FILTER_DEPTH;
+use crate::retrieve::filter::MAX_FILTER_DEPTH;
 use crate::service::pb;
 use crate::service::pb::retrieval_filter::Condition;
 
@@ -72,14 +72,27 @@ impl Nested<'_> {
                 format!("conditions nest at most {MAX_FILTER_DEPTH} deep, these go deeper"),
             ));
         }
+        let compared = |name: &str, wire, filter: fn(String, MetadataValue) -> Filter| {
+            attribute(&format!("{field}.{name}"), wire).map(|(key, value)| filter(key, value))
+        };
         match wire.condition {
-            Some(Condition::Equals(wire)) => {
-                let (key, value) = attribute(&format!("{field}.equals"), wire)?;
-                Ok(Filter::Equals(key, value))
+            Some(Condition::Equals(wire)) => compared("equals", wire, Filter::Equals),
+            Some(Condition::NotEquals(wire)) => compared("not_equals", wire, Filter::NotEquals),
+            Some(Condition::GreaterThan(wire)) => compared("greater_than", wire, Filter::GreaterThan),
+            Some(Condition::GreaterThanOrEquals(wire)) => {
+                compared("greater_than_or_equals", wire, Filter::GreaterThanOrEquals)
             }
-            Some(Condition::NotEquals(wire)) => {
-                let (key, value) = attribute(&format!("{field}.not_equals"), wire)?;
-                Ok(Filter::NotEquals(key, value))
+            Some(Condition::LessThan(wire)) => compared("less_than", wire, Filter::LessThan),
+            Some(Condition::LessThanOrEquals(wire)) => compared("less_than_or_equals", wire, Filter::LessThanOrEquals),
+            Some(Condition::In(wire)) => compared("in", wire, Filter::In),
+            Some(Condition::NotIn(wire)) => compared("not_in", wire, Filter::NotIn),
+            Some(Condition::StartsWith(wire)) => compared("starts_with", wire, Filter::StartsWith),
+            Some(Condition::ListContains(wire)) => compared("list_contains", wire, Filter::ListContains),
+            Some(Condition::StringContains(wire)) => compared("string_contains", wire, Filter::StringContains),
+            Some(Condition::Exists(key)) => checked_key(&format!("{field}.exists"), key).map(Filter::Exists),
+            Some(Condition::Not(wire)) => {
+                let filter = self.filter(&format!("{field}.not"), *wire, depth + 1)?;
+                Ok(Filter::Not(Box::new(filter)))
             }
             Some(Condition::AndAll(list)) => {
                 let filters = self.filters(&format!("{field}.and_all"), list, depth)?;
@@ -112,14 +125,17 @@ impl Nested<'_> {
 }
 
 fn attribute(field: &str, wire: pb::FilterAttribute) -> Result<(String, MetadataValue), Error> {
-    if wire.key.is_empty() || wire.key.len() > MAX_KEY_BYTES {
-        return Err(Error::invalid(
-            format!("{field}.key"),
-            format!("must have 1 to {MAX_KEY_BYTES} bytes, has {}", wire.key.len()),
-        ));
-    }
+    let key = checked_key(&format!("{field}.key"), wire.key)?;
     let wanted = wire
         .value
         .ok_or_else(|| Error::invalid(format!("{field}.value"), "is required, but absent"))?;
-    Ok((wire.key, value(&format!("{field}.value"), wanted)?))
+    Ok((key, value(&format!("{field}.value"), wanted)?))
+}
+
+fn checked_key(field: &str, key: String) -> Result<String, Error> {
+    if key.is_empty() || key.len() > MAX_KEY_BYTES {
+        let reason = format!("must have 1 to {MAX_KEY_BYTES} bytes, has {}", key.len());
+        return Err(Error::invalid(field, reason));
+    }
+    Ok(key)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::document::Date;
 use crate::document::metadata::{Metadata, MetadataValue, check};
 use crate::knowledge_base::Error;
 use crate::service::pb;
@@ -27,11 +28,25 @@ pub(super) fn value(field: &str, wire: pb::MetadataValue) -> Result<MetadataValu
         Some(Kind::NumberValue(number)) => Ok(MetadataValue::Number(number)),
         Some(Kind::BooleanValue(truth)) => Ok(MetadataValue::Boolean(truth)),
         Some(Kind::StringListValue(list)) => Ok(MetadataValue::StringList(list.values)),
+        Some(Kind::TimestampValue(time)) => date(&format!("{field}.timestamp_value"), time).map(MetadataValue::Date),
+        Some(Kind::NumberListValue(list)) => Ok(MetadataValue::NumberList(list.values)),
         None => Err(Error::invalid(
             format!("{field}.kind"),
             "exactly one kind must be set, none is",
         )),
     }
+}
+
+fn date(field: &str, time: prost_types::Timestamp) -> Result<Date, Error> {
+    let nanos = u32::try_from(time.nanos).ok();
+    let date = nanos.and_then(|nanos| Date::new(time.seconds, nanos));
+    date.ok_or_else(|| {
+        let reason = format!(
+            "must be an instant of the years 1 to 9999, is {} seconds and {} nanoseconds after 1970 began",
+            time.seconds, time.nanos
+        );
+        Error::invalid(field, reason)
+    })
 }
 
 /// Returns attributes for the wire.
@@ -48,6 +63,12 @@ fn wire_value(value: MetadataValue) -> pb::MetadataValue {
         MetadataValue::Number(number) => Kind::NumberValue(number),
         MetadataValue::Boolean(truth) => Kind::BooleanValue(truth),
         MetadataValue::StringList(values) => Kind::StringListValue(pb::StringList { values }),
+        MetadataValue::Date(date) => Kind::TimestampValue(prost_types::Timestamp {
+            seconds: date.seconds(),
+            // Below a billion.
+            nanos: date.nanos() as i32,
+        }),
+        MetadataValue::NumberList(values) => Kind::NumberListValue(pb::NumberList { values }),
     };
     pb::MetadataValue { kind: Some(kind) }
 }

@@ -1,11 +1,13 @@
 //! How attributes and checked rows look in the tables.
 
+use std::collections::BTreeMap;
+
 use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::{Deserialize, Serialize};
 
-use crate::document::DocumentId;
 use crate::document::metadata::{Metadata, MetadataValue};
+use crate::document::{Date, DocumentId};
 use crate::store::DocumentStatus;
 use crate::store::catalog::{from_json, to_json};
 
@@ -17,36 +19,57 @@ enum ValueRecord {
     Number(f64),
     Boolean(bool),
     StringList(Vec<String>),
+    /// Seconds since 1970, and nanoseconds.
+    Date(i64, u32),
+    NumberList(Vec<f64>),
+}
+
+impl From<&MetadataValue> for ValueRecord {
+    fn from(value: &MetadataValue) -> Self {
+        match value {
+            MetadataValue::String(string) => Self::String(string.clone()),
+            MetadataValue::Number(number) => Self::Number(*number),
+            MetadataValue::Boolean(boolean) => Self::Boolean(*boolean),
+            MetadataValue::StringList(list) => Self::StringList(list.clone()),
+            MetadataValue::Date(date) => Self::Date(date.seconds(), date.nanos()),
+            MetadataValue::NumberList(list) => Self::NumberList(list.clone()),
+        }
+    }
+}
+
+/// A date that no calendar has.
+#[derive(Debug, thiserror::Error)]
+#[error("an attribute is no date of the years 1 to 9999")]
+struct NoDate;
+
+impl TryFrom<ValueRecord> for MetadataValue {
+    type Error = NoDate;
+
+    fn try_from(record: ValueRecord) -> Result<Self, NoDate> {
+        Ok(match record {
+            ValueRecord::String(string) => Self::String(string),
+            ValueRecord::Number(number) => Self::Number(number),
+            ValueRecord::Boolean(boolean) => Self::Boolean(boolean),
+            ValueRecord::StringList(list) => Self::StringList(list),
+            ValueRecord::Date(seconds, nanos) => Self::Date(Date::new(seconds, nanos).ok_or(NoDate)?),
+            ValueRecord::NumberList(list) => Self::NumberList(list),
+        })
+    }
 }
 
 /// Metadata of a revision that has none.
 pub(in crate::store) const NO_METADATA: &str = "{}";
 
 pub(in crate::store) fn metadata_to_json(metadata: &Metadata) -> String {
-    let records: std::collections::BTreeMap<&String, ValueRecord> = metadata
-        .iter()
-        .map(|(key, value)| {
-            let record = match value {
-                MetadataValue::String(string) => ValueRecord::String(string.clone()),
-                MetadataValue::Number(number) => ValueRecord::Number(*number),
-                MetadataValue::Boolean(boolean) => ValueRecord::Boolean(*boolean),
-                MetadataValue::StringList(list) => ValueRecord::StringList(list.clone()),
-            };
-            (key, record)
-        })
-        .collect();
+    let records: BTreeMap<&String, ValueRecord> = metadata.iter().map(|(key, value)| (key, value.into())).collect();
     to_json(&records)
 }
 
 pub(super) fn metadata_from_json(row: &Row<'_>, column: usize) -> rusqlite::Result<Metadata> {
-    let records: std::collections::BTreeMap<String, ValueRecord> = from_json(row, column)?;
-    let value = |record| match record {
-        ValueRecord::String(string) => MetadataValue::String(string),
-        ValueRecord::Number(number) => MetadataValue::Number(number),
-        ValueRecord::Boolean(boolean) => MetadataValue::Boolean(boolean),
-        ValueRecord::StringList(list) => MetadataValue::StringList(list),
-    };
-    Ok(records.into_iter().map(|(key, record)| (key, value(record))).collect())
+    let records: BTreeMap<String, ValueRecord> = from_json(row, column)?;
+    let entry = |(key, record): (String, ValueRecord)| Ok((key, record.try_into()?));
+    let metadata: Result<Metadata, NoDate> = records.into_iter().map(entry).collect();
+    metadata.map_err(|source| damaged(column, source))
 }
 
 pub(in crate::store) fn document_id(row: &Row<'_>, column: usize) -> rusqlite::Result<DocumentId> {
