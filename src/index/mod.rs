@@ -16,7 +16,7 @@ use std::fmt;
 
 pub use analyzer::{Language, MAX_QUERY_TERMS, UnknownLanguage};
 pub use error::Error;
-pub use terms::{TermRow, Terms, TermsBundle, TermsSnapshot, TermsState};
+pub use terms::{PassageScore, TermRow, Terms, TermsBundle, TermsSnapshot, TermsState};
 pub use vectors::{Finding, Progress, Purged, SegmentFile, Upkeep, Vectors, VectorsFigures};
 pub use visibility::{Lifetime, Visibility, VisibleAt};
 

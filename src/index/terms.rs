@@ -3,10 +3,12 @@
 //! Comes in: chunks with their headings. Goes out: a [`TermsSnapshot`] to search in.
 //! Always holds: the payload of each commit names its epoch, the language and the version of what is written, so that
 //! an index is either current or asks to be made again; readers see whole commits only.
-//! Not here: positions and texts; tantivy keeps terms, their frequencies and chunk ids, nothing else.
+//! Not here: texts; tantivy keeps terms, where they stand, and chunk ids, nothing else.
 
 mod bundle;
 mod engine;
+mod passage;
+mod rows;
 mod schema;
 mod snapshot;
 
@@ -26,6 +28,7 @@ use super::{ChunkId, Epoch, Error, Language};
 pub use bundle::TermsBundle;
 use engine::{Engine, META_FILE, Writer};
 use schema::Fields;
+pub use passage::PassageScore;
 pub use snapshot::TermsSnapshot;
 
 /// Ending of tantivy's files that say which rows were removed; old ones go at any time.
@@ -39,6 +42,8 @@ const PURGE_ATTEMPTS: u32 = 100;
 pub struct TermRow<'a> {
     /// The chunk.
     pub chunk_id: ChunkId,
+    /// Its place in its revision, from 0.
+    pub ordinal: u32,
     /// Its document's title; empty when there is none.
     pub title: &'a str,
     /// Headings above it.
@@ -144,7 +149,7 @@ impl Terms {
         let fields =
             Fields::of(&engine.index.schema()).ok_or_else(|| mismatch(directory, language, "another schema"))?;
         let analyzer = Arc::new(analyzer);
-        let snapshot = TermsSnapshot::new(engine.reader.searcher(), fields, Arc::clone(&analyzer))
+        let snapshot = TermsSnapshot::new(engine.reader.searcher(), fields, Arc::clone(&analyzer), None)
             .map_err(|source| opening(directory, source))?;
         Ok(Self {
             directory: directory.to_owned(),
@@ -306,8 +311,10 @@ impl Terms {
         let failed = |source: TantivyError| Error::terms("be read", source);
         let reader = self.engine.read().reader.clone();
         reader.reload().map_err(failed)?;
+        let earlier = self.snapshot();
+        let analyzer = Arc::clone(&self.analyzer);
         let snapshot =
-            TermsSnapshot::new(reader.searcher(), self.fields, Arc::clone(&self.analyzer)).map_err(failed)?;
+            TermsSnapshot::new(reader.searcher(), self.fields, analyzer, Some(&earlier)).map_err(failed)?;
         *self.current.write() = snapshot;
         Ok(())
     }

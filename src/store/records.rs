@@ -71,6 +71,7 @@ pub struct ChunkRecord {
 /// What the keyword index is made from.
 pub(super) struct TermRecord {
     pub(super) chunk_id: ChunkId,
+    pub(super) ordinal: u32,
     pub(super) title: Option<String>,
     pub(super) heading_path: Vec<String>,
     pub(super) text: String,
@@ -81,6 +82,7 @@ impl TermRecord {
     pub(super) fn row(&self) -> TermRow<'_> {
         TermRow {
             chunk_id: self.chunk_id,
+            ordinal: self.ordinal,
             title: self.title.as_deref().unwrap_or_default(),
             headings: &self.heading_path,
             text: &self.text,
@@ -282,7 +284,7 @@ impl Records {
         let mut failed = None;
         self.read(|connection| {
             let mut statement = connection.prepare(&format!(
-                "SELECT c.chunk_id, r.title, c.heading_path, {}
+                "SELECT c.chunk_id, c.ordinal, r.title, c.heading_path, {}
                  FROM revision r JOIN chunk c ON c.chunk_id BETWEEN r.first_chunk AND r.first_chunk + r.chunk_count - 1
                  JOIN revision_text t ON t.revision_id = r.revision_id
                  WHERE r.added_epoch > ?1 AND r.added_epoch <= ?2 ORDER BY r.added_epoch, c.chunk_id",
@@ -292,9 +294,10 @@ impl Records {
             while let Some(row) = rows.next()? {
                 let record = TermRecord {
                     chunk_id: ChunkId(to_number(row.get(0)?)),
-                    title: row.get(1)?,
-                    heading_path: from_json(row, 2)?,
-                    text: row.get(3)?,
+                    ordinal: row.get(1)?,
+                    title: row.get(2)?,
+                    heading_path: from_json(row, 3)?,
+                    text: row.get(4)?,
                 };
                 if let Err(error) = each(record) {
                     failed = Some(error);

@@ -150,6 +150,7 @@ impl EpochStore {
                     self.terms
                         .add(&TermRow {
                             chunk_id,
+                            ordinal: new.chunk.ordinal,
                             title: revision.title.as_deref().unwrap_or_default(),
                             headings: &new.chunk.heading_path,
                             text: new.chunk.span.of(&revision.text).unwrap_or_default(),

@@ -6,15 +6,16 @@ use tantivy::{TantivyDocument, Term};
 use super::TermRow;
 
 /// Changes whenever a row is written in another way, so that indexes made earlier are made again.
-pub(super) const SCHEMA_VERSION: u32 = 1;
+pub(super) const SCHEMA_VERSION: u32 = 2;
 /// Name under which the analyzer is registered; its language is not part of it, because the payload names that.
 pub(super) const ANALYZER_NAME: &str = "groundwork";
 
 /// Weight of a term in title and headings beside the weight 1 of the same term in the text. Found on training queries
 /// of scientific abstracts: 0.25 gained a point of nDCG@10 over 0 and 0.5, and 1 lost two.
-const HEADING_WEIGHT: f32 = 0.25;
+pub(super) const HEADING_WEIGHT: f32 = 0.25;
 
 const CHUNK_ID: &str = "chunk_id";
+const ORDINAL: &str = "ordinal";
 const HEADING: &str = "heading";
 const TEXT: &str = "text";
 
@@ -22,20 +23,23 @@ const TEXT: &str = "text";
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields {
     pub(super) chunk_id: Field,
+    ordinal: Field,
     heading: Field,
-    text: Field,
+    pub(super) text: Field,
 }
 
 pub(super) fn build() -> (Schema, Fields) {
     let mut schema = Schema::builder();
-    let indexing = TextFieldIndexing::default()
-        .set_tokenizer(ANALYZER_NAME)
-        .set_index_option(IndexRecordOption::WithFreqs);
-    let words = TextOptions::default().set_indexing_options(indexing);
+    let words = |option| {
+        let indexing = TextFieldIndexing::default().set_tokenizer(ANALYZER_NAME);
+        TextOptions::default().set_indexing_options(indexing.set_index_option(option))
+    };
     let fields = Fields {
         chunk_id: schema.add_u64_field(CHUNK_ID, NumericOptions::from(INDEXED).set_fast()),
-        heading: schema.add_text_field(HEADING, words.clone()),
-        text: schema.add_text_field(TEXT, words),
+        ordinal: schema.add_u64_field(ORDINAL, NumericOptions::default().set_fast()),
+        heading: schema.add_text_field(HEADING, words(IndexRecordOption::WithFreqs)),
+        // Positions say how near to each other the words of a query stand.
+        text: schema.add_text_field(TEXT, words(IndexRecordOption::WithFreqsAndPositions)),
     };
     (schema.build(), fields)
 }
@@ -49,10 +53,13 @@ impl Fields {
 
     /// The fast field of chunk ids.
     pub(super) const CHUNK_ID_COLUMN: &str = CHUNK_ID;
+    /// The fast field of places in the revision.
+    pub(super) const ORDINAL_COLUMN: &str = ORDINAL;
 
     pub(super) fn document(&self, row: &TermRow<'_>) -> TantivyDocument {
         let mut document = TantivyDocument::new();
         document.add_u64(self.chunk_id, row.chunk_id.0);
+        document.add_u64(self.ordinal, u64::from(row.ordinal));
         let mut heading = row.title.to_owned();
         for part in row.headings {
             heading.push('\n');
@@ -70,5 +77,10 @@ impl Fields {
             (Term::from_field_text(self.text, term), 1.0),
             (Term::from_field_text(self.heading, term), HEADING_WEIGHT),
         ]
+    }
+
+    /// Returns the fields that words are looked up in.
+    pub(super) fn searched(&self) -> [Field; 2] {
+        [self.text, self.heading]
     }
 }

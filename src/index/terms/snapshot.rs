@@ -4,11 +4,13 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use tantivy::columnar::Column;
 use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, Occur, Query, Scorer, TermQuery};
+use tantivy::index::SegmentId;
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocId, DocSet, Searcher, SegmentReader, TERMINATED, TantivyError, Term};
+use tantivy::{DocId, Searcher, SegmentReader, TERMINATED, TantivyError};
 
+use super::passage::Lengths;
+use super::rows::SegmentRows;
 use super::schema::Fields;
 use crate::index::analyzer::Analyzer;
 use crate::index::best::Best;
@@ -22,23 +24,39 @@ struct Inner {
     searcher: Searcher,
     fields: Fields,
     analyzer: Arc<Analyzer>,
-    // Chunk ids by row, one column a segment.
-    chunk_ids: Vec<Column<u64>>,
+    /// By segment.
+    rows: Vec<Arc<SegmentRows>>,
+    lengths: Lengths,
 }
 
 impl TermsSnapshot {
-    pub(super) fn new(searcher: Searcher, fields: Fields, analyzer: Arc<Analyzer>) -> Result<Self, TantivyError> {
-        let chunk_ids = searcher
-            .segment_readers()
-            .iter()
-            .map(|segment| segment.fast_fields().u64(Fields::CHUNK_ID_COLUMN))
-            .collect::<Result<_, _>>()?;
+    /// Reads what is not in `earlier` already: segments never change.
+    pub(super) fn new(
+        searcher: Searcher,
+        fields: Fields,
+        analyzer: Arc<Analyzer>,
+        earlier: Option<&Self>,
+    ) -> Result<Self, TantivyError> {
+        let rows = searcher.segment_readers().iter().map(|segment| {
+            let known = earlier.and_then(|earlier| earlier.rows_of_segment(segment.segment_id()));
+            known.map_or_else(|| SegmentRows::read(segment).map(Arc::new), Ok)
+        });
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let lengths = lengths(&searcher, &fields, &rows)?;
         Ok(Self(Arc::new(Inner {
             searcher,
             fields,
             analyzer,
-            chunk_ids,
+            rows,
+            lengths,
         })))
+    }
+
+    fn rows_of_segment(&self, id: SegmentId) -> Option<Arc<SegmentRows>> {
+        let mut segments = self.0.searcher.segment_readers().iter().zip(&self.0.rows);
+        segments
+            .find(|(segment, _)| segment.segment_id() == id)
+            .map(|(_, rows)| Arc::clone(rows))
     }
 
     pub(super) fn rows(&self) -> u64 {
@@ -46,32 +64,46 @@ impl TermsSnapshot {
     }
 
     pub(super) fn segment_count(&self) -> usize {
-        self.0.chunk_ids.len()
+        self.0.rows.len()
+    }
+
+    /// Returns how many rows the files hold, removed ones too.
+    pub(super) fn held_rows(&self) -> u64 {
+        self.0.rows.iter().map(|rows| u64::from(rows.len())).sum()
+    }
+
+    pub(super) fn searcher(&self) -> &Searcher {
+        &self.0.searcher
+    }
+
+    pub(super) fn fields(&self) -> &Fields {
+        &self.0.fields
+    }
+
+    pub(super) fn analyzer(&self) -> &Analyzer {
+        &self.0.analyzer
+    }
+
+    pub(super) fn lengths(&self) -> Lengths {
+        self.0.lengths
     }
 
     /// Returns every chunk that the files hold, those that were removed and are not purged yet too.
     pub fn held_chunks(&self) -> Vec<ChunkId> {
-        let rows = self.segments().flat_map(|(segment, chunk_ids)| {
-            (0..segment.max_doc())
-                .filter_map(|row| chunk_ids.first(row))
-                .map(ChunkId)
-        });
-        rows.collect()
+        self.0.rows.iter().flat_map(|rows| rows.chunk_ids()).copied().collect()
     }
 
     /// Returns every chunk that can be found.
     pub fn alive_chunks(&self) -> Vec<ChunkId> {
-        let rows = self.segments().flat_map(|(segment, chunk_ids)| {
-            segment
-                .doc_ids_alive()
-                .filter_map(|row| chunk_ids.first(row))
-                .map(ChunkId)
-        });
+        let rows = self
+            .segments()
+            .flat_map(|(segment, rows)| segment.doc_ids_alive().filter_map(|row| rows.chunk_id(row)));
         rows.collect()
     }
 
-    fn segments(&self) -> impl Iterator<Item = (&SegmentReader, &Column<u64>)> {
-        self.0.searcher.segment_readers().iter().zip(&self.0.chunk_ids)
+    pub(super) fn segments(&self) -> impl Iterator<Item = (&SegmentReader, &SegmentRows)> {
+        let rows = self.0.rows.iter().map(AsRef::as_ref);
+        self.0.searcher.segment_readers().iter().zip(rows)
     }
 
     /// Returns one query a term and field: BM25 with `k1` = 1.2 and `b` = 0.75, times the weight of the field and how
@@ -105,13 +137,12 @@ impl TermsSnapshot {
         let scoring = EnableScoring::enabled_from_searcher(&self.0.searcher);
         let weight = BooleanQuery::new(any).weight(scoring).map_err(failed)?;
         let mut best = Best::new(limit);
-        for (segment, chunk_ids) in self.segments() {
+        for (segment, rows) in self.segments() {
             let alive = segment.alive_bitset();
             // What the segments before have reached prunes this one from its first row.
             let threshold = best.threshold();
             let mut offer = |row: DocId, score: f32| {
-                let chunk_id = chunk_ids.first(row).map(ChunkId);
-                if let Some(chunk_id) = chunk_id
+                if let Some(chunk_id) = rows.chunk_id(row)
                     && alive.is_none_or(|alive| alive.is_alive(row))
                     && accept(chunk_id)
                 {
@@ -137,8 +168,8 @@ impl TermsSnapshot {
             .collect::<Result<Vec<_>, _>>()
             .map_err(failed)?;
         let mut scores = vec![0.0; chunk_ids.len()];
-        for (segment, column) in self.segments() {
-            let rows = self.rows_of(segment, column, chunk_ids).map_err(failed)?;
+        for (segment, rows) in self.segments() {
+            let rows = alive_rows(segment, rows, chunk_ids);
             if rows.is_empty() {
                 continue;
             }
@@ -149,34 +180,37 @@ impl TermsSnapshot {
         }
         Ok(scores)
     }
+}
 
-    /// Returns those of the chunks that are in the segment, as row and place in `chunk_ids`, by row.
-    fn rows_of(
-        &self,
-        segment: &SegmentReader,
-        column: &Column<u64>,
-        chunk_ids: &[ChunkId],
-    ) -> Result<Vec<(DocId, usize)>, TantivyError> {
-        let range = column.min_value()..=column.max_value();
-        let by_chunk_id = segment.inverted_index(self.0.fields.chunk_id)?;
-        let alive = segment.alive_bitset();
-        let mut rows = Vec::new();
-        for (place, chunk_id) in chunk_ids.iter().enumerate() {
-            if !range.contains(&chunk_id.0) {
-                continue;
-            }
-            let term = Term::from_field_u64(self.0.fields.chunk_id, chunk_id.0);
-            let Some(postings) = by_chunk_id.read_postings(&term, IndexRecordOption::Basic)? else {
-                continue;
-            };
-            let row = postings.doc();
-            if row != TERMINATED && alive.is_none_or(|alive| alive.is_alive(row)) {
-                rows.push((row, place));
-            }
+fn lengths(searcher: &Searcher, fields: &Fields, rows: &[Arc<SegmentRows>]) -> Result<Lengths, TantivyError> {
+    let count: u64 = rows.iter().map(|rows| u64::from(rows.len())).sum();
+    let mut means = [1.0, 1.0];
+    for (mean, field) in means.iter_mut().zip(fields.searched()) {
+        let mut terms = 0;
+        for segment in searcher.segment_readers() {
+            terms += segment.inverted_index(field)?.total_num_tokens();
         }
-        rows.sort_unstable();
-        Ok(rows)
+        *mean = (terms as f32 / count.max(1) as f32).max(1.0);
     }
+    let window_rows: u64 = rows.iter().map(|rows| rows.window_rows()).sum();
+    let [text, heading] = means;
+    Ok(Lengths {
+        text,
+        heading,
+        window: text * window_rows as f32 / count.max(1) as f32,
+    })
+}
+
+/// Returns those of the chunks that are in the segment, as row and place in `chunk_ids`, by row.
+pub(super) fn alive_rows(segment: &SegmentReader, rows: &SegmentRows, chunk_ids: &[ChunkId]) -> Vec<(DocId, usize)> {
+    let alive = segment.alive_bitset();
+    let found = chunk_ids.iter().enumerate().filter_map(|(place, chunk_id)| {
+        let row = rows.row(*chunk_id)?;
+        alive.is_none_or(|alive| alive.is_alive(row)).then_some((row, place))
+    });
+    let mut found: Vec<_> = found.collect();
+    found.sort_unstable();
+    found
 }
 
 fn add_scores(scorer: &mut dyn Scorer, rows: &[(DocId, usize)], scores: &mut [f32]) {

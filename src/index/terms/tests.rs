@@ -30,6 +30,7 @@ fn corpus(groups: &[&[&str]]) -> Corpus {
 fn add(terms: &Terms, chunk_id: u64, title: &str, text: &str) {
     let row = TermRow {
         chunk_id: ChunkId(chunk_id),
+        ordinal: 0,
         title,
         headings: &[],
         text,
@@ -64,6 +65,7 @@ fn titles_and_headings_are_found() {
     let headings = ["Rivers".to_owned(), "Deltas".to_owned()];
     let row = TermRow {
         chunk_id: ChunkId(2),
+        ordinal: 0,
         title: "",
         headings: &headings,
         text: "they flow",

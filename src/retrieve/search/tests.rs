@@ -19,6 +19,7 @@ fn fixture(chunks: &[(&str, f32)]) -> Fixture {
     for (chunk_id, (text, degrees)) in (1..).map(ChunkId).zip(chunks) {
         let row = TermRow {
             chunk_id,
+            ordinal: 0,
             title: "",
             headings: &[],
             text,
