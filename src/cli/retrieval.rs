@@ -34,6 +34,9 @@ pub(super) struct SearchFlags {
     /// Weight of the dense leg in a hybrid score, 0 to 1
     #[arg(long, value_name = "WEIGHT")]
     dense_weight: Option<f64>,
+    /// Weight of the first hit beside the query in the dense leg of a hybrid search, 0 to 1
+    #[arg(long, value_name = "WEIGHT")]
+    feedback_weight: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -70,6 +73,7 @@ impl SearchFlags {
             filter: attribute::all(self.filters),
             score_threshold: self.threshold,
             dense_weight: self.dense_weight,
+            feedback_weight: self.feedback_weight,
         }
     }
 }

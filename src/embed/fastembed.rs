@@ -12,12 +12,15 @@ use ort::environment::Environment;
 use parking_lot::Mutex;
 use tokenizers::Tokenizer;
 
-use super::{Embedder, Embedding, EncoderFiles, Error, Pooling, Purpose, batch};
+use super::{Embedder, Embedding, EncoderFiles, Error, Pooling, Purpose, TokenCoverage, batch, coverage};
 use crate::worker::{Cancel, ComputeGate};
 
 /// Tokens of a batch at most, padding included: large enough for full speed, small enough that a query which waits
 /// for the gate waits a fraction of a second.
 const MAX_BATCH_TOKENS: usize = 4_096;
+
+/// How vocabularies write the token for what they do not hold.
+const UNKNOWN: [&str; 2] = ["[UNK]", "<unk>"];
 
 /// The one library of ONNX Runtime that this process has loaded.
 static RUNTIME: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
@@ -28,6 +31,8 @@ pub struct FastEmbedder {
     session: Mutex<TextEmbedding>,
     /// Counts: the session's own tokenizer truncates.
     tokenizer: Tokenizer,
+    /// The token that stands for what the model does not know.
+    unknown: Option<u32>,
     gate: Arc<ComputeGate>,
 }
 
@@ -66,6 +71,7 @@ impl FastEmbedder {
         Ok(Self {
             files,
             session: Mutex::new(session),
+            unknown: UNKNOWN.iter().find_map(|token| tokenizer.token_to_id(token)),
             tokenizer,
             gate,
         })
@@ -111,6 +117,13 @@ impl Embedder for FastEmbedder {
         self.tokenizer
             .encode_fast(text, false)
             .map_or(0, |encoding| encoding.len())
+    }
+
+    fn coverage(&self, text: &str) -> Option<TokenCoverage> {
+        let encoding = self.tokenizer.encode(text, false).ok()?;
+        let known = encoding.get_ids().iter().map(|id| Some(*id) != self.unknown);
+        let tokens = encoding.get_offsets().iter().copied().zip(known);
+        Some(coverage::of(text, tokens))
     }
 
     fn embed(&self, texts: &[&str], purpose: Purpose, cancel: &Cancel) -> Result<Vec<Embedding>, Error> {

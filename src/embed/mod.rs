@@ -5,6 +5,7 @@
 //! Not here: fetching models (see [`crate::models`]).
 
 mod batch;
+mod coverage;
 mod fastembed;
 mod hashing;
 #[cfg(test)]
@@ -86,6 +87,17 @@ pub enum Purpose {
     Query,
 }
 
+/// How a text falls into the tokens of a model. Words of a language that the model was made for are few long tokens,
+/// those of another fall into many short or unknown ones.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TokenCoverage {
+    /// Letters and digits in tokens that the model knows. One of a script without spaces between words, where a
+    /// character is a syllable or a word, counts as three.
+    pub letters: f64,
+    /// Tokens with letters or digits; in a token that the model does not know each character counts as one.
+    pub tokens: usize,
+}
+
 /// Why embedding failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -135,6 +147,10 @@ pub trait Embedder: Send + Sync {
     fn max_tokens(&self) -> usize;
     /// Counts the tokens of a text, special tokens left out.
     fn count_tokens(&self, text: &str) -> usize;
+    /// Returns how a query falls into tokens; nothing when that says nothing about what the model knows.
+    fn coverage(&self, _text: &str) -> Option<TokenCoverage> {
+        None
+    }
     /// Embeds texts, in their order. Looks at `cancel` once a batch.
     fn embed(&self, texts: &[&str], purpose: Purpose, cancel: &Cancel) -> Result<Vec<Embedding>, Error>;
 }

@@ -15,6 +15,7 @@ mod visibility;
 use std::fmt;
 
 pub use analyzer::{Language, MAX_QUERY_TERMS, UnknownLanguage};
+pub(crate) use best::best_first;
 pub use error::Error;
 pub use terms::{PassageScore, TermRow, Terms, TermsBundle, TermsSnapshot, TermsState};
 pub use vectors::{Finding, Progress, Purged, SegmentFile, Upkeep, Vectors, VectorsFigures};

@@ -27,8 +27,8 @@ use super::analyzer::{ANALYZER_VERSION, Analyzer};
 use super::{ChunkId, Epoch, Error, Language};
 pub use bundle::TermsBundle;
 use engine::{Engine, META_FILE, Writer};
-use schema::Fields;
 pub use passage::PassageScore;
+use schema::Fields;
 pub use snapshot::TermsSnapshot;
 
 /// Ending of tantivy's files that say which rows were removed; old ones go at any time.
@@ -313,8 +313,7 @@ impl Terms {
         reader.reload().map_err(failed)?;
         let earlier = self.snapshot();
         let analyzer = Arc::clone(&self.analyzer);
-        let snapshot =
-            TermsSnapshot::new(reader.searcher(), self.fields, analyzer, Some(&earlier)).map_err(failed)?;
+        let snapshot = TermsSnapshot::new(reader.searcher(), self.fields, analyzer, Some(&earlier)).map_err(failed)?;
         *self.current.write() = snapshot;
         Ok(())
     }

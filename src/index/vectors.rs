@@ -239,6 +239,15 @@ impl Vectors {
         Ok(chunk_ids.iter().map(score).collect())
     }
 
+    /// Returns the stored vector of a chunk; nothing when it is not there.
+    pub fn vector(&self, chunk_id: ChunkId) -> Option<Vec<f32>> {
+        let state = self.state();
+        let (rows, row) = state.find(chunk_id)?;
+        let mut vector = vec![0.0; rows.dimensions];
+        quantize::widen(rows.halves(row), &mut vector);
+        Some(vector)
+    }
+
     /// Finds the nearest accepted chunks, best first, equal ones by chunk id.
     ///
     /// `accepted` is how many chunks `accept` lets through ([`Vectors::len`] when it lets all). It chooses between

@@ -6,10 +6,10 @@ use std::time::Instant;
 use super::base::Base;
 use super::{AnswerSummary, Error, Groundwork, Question, ReadAt, Retrieval, StageTimes};
 use crate::document::DocumentId;
-use crate::embed::{Embedding, Purpose};
+use crate::embed::Purpose;
 use crate::generate::{self, AnswerEvent, Asked, NoAnswerReason, Reference, Sink};
 use crate::index::{ChunkId, Epoch};
-use crate::retrieve::{self, Candidate, Hit, Legs, Query, SearchType};
+use crate::retrieve::{self, Candidate, EmbeddedQuery, Hit, Legs, Query, SearchType};
 use crate::store::{BaseRecord, ChunkRecord, ChunkSet, Lease};
 use crate::worker::Cancel;
 
@@ -42,19 +42,22 @@ impl Groundwork {
             queue: started.elapsed(),
             ..StageTimes::default()
         };
-        let embedding = if query.search_type == SearchType::Keyword {
+        let embedded = if query.search_type == SearchType::Keyword {
             None
         } else {
             let embedder = self.models.embedder(&record.embedding_model_id)?;
             let embed_started = Instant::now();
             let embedding = embedder.embed(&[&query.text], Purpose::Query, cancel)?.pop();
             times.embed = embed_started.elapsed();
-            embedding
+            embedding.map(|embedding| (embedding, embedder.coverage(&query.text)))
         };
         cancel.check()?;
         let search_started = Instant::now();
-        let (candidates, epoch, chunk_count) =
-            search(base, query, embedding.as_ref().map(Embedding::as_slice), &lease)?;
+        let embedded = embedded.as_ref().map(|(embedding, coverage)| EmbeddedQuery {
+            vector: embedding.as_slice(),
+            coverage: *coverage,
+        });
+        let (candidates, epoch, chunk_count) = search(base, query, embedded, &lease)?;
         let hits = hits(base, candidates)?;
         times.search = search_started.elapsed();
         times.total = started.elapsed();
@@ -181,7 +184,7 @@ fn no_answer_reason(query: &Query, retrieval: &Retrieval) -> Option<NoAnswerReas
 fn search(
     base: &Base,
     query: &Query,
-    embedding: Option<&[f32]>,
+    embedded: Option<EmbeddedQuery<'_>>,
     lease: &Lease<'_>,
 ) -> Result<(Vec<Candidate>, Epoch, usize), Error> {
     let snapshot = base.store.snapshot(lease);
@@ -195,11 +198,11 @@ fn search(
         .map(|filter| snapshot.matching(&|metadata| filter.accepts(metadata)))
         .transpose()?;
     let candidates = match &matching {
-        Some(set) => retrieve::search(&legs, query, embedding, &|id| set.contains(id), set.len())?,
+        Some(set) => retrieve::search(&legs, query, embedded, &|id| set.contains(id), set.len())?,
         None => retrieve::search(
             &legs,
             query,
-            embedding,
+            embedded,
             &|id| snapshot.contains(id),
             snapshot.chunk_count(),
         )?,

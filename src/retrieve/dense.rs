@@ -13,9 +13,9 @@ pub(super) fn list(
     vectors.search(embedding, limit, accept, accepted)
 }
 
-/// Scores candidates that the other leg found; 0 where a chunk has no vector, as if it had nothing in common with the
+/// Scores candidates of either leg, in their order; 0 where a chunk has no vector, as if it had nothing in common with the
 /// query.
-pub(super) fn complete(vectors: &Vectors, embedding: &[f32], chunk_ids: &[ChunkId]) -> Result<Vec<f32>, Error> {
+pub(super) fn score(vectors: &Vectors, embedding: &[f32], chunk_ids: &[ChunkId]) -> Result<Vec<f32>, Error> {
     let scores = vectors.score(embedding, chunk_ids)?;
     Ok(scores.into_iter().map(Option::unwrap_or_default).collect())
 }

@@ -24,14 +24,6 @@ impl Listed {
         }
     }
 
-    /// Returns a score that was completed afterwards.
-    pub(super) fn completed(score: f32) -> Self {
-        Self {
-            rank: None,
-            raw: f64::from(score),
-        }
-    }
-
     fn leg_score(self, normalized: f64) -> LegScore {
         LegScore {
             rank: self.rank,
@@ -47,6 +39,8 @@ pub(super) struct Both {
     pub(super) chunk_id: ChunkId,
     pub(super) bm25: Listed,
     pub(super) cosine: Listed,
+    /// Cosine similarity to the query after feedback; without feedback to the query.
+    pub(super) near: f64,
 }
 
 /// Fuses both legs, best first, equal ones by chunk id.
@@ -54,7 +48,7 @@ pub(super) fn fuse(candidates: &[Both], dense_weight: f64) -> Vec<Candidate> {
     let best_bm25 = best(candidates.iter().map(|candidate| candidate.bm25.raw));
     let fused = candidates.iter().map(|candidate| {
         let bm25 = candidate.bm25.leg_score(share(candidate.bm25.raw, best_bm25));
-        let cosine = candidate.cosine.leg_score(candidate.cosine.raw);
+        let cosine = candidate.cosine.leg_score(candidate.near);
         Candidate {
             chunk_id: candidate.chunk_id,
             score: dense_weight * cosine.normalized + (1.0 - dense_weight) * bm25.normalized,

@@ -1,16 +1,20 @@
-//! The keyword leg: BM25.
+//! The keyword leg: BM25 lists chunks, and what was listed is ordered by how well passages hold the words.
 
-use crate::index::{Accept, ChunkId, Error, Scored, TermsSnapshot};
+use crate::index::{Accept, ChunkId, Error, TermsSnapshot};
 
-/// Returns the leg's own list, best first.
-pub(super) fn list(terms: &TermsSnapshot, text: &str, limit: usize, accept: &Accept<'_>) -> Result<Vec<Scored>, Error> {
-    terms.search(text, limit, accept)
+/// Returns the chunks that the leg lists by BM25.
+pub(super) fn list(
+    terms: &TermsSnapshot,
+    text: &str,
+    limit: usize,
+    accept: &Accept<'_>,
+) -> Result<Vec<ChunkId>, Error> {
+    let listed = terms.search(text, limit, accept)?;
+    Ok(listed.into_iter().map(|scored| scored.chunk_id).collect())
 }
 
-/// Scores candidates that the other leg found; 0 where no term matches.
-pub(super) fn complete(terms: &TermsSnapshot, text: &str, chunk_ids: &[ChunkId]) -> Result<Vec<f32>, Error> {
-    if chunk_ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    terms.score(text, chunk_ids)
+/// Scores candidates of either leg, in their order; 0 where no term matches.
+pub(super) fn score(terms: &TermsSnapshot, text: &str, chunk_ids: &[ChunkId]) -> Result<Vec<f32>, Error> {
+    let passages = terms.passages(text, chunk_ids)?;
+    Ok(passages.into_iter().map(|passage| passage.total()).collect())
 }

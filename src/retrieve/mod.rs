@@ -5,14 +5,17 @@
 //! Not here: storage, prompts.
 
 mod dense;
+mod feedback;
 pub mod filter;
 mod fusion;
 mod hit;
 mod keyword;
 pub mod query;
 mod search;
+mod weight;
 
 pub use filter::Filter;
 pub use hit::{Hit, LegScore};
 pub use query::{InvalidQuery, Query, SearchType};
-pub use search::{Candidate, Legs, search};
+pub use search::{Candidate, EmbeddedQuery, Legs, search};
+pub use weight::DEFAULT_DENSE_WEIGHT;

@@ -8,8 +8,8 @@ pub const MAX_RESULTS: usize = 1_000;
 pub const DEFAULT_RESULTS: usize = 5;
 /// Longest query in characters.
 pub const MAX_QUERY_CHARS: usize = 20_000;
-/// Weight of the dense leg when the caller does not say; found on training queries.
-pub const DEFAULT_DENSE_WEIGHT: f64 = 0.75;
+/// Weight of the best hit beside the query in the dense leg when the caller does not say; found on training queries.
+pub const DEFAULT_FEEDBACK_WEIGHT: f64 = 0.2;
 
 /// Which legs answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,8 +46,11 @@ pub struct Query {
     pub filter: Option<Filter>,
     /// Hits below this are left out.
     pub score_threshold: Option<f64>,
-    /// Weight of the dense leg, 0 to 1.
-    pub dense_weight: f64,
+    /// Weight of the dense leg, 0 to 1. Without one it is [`DEFAULT_DENSE_WEIGHT`](super::DEFAULT_DENSE_WEIGHT), or less
+    /// where the embedding model does not know the language of the query.
+    pub dense_weight: Option<f64>,
+    /// Weight of the best hit beside the query in the dense leg, 0 to 1, under [`SearchType::Hybrid`].
+    pub feedback_weight: f64,
 }
 
 const TEXT: &str = "retrieval_query.text";
@@ -55,6 +58,7 @@ const NUMBER_OF_RESULTS: &str = "retrieval_configuration.vector_search_configura
 const FILTER: &str = "retrieval_configuration.vector_search_configuration.filter";
 const SCORE_THRESHOLD: &str = "retrieval_configuration.vector_search_configuration.score_threshold";
 const DENSE_WEIGHT: &str = "retrieval_configuration.vector_search_configuration.dense_weight";
+const FEEDBACK_WEIGHT: &str = "retrieval_configuration.vector_search_configuration.feedback_weight";
 
 impl Query {
     /// Returns a query for these words with the default of everything else.
@@ -65,7 +69,8 @@ impl Query {
             search_type: SearchType::default(),
             filter: None,
             score_threshold: None,
-            dense_weight: DEFAULT_DENSE_WEIGHT,
+            dense_weight: None,
+            feedback_weight: DEFAULT_FEEDBACK_WEIGHT,
         }
     }
 
@@ -84,9 +89,15 @@ impl Query {
             let reason = format!("1 to {MAX_RESULTS} results can be asked for, not {}", self.limit);
             return refuse(NUMBER_OF_RESULTS, reason);
         }
-        if !(0.0..=1.0).contains(&self.dense_weight) {
-            let reason = format!("the weight of the dense leg is 0 to 1, not {}", self.dense_weight);
+        if let Some(weight) = self.dense_weight
+            && !(0.0..=1.0).contains(&weight)
+        {
+            let reason = format!("the weight of the dense leg is 0 to 1, not {weight}");
             return refuse(DENSE_WEIGHT, reason);
+        }
+        if !(0.0..=1.0).contains(&self.feedback_weight) {
+            let reason = format!("the weight of the best hit is 0 to 1, not {}", self.feedback_weight);
+            return refuse(FEEDBACK_WEIGHT, reason);
         }
         if let Some(threshold) = self.score_threshold
             && !threshold.is_finite()

@@ -1,10 +1,9 @@
 //! A query to the best chunks of both legs.
 
-use std::collections::BTreeMap;
-
 use super::fusion::{self, Both, Listed};
-use super::{LegScore, Query, SearchType, dense, keyword};
-use crate::index::{Accept, ChunkId, Error, TermsSnapshot, Vectors};
+use super::{LegScore, Query, SearchType, dense, feedback, keyword, weight};
+use crate::embed::TokenCoverage;
+use crate::index::{Accept, ChunkId, Error, Scored, TermsSnapshot, Vectors, best_first};
 
 /// Least that each leg lists under [`SearchType::Hybrid`]: what one leg ranks low, the other may lift.
 const MIN_LISTED: usize = 100;
@@ -31,26 +30,36 @@ pub struct Candidate {
     pub cosine: Option<LegScore>,
 }
 
+/// A query as the embedding model sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct EmbeddedQuery<'a> {
+    /// Its unit vector.
+    pub vector: &'a [f32],
+    /// How its text falls into the model's tokens, where that is known.
+    pub coverage: Option<TokenCoverage>,
+}
+
 /// Finds the best chunks, best first, equal ones by chunk id. `accepted` is how many chunks `accept` lets through.
 ///
-/// `embedding` is that of the query's text; only [`SearchType::Keyword`] does without.
+/// `embedded` is the query's text; only [`SearchType::Keyword`] does without.
 pub fn search(
     legs: &Legs<'_>,
     query: &Query,
-    embedding: Option<&[f32]>,
+    embedded: Option<EmbeddedQuery<'_>>,
     accept: &Accept<'_>,
     accepted: usize,
 ) -> Result<Vec<Candidate>, Error> {
-    let embedding = || embedding.ok_or(Error::NoEmbedding);
+    let embedded = || embedded.ok_or(Error::NoEmbedding);
     let mut candidates = match query.search_type {
-        SearchType::Hybrid => hybrid(legs, query, embedding()?, accept, accepted)?,
+        SearchType::Hybrid => hybrid(legs, query, embedded()?, accept, accepted)?,
         SearchType::Semantic => {
-            let list = dense::list(legs.vectors, embedding()?, query.limit, accept, accepted)?;
+            let list = dense::list(legs.vectors, embedded()?.vector, query.limit, accept, accepted)?;
             fusion::dense_only(&list)
         }
         SearchType::Keyword => {
-            let list = keyword::list(legs.terms, &query.text, query.limit, accept)?;
-            fusion::keyword_only(&list)
+            let listed = keyword::list(legs.terms, &query.text, listed(query), accept)?;
+            let scores = keyword::score(legs.terms, &query.text, &listed)?;
+            fusion::keyword_only(&ranked(&listed, &scores))
         }
     };
     candidates.truncate(query.limit);
@@ -60,64 +69,90 @@ pub fn search(
     Ok(candidates)
 }
 
+fn listed(query: &Query) -> usize {
+    MIN_LISTED.max(2 * query.limit)
+}
+
 fn hybrid(
     legs: &Legs<'_>,
     query: &Query,
-    embedding: &[f32],
+    embedded: EmbeddedQuery<'_>,
     accept: &Accept<'_>,
     accepted: usize,
 ) -> Result<Vec<Candidate>, Error> {
-    let listed = MIN_LISTED.max(2 * query.limit);
-    let by_keyword = keyword::list(legs.terms, &query.text, listed, accept)?;
-    let by_vector = dense::list(legs.vectors, embedding, listed, accept, accepted)?;
+    let dense_weight = query.dense_weight.unwrap_or_else(|| weight::of(embedded.coverage));
+    let by_keyword = keyword::list(legs.terms, &query.text, listed(query), accept)?;
+    let by_vector = dense::list(legs.vectors, embedded.vector, listed(query), accept, accepted)?;
+    let mut chunk_ids = by_keyword.clone();
+    chunk_ids.extend(by_vector.iter().map(|scored| scored.chunk_id));
+    chunk_ids.sort_unstable();
+    chunk_ids.dedup();
 
-    let mut union = Union::new();
-    for (at, scored) in by_keyword.iter().enumerate() {
-        union.entry(scored.chunk_id).or_default().0 = Some(Listed::at(at, scored));
-    }
-    for (at, scored) in by_vector.iter().enumerate() {
-        union.entry(scored.chunk_id).or_default().1 = Some(Listed::at(at, scored));
-    }
-    complete(
-        &mut union,
-        |(bm25, _)| bm25,
-        |missing| keyword::complete(legs.terms, &query.text, missing),
-    )?;
-    complete(
-        &mut union,
-        |(_, cosine)| cosine,
-        |missing| dense::complete(legs.vectors, embedding, missing),
-    )?;
-
-    let both = union.into_iter().filter_map(|(chunk_id, (bm25, cosine))| {
-        Some(Both {
-            chunk_id,
-            bm25: bm25?,
-            cosine: cosine?,
+    let bm25 = keyword::score(legs.terms, &query.text, &chunk_ids)?;
+    let bm25 = Leg::new(&chunk_ids, bm25, &by_keyword);
+    let by_vector: Vec<_> = by_vector.iter().map(|scored| scored.chunk_id).collect();
+    let cosine = dense::score(legs.vectors, embedded.vector, &chunk_ids)?;
+    let cosine = Leg::new(&chunk_ids, cosine, &by_vector);
+    let mut both: Vec<Both> = chunk_ids
+        .iter()
+        .enumerate()
+        .map(|(at, chunk_id)| Both {
+            chunk_id: *chunk_id,
+            bm25: bm25.at(at),
+            cosine: cosine.at(at),
+            near: f64::from(cosine.scores[at]),
         })
-    });
-    Ok(fusion::fuse(&both.collect::<Vec<_>>(), query.dense_weight))
+        .collect();
+    let fused = fusion::fuse(&both, dense_weight);
+    let moved = feedback::moved(legs.vectors, embedded.vector, fused.first(), query.feedback_weight);
+    let Some(moved) = moved.filter(|_| query.feedback_weight > 0.0 && dense_weight > 0.0) else {
+        return Ok(fused);
+    };
+    for (both, near) in both.iter_mut().zip(dense::score(legs.vectors, &moved, &chunk_ids)?) {
+        both.near = f64::from(near);
+    }
+    Ok(fusion::fuse(&both, dense_weight))
 }
 
-/// Scores in the keyword leg and in the dense leg, as far as they are known.
-type Scores = (Option<Listed>, Option<Listed>);
-type Union = BTreeMap<ChunkId, Scores>;
+/// The scores of one leg for all candidates, and their ranks in its own list.
+struct Leg {
+    scores: Vec<f32>,
+    ranks: Vec<Option<u32>>,
+}
 
-/// Gives a score in one leg to every candidate that the leg did not list.
-fn complete(
-    union: &mut Union,
-    leg: fn(&mut Scores) -> &mut Option<Listed>,
-    score: impl FnOnce(&[ChunkId]) -> Result<Vec<f32>, Error>,
-) -> Result<(), Error> {
-    let missing: Vec<_> = union
-        .iter_mut()
-        .filter_map(|(chunk_id, scores)| leg(scores).is_none().then_some(*chunk_id))
-        .collect();
-    for (chunk_id, score) in missing.iter().zip(score(&missing)?) {
-        let scores = union.entry(*chunk_id).or_default();
-        *leg(scores) = Some(Listed::completed(score));
+impl Leg {
+    /// `chunk_ids` are the candidates in order, `listed` those of them that the leg found by itself.
+    fn new(chunk_ids: &[ChunkId], scores: Vec<f32>, listed: &[ChunkId]) -> Self {
+        let mut ranks = vec![None; chunk_ids.len()];
+        let places = listed
+            .iter()
+            .filter_map(|chunk_id| chunk_ids.binary_search(chunk_id).ok());
+        let mut places: Vec<usize> = places.collect();
+        places.sort_unstable_by(|left, right| scores[*right].total_cmp(&scores[*left]).then(left.cmp(right)));
+        for (rank, place) in (1..).zip(places) {
+            ranks[place] = Some(rank);
+        }
+        Self { scores, ranks }
     }
-    Ok(())
+
+    fn at(&self, at: usize) -> Listed {
+        Listed {
+            rank: self.ranks[at],
+            raw: f64::from(self.scores[at]),
+        }
+    }
+}
+
+fn ranked(chunk_ids: &[ChunkId], scores: &[f32]) -> Vec<Scored> {
+    let scored = chunk_ids.iter().zip(scores);
+    let mut scored: Vec<_> = scored
+        .map(|(chunk_id, score)| Scored {
+            chunk_id: *chunk_id,
+            score: *score,
+        })
+        .collect();
+    scored.sort_unstable_by(best_first);
+    scored
 }
 
 #[cfg(test)]

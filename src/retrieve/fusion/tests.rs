@@ -4,11 +4,19 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn completed(score: f32) -> Listed {
+    Listed {
+        rank: None,
+        raw: f64::from(score),
+    }
+}
+
 fn both(chunk_id: u64, bm25: f32, cosine: f32) -> Both {
     Both {
         chunk_id: ChunkId(chunk_id),
-        bm25: Listed::completed(bm25),
-        cosine: Listed::completed(cosine),
+        bm25: completed(bm25),
+        cosine: completed(cosine),
+        near: f64::from(cosine),
     }
 }
 

@@ -47,7 +47,7 @@ fn queries_within_limits_are_taken() {
     for dense_weight in [0.0, 1.0] {
         check(
             Query {
-                dense_weight,
+                dense_weight: Some(dense_weight),
                 ..Query::new("a")
             },
             None,
@@ -84,7 +84,7 @@ fn queries_beyond_limits_name_the_field() {
     for dense_weight in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
         check(
             Query {
-                dense_weight,
+                dense_weight: Some(dense_weight),
                 ..Query::new("a")
             },
             Some((".dense_weight", "0 to 1")),

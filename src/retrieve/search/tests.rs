@@ -42,7 +42,7 @@ impl Fixture {
             terms: &self.terms,
             vectors: &self.vectors,
         };
-        search(&legs, query, Some(&[1.0, 0.0]), accept, self.vectors.len()).expect("found")
+        search(&legs, query, Some(embedded(&[1.0, 0.0])), accept, self.vectors.len()).expect("found")
     }
 }
 
@@ -52,6 +52,10 @@ fn query(search_type: SearchType, limit: usize) -> Query {
         search_type,
         ..Query::new("red fox")
     }
+}
+
+fn embedded(vector: &[f32]) -> EmbeddedQuery<'_> {
+    EmbeddedQuery { vector, coverage: None }
 }
 
 fn ids(candidates: &[Candidate]) -> Vec<u64> {
@@ -119,7 +123,7 @@ fn unlisted_candidates_are_completed() {
         "{few:?}"
     );
     let by_keyword = Query {
-        dense_weight: 0.0,
+        dense_weight: Some(0.0),
         ..query(SearchType::Hybrid, 50)
     };
     let few = fixture.search(&by_keyword, &|_| true);
@@ -157,7 +161,9 @@ fn dense_leg_needs_an_embedding() {
         terms: &fixture.terms,
         vectors: &fixture.vectors,
     };
-    let ask = |search_type, embedding: Option<&[f32]>| search(&legs, &query(search_type, 5), embedding, &|_| true, 4);
+    let ask = |search_type, embedding: Option<&[f32]>| {
+        search(&legs, &query(search_type, 5), embedding.map(embedded), &|_| true, 4)
+    };
     assert!(matches!(ask(SearchType::Hybrid, None), Err(Error::NoEmbedding)));
     assert!(matches!(ask(SearchType::Semantic, None), Err(Error::NoEmbedding)));
     assert!(matches!(

@@ -28,7 +28,10 @@ pub(in crate::service) fn query(
         };
         query.score_threshold = finite("score_threshold", search.score_threshold)?;
         if let Some(weight) = finite("dense_weight", search.dense_weight)? {
-            query.dense_weight = weight;
+            query.dense_weight = Some(weight);
+        }
+        if let Some(weight) = finite("feedback_weight", search.feedback_weight)? {
+            query.feedback_weight = weight;
         }
     }
     query

@@ -112,7 +112,7 @@ fn query_takes_what_is_given() {
             Filter::OrAll(vec![not(1.0), not(2.0)]),
         ])),
         score_threshold: Some(0.25),
-        dense_weight: 0.0,
+        dense_weight: Some(0.0),
         ..Query::new("what is it".to_owned())
     };
     assert_eq!(query, expected);
