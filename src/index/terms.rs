@@ -7,6 +7,7 @@
 
 mod bundle;
 mod engine;
+mod order;
 mod schema;
 mod snapshot;
 
@@ -144,7 +145,7 @@ impl Terms {
         let fields =
             Fields::of(&engine.index.schema()).ok_or_else(|| mismatch(directory, language, "another schema"))?;
         let analyzer = Arc::new(analyzer);
-        let snapshot = TermsSnapshot::new(engine.reader.searcher(), fields, Arc::clone(&analyzer))
+        let snapshot = TermsSnapshot::new(engine.reader.searcher(), fields, Arc::clone(&analyzer), None)
             .map_err(|source| opening(directory, source))?;
         Ok(Self {
             directory: directory.to_owned(),
@@ -306,8 +307,14 @@ impl Terms {
         let failed = |source: TantivyError| Error::terms("be read", source);
         let reader = self.engine.read().reader.clone();
         reader.reload().map_err(failed)?;
-        let snapshot =
-            TermsSnapshot::new(reader.searcher(), self.fields, Arc::clone(&self.analyzer)).map_err(failed)?;
+        let before = self.snapshot();
+        let snapshot = TermsSnapshot::new(
+            reader.searcher(),
+            self.fields,
+            Arc::clone(&self.analyzer),
+            Some(&before),
+        )
+        .map_err(failed)?;
         *self.current.write() = snapshot;
         Ok(())
     }

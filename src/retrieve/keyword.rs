@@ -1,10 +1,15 @@
 //! The keyword leg: BM25.
 
-use crate::index::{Accept, ChunkId, Error, Scored, TermsSnapshot};
+use crate::index::{Accepted, ChunkId, Error, Scored, TermsSnapshot, TermsWork};
 
-/// Returns the leg's own list, best first.
-pub(super) fn list(terms: &TermsSnapshot, text: &str, limit: usize, accept: &Accept<'_>) -> Result<Vec<Scored>, Error> {
-    terms.search(text, limit, accept)
+/// Returns the leg's own list, best first, and how it was made.
+pub(super) fn list(
+    terms: &TermsSnapshot,
+    text: &str,
+    limit: usize,
+    accepted: Accepted<'_>,
+) -> Result<(Vec<Scored>, TermsWork), Error> {
+    terms.search_accepted(text, limit, accepted)
 }
 
 /// Scores candidates that the other leg found; 0 where no term matches.

@@ -15,4 +15,4 @@ mod search;
 pub use filter::Filter;
 pub use hit::{Hit, LegScore};
 pub use query::{InvalidQuery, Query, SearchType};
-pub use search::{Candidate, Legs, search};
+pub use search::{Candidate, Legs, LegsWork, search};

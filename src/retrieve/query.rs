@@ -1,6 +1,7 @@
 //! A query that is valid once built.
 
 use super::Filter;
+use crate::document::access::UserContext;
 
 /// Most hits of a query.
 pub const MAX_RESULTS: usize = 1_000;
@@ -48,11 +49,16 @@ pub struct Query {
     pub score_threshold: Option<f64>,
     /// Weight of the dense leg, 0 to 1.
     pub dense_weight: f64,
+    /// Whether the dense leg scores all chunks that may be found, whatever it takes.
+    pub exact: bool,
+    /// Who asks; nothing when that is not known.
+    pub caller: Option<UserContext>,
 }
 
 const TEXT: &str = "retrieval_query.text";
 const NUMBER_OF_RESULTS: &str = "retrieval_configuration.vector_search_configuration.number_of_results";
-const FILTER: &str = "retrieval_configuration.vector_search_configuration.filter";
+/// Path of the filter in a request.
+pub const FILTER: &str = "retrieval_configuration.vector_search_configuration.filter";
 const SCORE_THRESHOLD: &str = "retrieval_configuration.vector_search_configuration.score_threshold";
 const DENSE_WEIGHT: &str = "retrieval_configuration.vector_search_configuration.dense_weight";
 
@@ -66,6 +72,8 @@ impl Query {
             filter: None,
             score_threshold: None,
             dense_weight: DEFAULT_DENSE_WEIGHT,
+            exact: false,
+            caller: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::fusion::{self, Both, Listed};
 use super::{LegScore, Query, SearchType, dense, keyword};
-use crate::index::{Accept, ChunkId, Error, TermsSnapshot, Vectors};
+use crate::index::{Accepted, ChunkId, Error, TermsSnapshot, TermsWork, Vectors, VectorsWork};
 
 /// Least that each leg lists under [`SearchType::Hybrid`]: what one leg ranks low, the other may lift.
 const MIN_LISTED: usize = 100;
@@ -31,25 +31,36 @@ pub struct Candidate {
     pub cosine: Option<LegScore>,
 }
 
-/// Finds the best chunks, best first, equal ones by chunk id. `accepted` is how many chunks `accept` lets through.
+/// What each leg did for a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LegsWork {
+    /// The keyword leg.
+    pub terms: TermsWork,
+    /// The dense leg.
+    pub vectors: VectorsWork,
+}
+
+/// Finds the best of the accepted chunks, best first, equal ones by chunk id, and tells how.
 ///
 /// `embedding` is that of the query's text; only [`SearchType::Keyword`] does without.
 pub fn search(
     legs: &Legs<'_>,
     query: &Query,
     embedding: Option<&[f32]>,
-    accept: &Accept<'_>,
-    accepted: usize,
-) -> Result<Vec<Candidate>, Error> {
+    accepted: Accepted<'_>,
+) -> Result<(Vec<Candidate>, LegsWork), Error> {
     let embedding = || embedding.ok_or(Error::NoEmbedding);
+    let mut work = LegsWork::default();
     let mut candidates = match query.search_type {
-        SearchType::Hybrid => hybrid(legs, query, embedding()?, accept, accepted)?,
+        SearchType::Hybrid => hybrid(legs, query, embedding()?, accepted, &mut work)?,
         SearchType::Semantic => {
-            let list = dense::list(legs.vectors, embedding()?, query.limit, accept, accepted)?;
+            let list;
+            (list, work.vectors) = dense::list(legs.vectors, embedding()?, query.limit, accepted, query.exact)?;
             fusion::dense_only(&list)
         }
         SearchType::Keyword => {
-            let list = keyword::list(legs.terms, &query.text, query.limit, accept)?;
+            let list;
+            (list, work.terms) = keyword::list(legs.terms, &query.text, query.limit, accepted)?;
             fusion::keyword_only(&list)
         }
     };
@@ -57,19 +68,20 @@ pub fn search(
     if let Some(threshold) = query.score_threshold {
         candidates.retain(|candidate| candidate.score >= threshold);
     }
-    Ok(candidates)
+    Ok((candidates, work))
 }
 
 fn hybrid(
     legs: &Legs<'_>,
     query: &Query,
     embedding: &[f32],
-    accept: &Accept<'_>,
-    accepted: usize,
+    accepted: Accepted<'_>,
+    work: &mut LegsWork,
 ) -> Result<Vec<Candidate>, Error> {
     let listed = MIN_LISTED.max(2 * query.limit);
-    let by_keyword = keyword::list(legs.terms, &query.text, listed, accept)?;
-    let by_vector = dense::list(legs.vectors, embedding, listed, accept, accepted)?;
+    let (by_keyword, by_vector);
+    (by_keyword, work.terms) = keyword::list(legs.terms, &query.text, listed, accepted)?;
+    (by_vector, work.vectors) = dense::list(legs.vectors, embedding, listed, accepted, query.exact)?;
 
     let mut union = Union::new();
     for (at, scored) in by_keyword.iter().enumerate() {

@@ -4,15 +4,20 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use tantivy::columnar::Column;
-use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, Occur, Query, Scorer, TermQuery};
+use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, Occur, Query, Scorer, TermQuery, Weight};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocId, DocSet, Searcher, SegmentReader, TERMINATED, TantivyError, Term};
+use tantivy::{DocId, Searcher, SegmentReader, TERMINATED, TantivyError};
 
+use super::order::RowOrder;
 use super::schema::Fields;
 use crate::index::analyzer::Analyzer;
 use crate::index::best::Best;
-use crate::index::{Accept, ChunkId, Error, Scored};
+use crate::index::{Accept, Accepted, ChunkId, ChunkSet, Error, Scored, TermsMode, TermsWork};
+
+/// A set that holds more than one of so many chunks is not worth looking up chunk by chunk.
+const SELECTIVE_SHARE: u64 = 8;
+/// Lookups of chunks in postings that cost as much as one posting that is walked.
+const SEEKS_PER_POSTING: u64 = 1;
 
 /// The keyword index as one commit left it; clones are cheap.
 #[derive(Clone)]
@@ -22,22 +27,38 @@ struct Inner {
     searcher: Searcher,
     fields: Fields,
     analyzer: Arc<Analyzer>,
-    // Chunk ids by row, one column a segment.
-    chunk_ids: Vec<Column<u64>>,
+    // Chunk ids by row and rows by chunk id, for each segment.
+    orders: Vec<Arc<RowOrder>>,
 }
 
 impl TermsSnapshot {
-    pub(super) fn new(searcher: Searcher, fields: Fields, analyzer: Arc<Analyzer>) -> Result<Self, TantivyError> {
-        let chunk_ids = searcher
-            .segment_readers()
-            .iter()
-            .map(|segment| segment.fast_fields().u64(Fields::CHUNK_ID_COLUMN))
-            .collect::<Result<_, _>>()?;
+    /// Returns the snapshot of a commit; of the one before, what is known of segments that are still there is kept.
+    pub(super) fn new(
+        searcher: Searcher,
+        fields: Fields,
+        analyzer: Arc<Analyzer>,
+        before: Option<&Self>,
+    ) -> Result<Self, TantivyError> {
+        let known = |segment: &SegmentReader| {
+            let (_, order) = before?
+                .segments()
+                .find(|(known, _)| known.segment_id() == segment.segment_id())?;
+            Some(Arc::clone(order))
+        };
+        let order = |segment: &SegmentReader| match known(segment) {
+            Some(order) => Ok(order),
+            None => {
+                let chunk_ids = segment.fast_fields().u64(Fields::CHUNK_ID_COLUMN)?;
+                Ok(Arc::new(RowOrder::new(chunk_ids, segment.max_doc())))
+            }
+        };
+        let orders = searcher.segment_readers().iter().map(order);
+        let orders = orders.collect::<Result<_, TantivyError>>()?;
         Ok(Self(Arc::new(Inner {
             searcher,
             fields,
             analyzer,
-            chunk_ids,
+            orders,
         })))
     }
 
@@ -46,32 +67,27 @@ impl TermsSnapshot {
     }
 
     pub(super) fn segment_count(&self) -> usize {
-        self.0.chunk_ids.len()
+        self.0.orders.len()
     }
 
     /// Returns every chunk that the files hold, those that were removed and are not purged yet too.
     pub fn held_chunks(&self) -> Vec<ChunkId> {
-        let rows = self.segments().flat_map(|(segment, chunk_ids)| {
-            (0..segment.max_doc())
-                .filter_map(|row| chunk_ids.first(row))
-                .map(ChunkId)
-        });
+        let rows = self
+            .segments()
+            .flat_map(|(segment, order)| (0..segment.max_doc()).filter_map(|row| order.chunk_id(row)));
         rows.collect()
     }
 
     /// Returns every chunk that can be found.
     pub fn alive_chunks(&self) -> Vec<ChunkId> {
-        let rows = self.segments().flat_map(|(segment, chunk_ids)| {
-            segment
-                .doc_ids_alive()
-                .filter_map(|row| chunk_ids.first(row))
-                .map(ChunkId)
-        });
+        let rows = self
+            .segments()
+            .flat_map(|(segment, order)| segment.doc_ids_alive().filter_map(|row| order.chunk_id(row)));
         rows.collect()
     }
 
-    fn segments(&self) -> impl Iterator<Item = (&SegmentReader, &Column<u64>)> {
-        self.0.searcher.segment_readers().iter().zip(&self.0.chunk_ids)
+    fn segments(&self) -> impl Iterator<Item = (&SegmentReader, &Arc<RowOrder>)> {
+        self.0.searcher.segment_readers().iter().zip(&self.0.orders)
     }
 
     /// Returns one query a term and field: BM25 with `k1` = 1.2 and `b` = 0.75, times the weight of the field and how
@@ -93,55 +109,154 @@ impl TermsSnapshot {
     /// Finds the best accepted chunks for the user's words, best first, equal ones by chunk id. No words have a meaning
     /// as syntax; of a long query the first [`MAX_QUERY_TERMS`](crate::index::MAX_QUERY_TERMS) distinct terms count.
     pub fn search(&self, query: &str, limit: usize, accept: &Accept<'_>) -> Result<Vec<Scored>, Error> {
+        let (found, _) = self.search_accepted(query, limit, Accepted::Test(accept, usize::MAX))?;
+        Ok(found)
+    }
+
+    /// Finds the best accepted chunks as [`TermsSnapshot::search`] does, and tells how.
+    pub fn search_accepted(
+        &self,
+        query: &str,
+        limit: usize,
+        accepted: Accepted<'_>,
+    ) -> Result<(Vec<Scored>, TermsWork), Error> {
         let failed = |source: TantivyError| Error::terms("be searched", source);
         let lookups = self.lookups(query);
-        if lookups.is_empty() || limit == 0 {
-            return Ok(Vec::new());
+        if lookups.is_empty() || limit == 0 || accepted.is_empty() {
+            return Ok(Default::default());
         }
+        if let Accepted::Set(set) = accepted
+            && self.is_selective(set, &lookups).map_err(failed)?
+        {
+            return self.search_set(&lookups, limit, set).map_err(failed);
+        }
+        self.search_postings(lookups, limit, accepted).map_err(failed)
+    }
+
+    /// Walks the postings, and asks of every chunk that may be among the best whether it is accepted.
+    fn search_postings(
+        &self,
+        lookups: Vec<BoostQuery>,
+        limit: usize,
+        accepted: Accepted<'_>,
+    ) -> Result<(Vec<Scored>, TermsWork), TantivyError> {
         let any = lookups
             .into_iter()
             .map(|lookup| (Occur::Should, Box::new(lookup) as Box<dyn Query>))
             .collect();
         let scoring = EnableScoring::enabled_from_searcher(&self.0.searcher);
-        let weight = BooleanQuery::new(any).weight(scoring).map_err(failed)?;
+        let weight = BooleanQuery::new(any).weight(scoring)?;
         let mut best = Best::new(limit);
-        for (segment, chunk_ids) in self.segments() {
+        let mut work = TermsWork {
+            mode: TermsMode::Postings,
+            ..TermsWork::default()
+        };
+        for (segment, order) in self.segments() {
             let alive = segment.alive_bitset();
             // What the segments before have reached prunes this one from its first row.
             let threshold = best.threshold();
             let mut offer = |row: DocId, score: f32| {
-                let chunk_id = chunk_ids.first(row).map(ChunkId);
-                if let Some(chunk_id) = chunk_id
+                work.visited += 1;
+                if let Some(chunk_id) = order.chunk_id(row)
                     && alive.is_none_or(|alive| alive.is_alive(row))
-                    && accept(chunk_id)
+                    && accepted.contains(chunk_id)
                 {
+                    work.candidates += 1;
                     best.offer(Scored { chunk_id, score });
                 }
                 best.threshold()
             };
-            weight
-                .for_each_pruning(threshold, segment, &mut offer)
-                .map_err(failed)?;
+            weight.for_each_pruning(threshold, segment, &mut offer)?;
         }
-        Ok(best.into_sorted())
+        Ok((best.into_sorted(), work))
+    }
+
+    /// Returns whether looking up the chunks of a set costs less than walking the postings.
+    fn is_selective(&self, set: &ChunkSet, lookups: &[BoostQuery]) -> Result<bool, TantivyError> {
+        if set.len() as u64 > self.rows() / SELECTIVE_SHARE {
+            return Ok(false);
+        }
+        let mut postings = 0;
+        for lookup in lookups {
+            let mut terms = Vec::new();
+            lookup.query_terms(&mut |term, _| terms.push(term.clone()));
+            for term in terms {
+                postings += self.0.searcher.doc_freq(&term)?;
+            }
+        }
+        let seeks = (set.len() * lookups.len()) as u64;
+        Ok(seeks / SEEKS_PER_POSTING <= postings)
+    }
+
+    /// Looks every chunk of a set up in the postings.
+    fn search_set(
+        &self,
+        lookups: &[BoostQuery],
+        limit: usize,
+        set: &ChunkSet,
+    ) -> Result<(Vec<Scored>, TermsWork), TantivyError> {
+        let weights = self.weights(lookups)?;
+        let mut best = Best::new(limit);
+        let mut work = TermsWork {
+            mode: TermsMode::AcceptedChunks,
+            ..TermsWork::default()
+        };
+        let (mut rows, mut scores) = (Vec::new(), Vec::new());
+        for (segment, order) in self.segments() {
+            let (first, last) = order.bounds();
+            rows.clear();
+            let chunks = set.iter_within(first, last);
+            rows.extend(
+                chunks
+                    .filter_map(|chunk_id| alive_row(segment, order, chunk_id))
+                    .enumerate(),
+            );
+            let rows = in_order(order, &mut rows);
+            scores.clear();
+            scores.resize(rows.len(), 0.0);
+            work.visited += rows.len() as u64;
+            for weight in &weights {
+                let mut scorer = weight.scorer(segment, 1.0)?;
+                add_scores(scorer.as_mut(), rows, &mut scores);
+            }
+            for &(place, row) in rows.iter() {
+                let score = scores[place];
+                if score > 0.0
+                    && let Some(chunk_id) = order.chunk_id(row)
+                {
+                    work.candidates += 1;
+                    best.offer(Scored { chunk_id, score });
+                }
+            }
+        }
+        Ok((best.into_sorted(), work))
+    }
+
+    fn weights(&self, lookups: &[BoostQuery]) -> Result<Vec<Box<dyn Weight>>, TantivyError> {
+        let scoring = EnableScoring::enabled_from_searcher(&self.0.searcher);
+        lookups.iter().map(|lookup| lookup.weight(scoring)).collect()
     }
 
     /// Scores these chunks as [`TermsSnapshot::search`] does, in their order; 0 when no term matches.
     pub fn score(&self, query: &str, chunk_ids: &[ChunkId]) -> Result<Vec<f32>, Error> {
         let failed = |source: TantivyError| Error::terms("be searched", source);
-        let scoring = EnableScoring::enabled_from_searcher(&self.0.searcher);
-        let weights = self
-            .lookups(query)
-            .iter()
-            .map(|lookup| lookup.weight(scoring))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(failed)?;
+        let weights = self.weights(&self.lookups(query)).map_err(failed)?;
         let mut scores = vec![0.0; chunk_ids.len()];
-        for (segment, column) in self.segments() {
-            let rows = self.rows_of(segment, column, chunk_ids).map_err(failed)?;
+        for (segment, order) in self.segments() {
+            let mut rows: Vec<(usize, DocId)> = Vec::new();
+            let (first, last) = order.bounds();
+            for (place, chunk_id) in chunk_ids.iter().enumerate() {
+                if first <= *chunk_id
+                    && *chunk_id <= last
+                    && let Some(row) = alive_row(segment, order, *chunk_id)
+                {
+                    rows.push((place, row));
+                }
+            }
             if rows.is_empty() {
                 continue;
             }
+            rows.sort_unstable_by_key(|(_, row)| *row);
             for weight in &weights {
                 let mut scorer = weight.scorer(segment, 1.0).map_err(failed)?;
                 add_scores(scorer.as_mut(), &rows, &mut scores);
@@ -149,38 +264,25 @@ impl TermsSnapshot {
         }
         Ok(scores)
     }
-
-    /// Returns those of the chunks that are in the segment, as row and place in `chunk_ids`, by row.
-    fn rows_of(
-        &self,
-        segment: &SegmentReader,
-        column: &Column<u64>,
-        chunk_ids: &[ChunkId],
-    ) -> Result<Vec<(DocId, usize)>, TantivyError> {
-        let range = column.min_value()..=column.max_value();
-        let by_chunk_id = segment.inverted_index(self.0.fields.chunk_id)?;
-        let alive = segment.alive_bitset();
-        let mut rows = Vec::new();
-        for (place, chunk_id) in chunk_ids.iter().enumerate() {
-            if !range.contains(&chunk_id.0) {
-                continue;
-            }
-            let term = Term::from_field_u64(self.0.fields.chunk_id, chunk_id.0);
-            let Some(postings) = by_chunk_id.read_postings(&term, IndexRecordOption::Basic)? else {
-                continue;
-            };
-            let row = postings.doc();
-            if row != TERMINATED && alive.is_none_or(|alive| alive.is_alive(row)) {
-                rows.push((row, place));
-            }
-        }
-        rows.sort_unstable();
-        Ok(rows)
-    }
 }
 
-fn add_scores(scorer: &mut dyn Scorer, rows: &[(DocId, usize)], scores: &mut [f32]) {
-    for &(row, place) in rows {
+/// Returns the row of a chunk that was not removed from the segment.
+fn alive_row(segment: &SegmentReader, order: &RowOrder, chunk_id: ChunkId) -> Option<DocId> {
+    let alive = segment.alive_bitset();
+    order.row(chunk_id, |row| alive.is_none_or(|alive| alive.is_alive(row)))
+}
+
+/// Sorts rows, which come in order of their chunks.
+fn in_order<'a>(order: &RowOrder, rows: &'a mut [(usize, DocId)]) -> &'a [(usize, DocId)] {
+    if !order.is_sorted() {
+        rows.sort_unstable_by_key(|(_, row)| *row);
+    }
+    rows
+}
+
+/// Adds the scores of rows, each given with its place in `scores`, in order of rows.
+fn add_scores(scorer: &mut dyn Scorer, rows: &[(usize, DocId)], scores: &mut [f32]) {
+    for &(place, row) in rows {
         if scorer.doc() < row {
             scorer.seek(row);
         }

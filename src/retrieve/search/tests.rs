@@ -3,7 +3,7 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::index::{Epoch, Language, TermRow, Terms};
+use crate::index::{Accept, Epoch, Language, TermRow, Terms};
 
 struct Fixture {
     _directory: TempDir,
@@ -41,7 +41,9 @@ impl Fixture {
             terms: &self.terms,
             vectors: &self.vectors,
         };
-        search(&legs, query, Some(&[1.0, 0.0]), accept, self.vectors.len()).expect("found")
+        let accepted = Accepted::Test(accept, self.vectors.len());
+        let (candidates, _) = search(&legs, query, Some(&[1.0, 0.0]), accepted).expect("found");
+        candidates
     }
 }
 
@@ -156,7 +158,10 @@ fn dense_leg_needs_an_embedding() {
         terms: &fixture.terms,
         vectors: &fixture.vectors,
     };
-    let ask = |search_type, embedding: Option<&[f32]>| search(&legs, &query(search_type, 5), embedding, &|_| true, 4);
+    let ask = |search_type, embedding: Option<&[f32]>| {
+        let found = search(&legs, &query(search_type, 5), embedding, Accepted::Test(&|_| true, 4));
+        found.map(|(candidates, _)| candidates)
+    };
     assert!(matches!(ask(SearchType::Hybrid, None), Err(Error::NoEmbedding)));
     assert!(matches!(ask(SearchType::Semantic, None), Err(Error::NoEmbedding)));
     assert!(matches!(

@@ -30,6 +30,7 @@ pub(in crate::service) fn query(
         if let Some(weight) = finite("dense_weight", search.dense_weight)? {
             query.dense_weight = weight;
         }
+        query.exact = search.exact;
     }
     query
         .check()
