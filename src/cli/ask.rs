@@ -99,6 +99,7 @@ fn request(arguments: Arguments) -> pb::RetrieveAndGenerateStreamRequest {
         min_epoch: read.min_epoch(),
         as_of_epoch: read.as_of_epoch(),
         as_of_time: read.as_of_time(),
+        user_context: arguments.retrieval.caller.clone().user_context(),
         retrieval_configuration: Some(arguments.retrieval.configuration()),
         generation_configuration: Some(pb::GenerationConfiguration {
             model_id: arguments.model,

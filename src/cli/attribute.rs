@@ -16,7 +16,7 @@ Attributes: key=text, key:=json for a number, a truth value or a list of texts o
 
 /// How conditions are written, for `--help`.
 pub(super) const CONDITIONS_HELP: &str = "\
-Conditions of --filter: attributes, and also
+Conditions of --filter, beside attributes:
   draft!=yes  year>=2020  'published<2024-06-01'   other values; more or less than a number or a date
   'title^=The'  'title*=harbour'  'topics~=rust'   text that begins so, text that holds it, list that holds it
   'topics?'  '!topics?'                            whether there is such an attribute

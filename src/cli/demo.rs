@@ -131,6 +131,7 @@ async fn show(corpus: PathBuf, session: &mut Session) -> anyhow::Result<Exit> {
         paths: vec![corpus],
         metadata: Vec::new(),
         prefix: String::new(),
+        access: ingest::AccessFlags::default(),
     };
     note(format!(
         "ingesting the handbook into the knowledge base `{KNOWLEDGE_BASE}`"

@@ -46,6 +46,50 @@ pub(super) fn knowledge_base(kb: &pb::KnowledgeBase) -> Value {
         "oldest_epoch": kb.oldest_epoch,
         "storage_statistics": kb.storage_statistics.as_ref().map(storage),
         "read_only": kb.read_only,
+        "metadata_schema": kb.metadata_schema.as_ref().map(schema),
+    })
+}
+
+fn schema(schema: &pb::MetadataSchema) -> Value {
+    let attribute = |attribute: &pb::MetadataAttribute| {
+        json!({
+            "key": attribute.key,
+            "type": attribute.r#type().as_str_name(),
+            "description": attribute.description,
+        })
+    };
+    json!({
+        "attributes": schema.attributes.iter().map(attribute).collect::<Vec<_>>(),
+        "strict": schema.strict,
+    })
+}
+
+pub(super) fn access(access: &pb::AccessList) -> Value {
+    json!({
+        "allow_users": access.allow_users,
+        "allow_groups": access.allow_groups,
+        "deny_users": access.deny_users,
+        "deny_groups": access.deny_groups,
+    })
+}
+
+fn plan(plan: &pb::RetrievalPlan) -> Value {
+    json!({
+        "filter": plan.filter.as_ref().map(|filter| json!({
+            "visible_chunk_count": filter.visible_chunk_count,
+            "accepted_chunk_count": filter.accepted_chunk_count,
+            "cached": filter.cached,
+        })),
+        "vector": plan.vector.as_ref().map(|vector| json!({
+            "mode": vector.mode().as_str_name(),
+            "candidate_count": vector.candidate_count,
+            "visited_count": vector.visited_count,
+        })),
+        "keyword": plan.keyword.as_ref().map(|keyword| json!({
+            "mode": keyword.mode().as_str_name(),
+            "candidate_count": keyword.candidate_count,
+            "visited_count": keyword.visited_count,
+        })),
     })
 }
 
@@ -90,6 +134,7 @@ pub(super) fn document(document: &pb::Document) -> Value {
         "epoch": document.epoch,
         "created_at": time(document.created_at.as_ref()),
         "updated_at": time(document.updated_at.as_ref()),
+        "access": document.access.as_ref().map(access),
     })
 }
 
@@ -109,6 +154,7 @@ pub(super) fn retrieval(response: &pb::RetrieveResponse) -> Value {
         "retrieval_results": response.retrieval_results.iter().map(result).collect::<Vec<_>>(),
         "epoch": response.epoch,
         "metrics": response.metrics.as_ref().map(metrics),
+        "plan": response.plan.as_ref().map(plan),
     })
 }
 

@@ -17,6 +17,30 @@ pub(super) struct RetrievalFlags {
     search: SearchFlags,
     #[command(flatten)]
     pub(super) read: ReadFlags,
+    #[command(flatten)]
+    pub(super) caller: CallerFlags,
+}
+
+/// Who asks, where documents have access lists.
+#[derive(Debug, Clone, Args)]
+pub(super) struct CallerFlags {
+    /// Ask as this user [default: nobody in particular]
+    #[arg(long = "user", value_name = "USER")]
+    user: Option<String>,
+    /// Ask as a member of this group; may be repeated
+    #[arg(long = "group", value_name = "GROUP")]
+    groups: Vec<String>,
+}
+
+impl CallerFlags {
+    /// Returns who asks, if somebody is named.
+    pub(super) fn user_context(self) -> Option<pb::UserContext> {
+        let is_named = self.user.is_some() || !self.groups.is_empty();
+        is_named.then(|| pb::UserContext {
+            user_id: self.user.unwrap_or_default(),
+            groups: self.groups,
+        })
+    }
 }
 
 /// How to search, whatever number of hits is wanted.
@@ -37,6 +61,9 @@ pub(super) struct SearchFlags {
     /// Weight of the first hit beside the query in the dense leg of a hybrid search, 0 to 1
     #[arg(long, value_name = "WEIGHT")]
     feedback_weight: Option<f64>,
+    /// Compare all vectors that may be found, whatever it takes
+    #[arg(long)]
+    exact: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -74,6 +101,7 @@ impl SearchFlags {
             score_threshold: self.threshold,
             dense_weight: self.dense_weight,
             feedback_weight: self.feedback_weight,
+            exact: self.exact,
         }
     }
 }

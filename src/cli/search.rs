@@ -7,7 +7,7 @@ use super::json;
 use super::output::{Output, note};
 use super::retrieval::{RetrievalFlags, heading, place};
 use super::session::Session;
-use super::text::wrap;
+use super::text::{count, wrap};
 use crate::service::pb;
 
 #[derive(Debug, Args)]
@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     query: String,
     #[command(flatten)]
     retrieval: RetrievalFlags,
+    /// Tell how it was searched
+    #[arg(long)]
+    plan: bool,
 }
 
 const AFTER_HELP: &str = "\
@@ -28,11 +31,13 @@ Examples:
   groundwork search handbook min_epoch --type keyword --limit 3
   groundwork search handbook \"how to delete\" --filter team=search --filter 'draft!=yes' --filter year:=2024
   groundwork search handbook harbour --filter 'published>=2024-01-01' --filter 'topics~=rust'
+  groundwork search handbook salaries --user ann --group staff
   groundwork search handbook \"release date\" --as-of-time 2026-03-01T12:00:00Z
   groundwork --json search handbook epochs | jq -r '.retrieval_results[].document_id'";
 
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::Result<Exit> {
     let read = arguments.retrieval.read;
+    let user_context = arguments.retrieval.caller.clone().user_context();
     let request = pb::RetrieveRequest {
         knowledge_base_id: arguments.knowledge_base,
         retrieval_query: Some(pb::RetrievalQuery { text: arguments.query }),
@@ -40,6 +45,7 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
         min_epoch: read.min_epoch(),
         as_of_epoch: read.as_of_epoch(),
         as_of_time: read.as_of_time(),
+        user_context,
     };
     let response = session.connection.retrieval().retrieve(request).await?.into_inner();
     let output = &mut session.output;
@@ -49,6 +55,10 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
     }
     for (position, result) in response.retrieval_results.iter().enumerate() {
         write_result(position + 1, result, output)?;
+    }
+    if let Some(plan) = response.plan.as_ref().filter(|_| arguments.plan) {
+        plan_lines(plan).into_iter().try_for_each(|line| output.line(line))?;
+        output.line("")?;
     }
     let millis = response
         .metrics
@@ -60,6 +70,40 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
     };
     note(format!("{hits}, epoch {}, {millis:.1} ms", response.epoch));
     Ok(Exit::Done)
+}
+
+/// Returns how it was searched, in words.
+fn plan_lines(plan: &pb::RetrievalPlan) -> Vec<String> {
+    let (filter, vector, keyword) = (
+        plan.filter.unwrap_or_default(),
+        plan.vector.unwrap_or_default(),
+        plan.keyword.unwrap_or_default(),
+    );
+    let cached = if filter.cached { ", known from before" } else { "" };
+    let mut lines = vec![format!(
+        "filter   {} of {} accepted{cached}",
+        filter.accepted_chunk_count,
+        count(filter.visible_chunk_count, "chunk")
+    )];
+    let mut add = |leg: &str, mode: &str, candidates: u64, visited: u64| {
+        if !mode.is_empty() {
+            lines.push(format!("{leg}  {mode}: {visited} looked at, {candidates} compared"));
+        }
+    };
+    let mode = match vector.mode() {
+        pb::VectorSearchMode::Unspecified => "",
+        pb::VectorSearchMode::ExactScan => "scan of all that are accepted",
+        pb::VectorSearchMode::GraphWalk => "walk over the graph",
+        pb::VectorSearchMode::FilteredGraphWalk => "walk over the graph to those that are accepted",
+    };
+    add("vectors", mode, vector.candidate_count, vector.visited_count);
+    let mode = match keyword.mode() {
+        pb::KeywordSearchMode::Unspecified => "",
+        pb::KeywordSearchMode::Postings => "walk over the postings",
+        pb::KeywordSearchMode::AcceptedChunks => "lookup of all that are accepted",
+    };
+    add("keywords", mode, keyword.candidate_count, keyword.visited_count);
+    lines
 }
 
 /// Writes a hit with its place, its scores and its text.

@@ -4,6 +4,7 @@
 //! Always holds: every block's span lies in the text, blocks are in order and do not overlap.
 //! Not here: splitting (see [`crate::chunk`]), storage.
 
+pub mod access;
 mod date;
 mod encoding;
 mod error;
@@ -14,6 +15,7 @@ mod markdown;
 pub mod metadata;
 mod pdf;
 mod plain;
+pub mod schema;
 mod span;
 
 use std::fmt;

@@ -1,25 +1,31 @@
-//! Terms and vectors, in memory and on disk, without policy.
+//! Terms, vectors and attributes, in memory and on disk, without policy.
 //!
 //! Comes in: chunks with ids. Goes out: ids with scores, for those chunks that the caller accepts.
 //! Always holds: both legs ask the same [`Visibility`], so they cannot disagree on what exists at an epoch.
 //! Not here: what is durable (see [`crate::store`]); both indexes can be made again from there.
 
 mod analyzer;
+mod attributes;
 mod best;
+mod chunk_set;
 mod error;
 mod simd;
 mod terms;
 mod vectors;
 mod visibility;
+mod work;
 
 use std::fmt;
 
 pub use analyzer::{Language, MAX_QUERY_TERMS, UnknownLanguage};
+pub use attributes::{AttributeIndex, RowSet};
 pub(crate) use best::best_first;
+pub use chunk_set::{Accepted, ChunkSet};
 pub use error::Error;
 pub use terms::{PassageScore, TermRow, Terms, TermsBundle, TermsSnapshot, TermsState};
 pub use vectors::{Finding, Progress, Purged, SegmentFile, Upkeep, Vectors, VectorsFigures};
 pub use visibility::{Lifetime, Visibility, VisibleAt};
+pub use work::{TermsMode, TermsWork, VectorsMode, VectorsWork};
 
 /// Number of a chunk in its knowledge base, from 1, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

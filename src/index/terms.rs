@@ -7,8 +7,8 @@
 
 mod bundle;
 mod engine;
+mod order;
 mod passage;
-mod rows;
 mod schema;
 mod snapshot;
 
@@ -311,9 +311,14 @@ impl Terms {
         let failed = |source: TantivyError| Error::terms("be read", source);
         let reader = self.engine.read().reader.clone();
         reader.reload().map_err(failed)?;
-        let earlier = self.snapshot();
-        let analyzer = Arc::clone(&self.analyzer);
-        let snapshot = TermsSnapshot::new(reader.searcher(), self.fields, analyzer, Some(&earlier)).map_err(failed)?;
+        let before = self.snapshot();
+        let snapshot = TermsSnapshot::new(
+            reader.searcher(),
+            self.fields,
+            Arc::clone(&self.analyzer),
+            Some(&before),
+        )
+        .map_err(failed)?;
         *self.current.write() = snapshot;
         Ok(())
     }

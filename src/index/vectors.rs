@@ -36,7 +36,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::best::Best;
-use super::{Accept, ChunkId, Epoch, Error, Scored};
+use super::{Accept, Accepted, ChunkId, Epoch, Error, Scored, VectorsMode, VectorsWork};
 use fresh::Fresh;
 use manifest::Manifest;
 use plan::Plan;
@@ -259,44 +259,66 @@ impl Vectors {
         accept: &Accept<'_>,
         accepted: usize,
     ) -> Result<Vec<Scored>, Error> {
+        let (found, _) = self.search_accepted(query, limit, Accepted::Test(accept, accepted))?;
+        Ok(found)
+    }
+
+    /// Finds the nearest accepted chunks as [`Vectors::search`] does, and tells how.
+    pub fn search_accepted(
+        &self,
+        query: &[f32],
+        limit: usize,
+        accepted: Accepted<'_>,
+    ) -> Result<(Vec<Scored>, VectorsWork), Error> {
         self.check_dimensions(query)?;
         let state = self.state();
         let len = state.len();
         if limit == 0 || len == 0 {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
         let query = Query::new(query);
         let mut best = Best::new(limit);
+        let mut work = VectorsWork::default();
         let mut scratch = self.scratches.lock().pop().unwrap_or_default();
-        let share = accepted.min(len) as f64 / len as f64;
-        let shares = shares(&state, accept, share);
+        let share = accepted.len().min(len) as f64 / len as f64;
+        let expected = expected(&state, accepted, share);
         let asked = Asked {
             query: &query,
             limit,
-            accept,
+            accepted,
             all: len,
         };
-        for (segment, share) in state.segments.iter().zip(&shares) {
-            let expected = accepted.min((segment.len() as f64 * share) as usize);
-            asked.search(segment, expected, &mut best, &mut scratch);
+        for (segment, expected) in state.segments.iter().zip(&expected) {
+            asked.search(segment, *expected, &mut best, &mut scratch, &mut work);
         }
         self.scratches.lock().push(scratch);
         for fresh in [&state.sealing, &state.arriving] {
-            fresh.search(&query, limit, accept, share, &mut best);
+            fresh.search(&query, limit, accepted, share, &mut best, &mut work);
         }
-        if best.len() < limit.min(accepted).min(len) {
-            return Ok(scan(&state, &query, limit, accept));
+        if best.len() < limit.min(accepted.len()).min(len) {
+            return Ok(scan(&state, &query, limit, accepted));
         }
-        Ok(best.into_sorted())
+        Ok((best.into_sorted(), work))
     }
 
     /// Finds the nearest accepted chunks as [`Vectors::search`] does, by scoring all of them.
     pub fn search_exact(&self, query: &[f32], limit: usize, accept: &Accept<'_>) -> Result<Vec<Scored>, Error> {
+        let (found, _) = self.scan_accepted(query, limit, Accepted::Test(accept, 0))?;
+        Ok(found)
+    }
+
+    /// Finds the nearest accepted chunks as [`Vectors::search_accepted`] does, by scoring all of them.
+    pub fn scan_accepted(
+        &self,
+        query: &[f32],
+        limit: usize,
+        accepted: Accepted<'_>,
+    ) -> Result<(Vec<Scored>, VectorsWork), Error> {
         self.check_dimensions(query)?;
         if limit == 0 {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
-        Ok(scan(&self.state(), &Query::new(query), limit, accept))
+        Ok(scan(&self.state(), &Query::new(query), limit, accepted))
     }
 
     fn check_dimensions(&self, vector: &[f32]) -> Result<(), Error> {
@@ -310,18 +332,36 @@ impl Vectors {
     }
 }
 
-fn scan(state: &State, query: &Query<'_>, limit: usize, accept: &Accept<'_>) -> Vec<Scored> {
+fn scan(state: &State, query: &Query<'_>, limit: usize, accepted: Accepted<'_>) -> (Vec<Scored>, VectorsWork) {
     let mut best = Best::new(limit);
+    let mut work = VectorsWork::default();
     for segment in &state.segments {
-        segment.rows().scan(query, 0, accept, &mut best);
+        let scanned = segment.rows().scan(query, accepted, &mut best);
+        work.add(VectorsMode::ExactScan, scanned, scanned);
     }
-    state.sealing.scan(query, accept, &mut best);
-    state.arriving.scan(query, accept, &mut best);
-    best.into_sorted()
+    state.sealing.scan(query, accepted, &mut best, &mut work);
+    state.arriving.scan(query, accepted, &mut best, &mut work);
+    (best.into_sorted(), work)
 }
 
-/// Estimates which share of each segment is accepted. What a filter lets through often lies together (a source, a month),
-/// so a sample of each segment is asked; `share` is that of all.
+/// Says how many rows of each segment are accepted. What a filter lets through often lies together (a source, a month):
+/// a set is counted, and for a test a sample of each segment is asked; `share` is the accepted share of all.
+fn expected(state: &State, accepted: Accepted<'_>, share: f64) -> Vec<usize> {
+    let segments = state.segments.iter();
+    match accepted {
+        Accepted::Set(set) => segments
+            .map(|segment| set.count_within(segment.first_chunk(), segment.last_chunk()))
+            .collect(),
+        Accepted::Test(accept, count) => {
+            let shares = shares(state, accept, share);
+            let expected = segments.zip(shares);
+            let expected = expected.map(|(segment, share)| count.min((segment.len() as f64 * share) as usize));
+            expected.collect()
+        }
+    }
+}
+
+/// Estimates which share of each segment passes a test.
 fn shares(state: &State, accept: &Accept<'_>, share: f64) -> Vec<f64> {
     let [_, _, ..] = state.segments[..] else {
         return vec![share; state.segments.len()];
@@ -343,34 +383,50 @@ fn shares(state: &State, accept: &Accept<'_>, share: f64) -> Vec<f64> {
 struct Asked<'a> {
     query: &'a Query<'a>,
     limit: usize,
-    accept: &'a Accept<'a>,
+    accepted: Accepted<'a>,
     /// Rows of all parts.
     all: usize,
 }
 
 impl Asked<'_> {
     /// Offers the accepted rows of a segment that are nearest to the query; about `expected` are accepted.
-    fn search(&self, segment: &Segment, expected: usize, best: &mut Best, scratch: &mut Scratch) {
+    fn search(
+        &self,
+        segment: &Segment,
+        expected: usize,
+        best: &mut Best,
+        scratch: &mut Scratch,
+        work: &mut VectorsWork,
+    ) {
         let rows = segment.rows();
-        let is_accepted = |row: u32| (self.accept)(rows.chunk_id(row as usize));
+        let is_accepted = |row: u32| self.accepted.contains(rows.chunk_id(row as usize));
         let enough = self.limit.min(expected);
-        let mut plan = Plan::new(rows.len(), self.all, expected, self.limit);
+        // A scan finds the members of a set without asking all rows.
+        let asked = match self.accepted {
+            Accepted::Set(_) => expected,
+            Accepted::Test(..) => rows.len(),
+        };
+        let mut plan = Plan::new(rows.len(), self.all, expected, asked, self.limit);
+        let mut mode = VectorsMode::GraphWalk;
         if let Plan::Walk { ef } = plan {
             segment.walk(self.query, ef, scratch);
             scratch.nearest.retain(|key| is_accepted(row_of(*key)));
             if scratch.nearest.len() < enough {
-                plan = Plan::walk_accepted(rows.len(), self.all, expected, self.limit);
+                plan = Plan::walk_accepted(rows.len(), self.all, expected, asked, self.limit);
             }
         }
         if let Plan::WalkAccepted { ef, budget } = plan {
+            mode = VectorsMode::FilteredGraphWalk;
             let arrived = segment.walk_accepted(self.query, ef, &is_accepted, budget, scratch);
             if !arrived || scratch.nearest.len() < enough {
                 plan = Plan::Scan;
             }
         }
         if plan == Plan::Scan {
-            return rows.scan(self.query, 0, self.accept, best);
+            let scanned = rows.scan(self.query, self.accepted, best);
+            return work.add(VectorsMode::ExactScan, scanned, scanned);
         }
+        work.add(mode, scratch.nearest.len(), scratch.visited());
         for key in &scratch.nearest {
             let row = row_of(*key) as usize;
             let at_best = estimate_of(*key) * self.query.fit.scale + self.query.likely_error(rows.fits[row]);

@@ -9,6 +9,7 @@ mod in_flight;
 mod pipeline;
 
 use crate::document::DocumentId;
+use crate::document::access::AccessList;
 use crate::document::metadata::Metadata;
 use crate::index::Epoch;
 use crate::store::DocumentStatus;
@@ -39,6 +40,8 @@ pub struct NewDocument {
     pub source_name: String,
     /// Attributes, within their limits.
     pub metadata: Metadata,
+    /// Who may find it, within its limits.
+    pub access: AccessList,
     /// The content.
     pub bytes: Vec<u8>,
 }

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::in_flight::{InFlight, InFlightGuard};
 use super::{Acknowledgement, DocumentOutcome, IngestSummary, NewDocument, Next};
 use crate::chunk::{self, Chunk, ChunkConfig};
+use crate::document::schema::MetadataSchema;
 use crate::document::{self, DocumentId, Hints, PdfReader, ReadError, hex};
 use crate::embed::{self, Embedder, Embedding, Purpose};
 use crate::index::Epoch;
@@ -52,6 +53,8 @@ pub struct Pipeline<'a> {
     pub chunking: ChunkConfig,
     /// Whether their bytes are kept.
     pub original_content: OriginalContent,
+    /// Attributes that they are held to.
+    pub metadata_schema: &'a MetadataSchema,
     /// Reads PDFs.
     pub pdf: &'a PdfReader,
     /// Largest document in bytes.
@@ -215,6 +218,9 @@ impl<'a> Pipeline<'a> {
                 self.max_document_bytes
             )));
         }
+        if let Err(undeclared) = self.metadata_schema.check_metadata(&document.metadata) {
+            return Ok(Verdict::Failed(undeclared.to_string()));
+        }
         let content_hash = hex(&document::content_hash(&document.bytes));
         let settings_hash = self.settings_hash(&document);
         if let Some(indexed) = self.store.indexed_content(&document.id)?
@@ -258,6 +264,7 @@ impl<'a> Pipeline<'a> {
             media_type: read.format.media_type().to_owned(),
             source_name: document.source_name,
             metadata: document.metadata,
+            access: document.access,
             byte_size: document.bytes.len() as u64,
             content: self.kept_content(&document.bytes, &read.text),
             text: read.text,
@@ -300,6 +307,10 @@ impl<'a> Pipeline<'a> {
             document.metadata,
         );
         hasher.update(settings);
+        // Documents that are open to all hash as they did before there were access lists.
+        if !document.access.is_open() {
+            hasher.update(format!("|{:?}", document.access));
+        }
         hex(&hasher.finalize())
     }
 

@@ -1,16 +1,19 @@
 //! Searching, and answering from what is found.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::base::Base;
-use super::{AnswerSummary, Error, Groundwork, Question, ReadAt, Retrieval, StageTimes};
+use super::{AnswerSummary, Error, Groundwork, Question, ReadAt, Retrieval, RetrievalPlan, StageTimes};
 use crate::document::DocumentId;
 use crate::embed::Purpose;
 use crate::generate::{self, AnswerEvent, Asked, NoAnswerReason, Reference, Sink};
-use crate::index::{ChunkId, Epoch};
-use crate::retrieve::{self, Candidate, EmbeddedQuery, Hit, Legs, Query, SearchType};
-use crate::store::{BaseRecord, ChunkRecord, ChunkSet, Lease};
+use crate::index::{Accepted, ChunkId, ChunkSet, Epoch};
+use crate::retrieve::filter::Known;
+use crate::retrieve::query::FILTER;
+use crate::retrieve::{self, Candidate, EmbeddedQuery, Filter, Hit, Legs, Query, SearchType};
+use crate::store::{BaseRecord, ChunkRecord, Lease, Snapshot};
 use crate::worker::Cancel;
 
 impl Groundwork {
@@ -57,15 +60,16 @@ impl Groundwork {
             vector: embedding.as_slice(),
             coverage: *coverage,
         });
-        let (candidates, epoch, chunk_count) = search(base, query, embedded, &lease)?;
-        let hits = hits(base, candidates)?;
+        let found = search(record, base, query, embedded, &lease)?;
+        let hits = hits(base, found.candidates)?;
         times.search = search_started.elapsed();
         times.total = started.elapsed();
         Ok(Retrieval {
             hits,
-            epoch,
-            chunk_count,
+            epoch: found.epoch,
+            chunk_count: found.chunk_count,
             times,
+            plan: found.plan,
         })
     }
 
@@ -181,33 +185,105 @@ fn no_answer_reason(query: &Query, retrieval: &Retrieval) -> Option<NoAnswerReas
     })
 }
 
+/// What a search found, and how.
+struct Found {
+    candidates: Vec<Candidate>,
+    epoch: Epoch,
+    /// Chunks that the caller may find, whatever the filter.
+    chunk_count: usize,
+    plan: RetrievalPlan,
+}
+
 fn search(
+    record: &BaseRecord,
     base: &Base,
     query: &Query,
     embedded: Option<EmbeddedQuery<'_>>,
     lease: &Lease<'_>,
-) -> Result<(Vec<Candidate>, Epoch, usize), Error> {
+) -> Result<Found, Error> {
+    let restricts = base.store.restricts_access();
+    if restricts || query.filter.is_some() {
+        // Read before the snapshot, which keeps writers waiting.
+        base.store.with_attributes(|_| ())?;
+    }
     let snapshot = base.store.snapshot(lease);
     let legs = Legs {
         terms: snapshot.terms(),
         vectors: snapshot.vectors(),
     };
-    let matching: Option<ChunkSet> = query
-        .filter
-        .as_ref()
-        .map(|filter| snapshot.matching(&|metadata| filter.accepts(metadata)))
-        .transpose()?;
-    let candidates = match &matching {
-        Some(set) => retrieve::search(&legs, query, embedded, &|id| set.contains(id), set.len())?,
-        None => retrieve::search(
-            &legs,
-            query,
-            embedded,
-            &|id| snapshot.contains(id),
-            snapshot.chunk_count(),
-        )?,
+    let choice = Choice {
+        record,
+        query,
+        snapshot: &snapshot,
     };
-    Ok((candidates, snapshot.epoch(), snapshot.chunk_count()))
+    let admitted = if restricts { Some(choice.admitted()?) } else { None };
+    let chosen = match &query.filter {
+        Some(filter) => Some(choice.filtered(filter)?),
+        None => admitted.clone(),
+    };
+    let chunk_count = admitted.map_or_else(|| snapshot.chunk_count(), |(set, _)| set.len());
+    let is_visible = |chunk_id| snapshot.contains(chunk_id);
+    let accepted = match &chosen {
+        Some((set, _)) => Accepted::Set(set),
+        None => Accepted::Test(&is_visible, chunk_count),
+    };
+    let (candidates, work) = retrieve::search(&legs, query, embedded, accepted)?;
+    let plan = RetrievalPlan {
+        visible_chunks: chunk_count,
+        accepted_chunks: accepted.len(),
+        is_cached: chosen.as_ref().is_some_and(|(_, was_known)| *was_known),
+        work,
+    };
+    Ok(Found {
+        candidates,
+        epoch: snapshot.epoch(),
+        chunk_count,
+        plan,
+    })
+}
+
+/// What a search chooses chunks by.
+struct Choice<'a> {
+    record: &'a BaseRecord,
+    query: &'a Query,
+    snapshot: &'a Snapshot<'a>,
+}
+
+/// A set of chunks, and whether it was known already.
+type Chosen = (Arc<ChunkSet>, bool);
+
+impl Choice<'_> {
+    /// Returns the chunks that the caller may find.
+    fn admitted(&self) -> Result<Chosen, Error> {
+        let caller = self.query.caller.as_ref();
+        self.snapshot.choose(&format!("{caller:?}"), |index| {
+            Ok(index.admitted(caller).unwrap_or_else(|| index.all()))
+        })
+    }
+
+    /// Returns the chunks that the caller may find and that pass the filter.
+    fn filtered(&self, filter: &Filter) -> Result<Chosen, Error> {
+        let caller = self.query.caller.as_ref();
+        // What is declared decides what is refused.
+        let declared = self.record.updated_at;
+        self.snapshot
+            .choose(&format!("{caller:?}{declared:?}{filter:?}"), |index| {
+                let admitted = index.admitted(caller);
+                let known = Known {
+                    index,
+                    schema: &self.record.metadata_schema,
+                    within: admitted.as_ref(),
+                };
+                filter
+                    .check_known(&known)
+                    .map_err(|unfit| Error::invalid(FILTER, unfit.to_string()))?;
+                let mut rows = filter.rows(index);
+                if let Some(admitted) = &admitted {
+                    rows.and(admitted);
+                }
+                Ok(rows)
+            })
+    }
 }
 
 /// Adds to each candidate what a hit shows of its chunk and document.

@@ -216,6 +216,7 @@ fn new_record(base: &BaseRecord, name: &str) -> Result<BaseRecord, Error> {
     check::description(&base.description).map_err(in_archive)?;
     check::tags(&base.tags).map_err(in_archive)?;
     check::retention(Some(base.retention)).map_err(in_archive)?;
+    check::metadata_schema(base.metadata_schema.clone()).map_err(in_archive)?;
     if base.dimensions == 0 {
         return Err(refused("vectors have no dimensions"));
     }

@@ -211,6 +211,7 @@ pub(super) fn unopened(record: &BaseRecord) -> KnowledgeBaseInfo {
         updated_at: record.updated_at,
         retention: record.retention,
         original_content: record.original_content,
+        metadata_schema: record.metadata_schema.clone(),
         oldest_epoch: Epoch(0),
         storage: None,
         read_only: false,

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use super::base::Base;
 use super::{Error, ErrorKind, Groundwork, OriginalContent, Retention, check};
 use crate::chunk::ChunkConfig;
+use crate::document::schema::MetadataSchema;
 use crate::index::Language;
 use crate::ingest::InFlight;
 use crate::store::{self, BaseRecord, Bundle, Catalog, Manifest, OpenOptions};
@@ -176,5 +177,6 @@ fn unreadable(path: &Path) -> BaseRecord {
         updated_at: SystemTime::UNIX_EPOCH,
         retention: Retention::default(),
         original_content: OriginalContent::default(),
+        metadata_schema: MetadataSchema::default(),
     }
 }

@@ -8,6 +8,7 @@ use super::request::{
 };
 use super::{Error, Page, Retention, Selection};
 use crate::chunk::ChunkConfig;
+use crate::document::schema::MetadataSchema;
 
 /// Most epochs that a retention keeps by count.
 const MAX_RETAINED_EPOCHS: u64 = 1_000_000;
@@ -94,6 +95,14 @@ pub(super) fn retention(retention: Option<Retention>) -> Result<Option<Retention
         ));
     }
     Ok(retention)
+}
+
+/// Checks declared attributes.
+pub(super) fn metadata_schema(schema: MetadataSchema) -> Result<MetadataSchema, Error> {
+    schema
+        .check()
+        .map_err(|invalid| Error::invalid("metadata_schema", invalid.to_string()))?;
+    Ok(schema)
 }
 
 /// Checks the name of a pin: the rules are those of a knowledge base's name.

@@ -9,8 +9,10 @@ use super::{
     Groundwork, IngestSummary, MAX_LISTED_DELETIONS, Next, Page, PageRequest, ReadAt, RevisionInfo, Selection, check,
 };
 use crate::document::DocumentId;
+use crate::document::schema::MetadataSchema;
 use crate::index::Epoch;
 use crate::ingest::Pipeline;
+use crate::retrieve::filter::Known;
 use crate::store::Change;
 use crate::worker::Cancel;
 
@@ -32,6 +34,7 @@ impl Groundwork {
             embedder: &*embedder,
             chunking: record.chunking,
             original_content: record.original_content,
+            metadata_schema: &record.metadata_schema,
             pdf: &self.pdf,
             max_document_bytes: self.settings.max_document_bytes,
             in_flight: &base.in_flight,
@@ -102,7 +105,8 @@ impl Groundwork {
         selection: &Selection,
         dry_run: bool,
     ) -> Result<Deletion, Error> {
-        let (_, base) = self.writable_base(knowledge_base)?;
+        let (record, base) = self.writable_base(knowledge_base)?;
+        base.check_selection(selection, &record.metadata_schema)?;
         let ids = base.selected(selection)?;
         if dry_run {
             return would_delete(&base, selection, &ids);
@@ -204,9 +208,24 @@ fn would_delete(base: &Base, selection: &Selection, ids: &[DocumentId]) -> Resul
 }
 
 impl Base {
+    /// Fails when a selection is not within its limits, or has a filter that the documents cannot answer.
+    pub(super) fn check_selection(&self, selection: &Selection, schema: &MetadataSchema) -> Result<(), Error> {
+        check::selection(selection)?;
+        let Selection::Filter(filter) = selection else {
+            return Ok(());
+        };
+        let checked = self.store.with_attributes(|index| {
+            filter.check_known(&Known {
+                index,
+                schema,
+                within: None,
+            })
+        })?;
+        checked.map_err(|unfit| Error::invalid("filter", unfit.to_string()))
+    }
+
     /// Returns the documents that a selection names among those of the published epoch.
     pub(super) fn selected(&self, selection: &Selection) -> Result<Vec<DocumentId>, Error> {
-        check::selection(selection)?;
         if let Selection::Ids(ids) = selection {
             return Ok(ids.clone());
         }
@@ -222,7 +241,6 @@ impl Base {
 
     /// Returns the documents of which any kept revision is what a selection names.
     pub(super) fn ever_selected(&self, selection: &Selection) -> Result<Vec<DocumentId>, Error> {
-        check::selection(selection)?;
         if let Selection::Ids(ids) = selection {
             return Ok(ids.clone());
         }

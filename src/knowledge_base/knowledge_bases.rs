@@ -75,6 +75,7 @@ impl Groundwork {
             updated_at: now,
             retention: check::retention(request.retention)?.unwrap_or_default(),
             original_content: request.original_content,
+            metadata_schema: check::metadata_schema(request.metadata_schema.clone())?,
         })
     }
 
@@ -164,6 +165,9 @@ impl Groundwork {
         if let Some(retention) = check::retention(change.retention)? {
             record.retention = retention;
         }
+        if let Some(schema) = change.metadata_schema {
+            record.metadata_schema = check::metadata_schema(schema)?;
+        }
         if let Some(original_content) = change.original_content {
             record.original_content = original_content;
         }
@@ -190,7 +194,7 @@ pub(super) fn name_taken(name: &str) -> Error {
 
 /// Hashes what a creation asks for, the client token left out.
 fn request_hash(request: &NewKnowledgeBase) -> Vec<u8> {
-    let content = serde_json::json!({
+    let mut content = serde_json::json!({
         "name": request.name,
         "description": request.description,
         "embedding_model_id": request.embedding_model_id,
@@ -205,5 +209,9 @@ fn request_hash(request: &NewKnowledgeBase) -> Vec<u8> {
         "retention": request.retention.map(|retention| (retention.epochs, retention.age)),
         "keeps_content": request.original_content == OriginalContent::Keep,
     });
+    // Calls that declare nothing hash as they did before there was something to declare.
+    if !request.metadata_schema.is_empty() {
+        content["metadata_schema"] = format!("{:?}", request.metadata_schema).into();
+    }
     Sha256::digest(content.to_string()).to_vec()
 }

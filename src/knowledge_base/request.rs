@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use crate::chunk::ChunkConfig;
 use crate::document::DocumentId;
+use crate::document::schema::MetadataSchema;
 use crate::generate::{GenerationSummary, Inference};
 use crate::index::Epoch;
 use crate::models::Modality;
-use crate::retrieve::{Filter, Hit, Query};
+use crate::retrieve::{Filter, Hit, LegsWork, Query};
 pub use crate::worker::Progress;
 
 pub use crate::ingest::{Acknowledgement, DocumentOutcome, IngestSummary, NewDocument, Next};
@@ -106,6 +107,8 @@ pub struct NewKnowledgeBase {
     pub retention: Option<Retention>,
     /// Whether the bytes of documents are kept.
     pub original_content: OriginalContent,
+    /// Attributes that documents are held to.
+    pub metadata_schema: MetadataSchema,
 }
 
 /// Changes to a knowledge base; what is absent stays.
@@ -121,6 +124,8 @@ pub struct KnowledgeBaseChange {
     pub retention: Option<Retention>,
     /// New rule for the bytes of documents that come from now on.
     pub original_content: Option<OriginalContent>,
+    /// New declared attributes in place of all old ones; documents that are there already are left as they are.
+    pub metadata_schema: Option<MetadataSchema>,
 }
 
 /// State of a knowledge base.
@@ -171,6 +176,8 @@ pub struct KnowledgeBaseInfo {
     pub retention: Retention,
     /// Whether the bytes of documents are kept.
     pub original_content: OriginalContent,
+    /// Attributes that documents are held to.
+    pub metadata_schema: MetadataSchema,
     /// Oldest epoch that every read may name.
     pub oldest_epoch: Epoch,
     /// What it takes on disk; only where it was asked for.
@@ -345,10 +352,25 @@ pub struct Retrieval {
     pub hits: Vec<Hit>,
     /// Epoch that was searched.
     pub epoch: Epoch,
-    /// Chunks that this epoch sees.
+    /// Chunks that this epoch sees and the caller may find.
     pub chunk_count: usize,
     /// Time per stage.
     pub times: StageTimes,
+    /// How it was searched.
+    pub plan: RetrievalPlan,
+}
+
+/// How a search was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RetrievalPlan {
+    /// Chunks that the epoch sees and the caller may find.
+    pub visible_chunks: usize,
+    /// Those of them that pass the filter.
+    pub accepted_chunks: usize,
+    /// Whether the set of accepted chunks was known from an earlier search.
+    pub is_cached: bool,
+    /// What each leg did.
+    pub work: LegsWork,
 }
 
 /// Asks a question.

@@ -46,7 +46,8 @@ impl Groundwork {
         cancel: &Cancel,
         on_progress: &mut OnProgress<'_>,
     ) -> Result<Erasure, Error> {
-        let (_, base) = self.writable_base(knowledge_base)?;
+        let (record, base) = self.writable_base(knowledge_base)?;
+        base.check_selection(selection, &record.metadata_schema)?;
         let ids = base.ever_selected(selection)?;
         Ok(base.store.erase(&ids, dry_run, include_pinned, cancel, on_progress)?)
     }

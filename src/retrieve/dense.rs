@@ -1,16 +1,19 @@
 //! The dense leg: cosine similarity.
 
-use crate::index::{Accept, ChunkId, Error, Scored, Vectors};
+use crate::index::{Accepted, ChunkId, Error, Scored, Vectors, VectorsWork};
 
-/// Returns the leg's own list, best first. `accepted` is how many chunks `accept` lets through.
+/// Returns the leg's own list, best first, and how it was made: of all accepted chunks if `exact`.
 pub(super) fn list(
     vectors: &Vectors,
     embedding: &[f32],
     limit: usize,
-    accept: &Accept<'_>,
-    accepted: usize,
-) -> Result<Vec<Scored>, Error> {
-    vectors.search(embedding, limit, accept, accepted)
+    accepted: Accepted<'_>,
+    exact: bool,
+) -> Result<(Vec<Scored>, VectorsWork), Error> {
+    if exact {
+        return vectors.scan_accepted(embedding, limit, accepted);
+    }
+    vectors.search_accepted(embedding, limit, accepted)
 }
 
 /// Scores candidates of either leg, in their order; 0 where a chunk has no vector, as if it had nothing in common with the

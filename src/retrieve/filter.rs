@@ -5,10 +5,14 @@
 //! positive ones, so that they accept documents that lack the attribute.
 
 mod compare;
+mod evaluate;
+mod known;
 mod limits;
 
 use crate::document::metadata::{Metadata, MetadataValue};
 use compare::Comparison;
+
+pub use known::{Known, UnfitFilter};
 
 /// Deepest nesting of a filter.
 pub const MAX_FILTER_DEPTH: usize = 8;

@@ -1,16 +1,16 @@
 //! The keyword leg: BM25 lists chunks, and what was listed is ordered by how well passages hold the words.
 
-use crate::index::{Accept, ChunkId, Error, TermsSnapshot};
+use crate::index::{Accepted, ChunkId, Error, TermsSnapshot, TermsWork};
 
-/// Returns the chunks that the leg lists by BM25.
+/// Returns the chunks that the leg lists by BM25, and how the list was made.
 pub(super) fn list(
     terms: &TermsSnapshot,
     text: &str,
     limit: usize,
-    accept: &Accept<'_>,
-) -> Result<Vec<ChunkId>, Error> {
-    let listed = terms.search(text, limit, accept)?;
-    Ok(listed.into_iter().map(|scored| scored.chunk_id).collect())
+    accepted: Accepted<'_>,
+) -> Result<(Vec<ChunkId>, TermsWork), Error> {
+    let (listed, work) = terms.search_accepted(text, limit, accepted)?;
+    Ok((listed.into_iter().map(|scored| scored.chunk_id).collect(), work))
 }
 
 /// Scores candidates of either leg, in their order; 0 where no term matches.

@@ -17,5 +17,5 @@ mod weight;
 pub use filter::Filter;
 pub use hit::{Hit, LegScore};
 pub use query::{InvalidQuery, Query, SearchType};
-pub use search::{Candidate, EmbeddedQuery, Legs, search};
+pub use search::{Candidate, EmbeddedQuery, Legs, LegsWork, search};
 pub use weight::DEFAULT_DENSE_WEIGHT;

@@ -1,6 +1,7 @@
 //! A query that is valid once built.
 
 use super::Filter;
+use crate::document::access::UserContext;
 
 /// Most hits of a query.
 pub const MAX_RESULTS: usize = 1_000;
@@ -51,11 +52,16 @@ pub struct Query {
     pub dense_weight: Option<f64>,
     /// Weight of the best hit beside the query in the dense leg, 0 to 1, under [`SearchType::Hybrid`].
     pub feedback_weight: f64,
+    /// Whether the dense leg scores all chunks that may be found, whatever it takes.
+    pub exact: bool,
+    /// Who asks; nothing when that is not known.
+    pub caller: Option<UserContext>,
 }
 
 const TEXT: &str = "retrieval_query.text";
 const NUMBER_OF_RESULTS: &str = "retrieval_configuration.vector_search_configuration.number_of_results";
-const FILTER: &str = "retrieval_configuration.vector_search_configuration.filter";
+/// Path of the filter in a request.
+pub const FILTER: &str = "retrieval_configuration.vector_search_configuration.filter";
 const SCORE_THRESHOLD: &str = "retrieval_configuration.vector_search_configuration.score_threshold";
 const DENSE_WEIGHT: &str = "retrieval_configuration.vector_search_configuration.dense_weight";
 const FEEDBACK_WEIGHT: &str = "retrieval_configuration.vector_search_configuration.feedback_weight";
@@ -71,6 +77,8 @@ impl Query {
             score_threshold: None,
             dense_weight: None,
             feedback_weight: DEFAULT_FEEDBACK_WEIGHT,
+            exact: false,
+            caller: None,
         }
     }
 

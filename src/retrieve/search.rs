@@ -3,7 +3,7 @@
 use super::fusion::{self, Both, Listed};
 use super::{LegScore, Query, SearchType, dense, feedback, keyword, weight};
 use crate::embed::TokenCoverage;
-use crate::index::{Accept, ChunkId, Error, Scored, TermsSnapshot, Vectors, best_first};
+use crate::index::{Accepted, ChunkId, Error, Scored, TermsSnapshot, TermsWork, Vectors, VectorsWork, best_first};
 
 /// Least that each leg lists under [`SearchType::Hybrid`]: what one leg ranks low, the other may lift.
 const MIN_LISTED: usize = 100;
@@ -39,34 +39,45 @@ pub struct EmbeddedQuery<'a> {
     pub coverage: Option<TokenCoverage>,
 }
 
-/// Finds the best chunks, best first, equal ones by chunk id. `accepted` is how many chunks `accept` lets through.
+/// What each leg did for a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LegsWork {
+    /// The keyword leg.
+    pub terms: TermsWork,
+    /// The dense leg.
+    pub vectors: VectorsWork,
+}
+
+/// Finds the best of the accepted chunks, best first, equal ones by chunk id, and tells how.
 ///
 /// `embedded` is the query's text; only [`SearchType::Keyword`] does without.
 pub fn search(
     legs: &Legs<'_>,
     query: &Query,
     embedded: Option<EmbeddedQuery<'_>>,
-    accept: &Accept<'_>,
-    accepted: usize,
-) -> Result<Vec<Candidate>, Error> {
+    accepted: Accepted<'_>,
+) -> Result<(Vec<Candidate>, LegsWork), Error> {
     let embedded = || embedded.ok_or(Error::NoEmbedding);
+    let mut work = LegsWork::default();
     let mut candidates = match query.search_type {
-        SearchType::Hybrid => hybrid(legs, query, embedded()?, accept, accepted)?,
+        SearchType::Hybrid => hybrid(legs, query, embedded()?, accepted, &mut work)?,
         SearchType::Semantic => {
-            let list = dense::list(legs.vectors, embedded()?.vector, query.limit, accept, accepted)?;
+            let list;
+            (list, work.vectors) = dense::list(legs.vectors, embedded()?.vector, query.limit, accepted, query.exact)?;
             fusion::dense_only(&list)
         }
         SearchType::Keyword => {
-            let listed = keyword::list(legs.terms, &query.text, listed(query), accept)?;
-            let scores = keyword::score(legs.terms, &query.text, &listed)?;
-            fusion::keyword_only(&ranked(&listed, &scores))
+            let by_keyword;
+            (by_keyword, work.terms) = keyword::list(legs.terms, &query.text, listed(query), accepted)?;
+            let scores = keyword::score(legs.terms, &query.text, &by_keyword)?;
+            fusion::keyword_only(&ranked(&by_keyword, &scores))
         }
     };
     candidates.truncate(query.limit);
     if let Some(threshold) = query.score_threshold {
         candidates.retain(|candidate| candidate.score >= threshold);
     }
-    Ok(candidates)
+    Ok((candidates, work))
 }
 
 fn listed(query: &Query) -> usize {
@@ -77,12 +88,13 @@ fn hybrid(
     legs: &Legs<'_>,
     query: &Query,
     embedded: EmbeddedQuery<'_>,
-    accept: &Accept<'_>,
-    accepted: usize,
+    accepted: Accepted<'_>,
+    work: &mut LegsWork,
 ) -> Result<Vec<Candidate>, Error> {
     let dense_weight = query.dense_weight.unwrap_or_else(|| weight::of(embedded.coverage));
-    let by_keyword = keyword::list(legs.terms, &query.text, listed(query), accept)?;
-    let by_vector = dense::list(legs.vectors, embedded.vector, listed(query), accept, accepted)?;
+    let (by_keyword, by_vector);
+    (by_keyword, work.terms) = keyword::list(legs.terms, &query.text, listed(query), accepted)?;
+    (by_vector, work.vectors) = dense::list(legs.vectors, embedded.vector, listed(query), accepted, query.exact)?;
     let mut chunk_ids = by_keyword.clone();
     chunk_ids.extend(by_vector.iter().map(|scored| scored.chunk_id));
     chunk_ids.sort_unstable();

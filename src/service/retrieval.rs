@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::call::{AtShutdown, Flow, Replies, run, stream};
-use super::convert::{AnswerMessages, query, question, read_at, required, retrieval};
+use super::convert::{AnswerMessages, caller, query, question, read_at, required, retrieval};
 use super::pb::retrieve_and_generate_stream_response::Event;
 use super::{ServiceConfig, pb};
 use crate::knowledge_base::{Error, Groundwork};
@@ -42,11 +42,12 @@ impl pb::retrieval_service_server::RetrievalService for Retrievals {
         let at_shutdown = AtShutdown::of_read(request.get_ref().min_epoch);
         run(request, &self.groundwork, at_shutdown, |groundwork, request, cancel| {
             let id = required(KNOWLEDGE_BASE, request.knowledge_base_id)?;
-            let query = query(
+            let mut query = query(
                 "retrieval_query",
                 request.retrieval_query,
                 request.retrieval_configuration,
             )?;
+            query.caller = caller(request.user_context)?;
             let at = read_at(request.min_epoch, request.as_of_epoch, request.as_of_time)?;
             groundwork.retrieve(&id, &query, at, cancel).map(retrieval)
         })

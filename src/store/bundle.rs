@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::archive::{STORE_ENTRY, TERMS_PREFIX, VECTORS_PREFIX};
-use super::layout::FORMAT_VERSION;
+use super::layout::{FORMAT_VERSION, OLDEST_BUNDLE_FORMAT};
 use super::records::{Records, TakenBytes};
 use super::recover::{self, Recovered};
 use super::{ArchiveKind, ArchiveReader, EpochStore, Error, Manifest, OpenOptions, Refusal};
@@ -112,8 +112,9 @@ impl Bundle {
     }
 
     fn check_format(&self, records: &Records) -> Result<(), Error> {
-        let found = records.read(|connection| connection.query_row("PRAGMA user_version", [], |row| row.get(0)))?;
-        if found != FORMAT_VERSION {
+        let found: i64 =
+            records.read(|connection| connection.query_row("PRAGMA user_version", [], |row| row.get(0)))?;
+        if !(OLDEST_BUNDLE_FORMAT..=FORMAT_VERSION).contains(&found) {
             return Err(Error::OtherFormat {
                 path: self.path.clone(),
                 found,

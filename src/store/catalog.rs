@@ -19,6 +19,8 @@ use super::records::values::verify;
 use super::sqlite::{self, Schema, from_time, to_time};
 use super::{EpochStore, Error};
 use crate::chunk::ChunkConfig;
+use crate::document::metadata::AttributeType;
+use crate::document::schema::{DeclaredAttribute, MetadataSchema};
 use crate::worker::Cancel;
 
 const SCHEMA: Schema = Schema {
@@ -40,7 +42,8 @@ CREATE TABLE knowledge_base (
     updated_at INTEGER NOT NULL,
     retention TEXT NOT NULL,
     original_content TEXT NOT NULL,
-    checksum INTEGER NOT NULL
+    checksum INTEGER NOT NULL,
+    metadata_schema TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE client_token (
     token TEXT PRIMARY KEY,
@@ -51,9 +54,11 @@ CREATE TABLE client_token (
 
 /// Place of the checksum in [`COLUMNS`].
 const CHECKSUM_COLUMN: usize = 12;
+/// Place of the declared attributes; empty when there are none.
+const SCHEMA_COLUMN: usize = 13;
 const COLUMNS: &str = "
      id, name, description, embedding_model_id, dimensions, chunking, language, tags, created_at, updated_at,
-     retention, original_content, checksum";
+     retention, original_content, checksum, metadata_schema";
 
 /// What the catalog knows of a knowledge base.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +87,8 @@ pub struct BaseRecord {
     pub retention: Retention,
     /// Whether the bytes of documents are kept.
     pub original_content: OriginalContent,
+    /// Attributes that documents are held to.
+    pub metadata_schema: MetadataSchema,
 }
 
 /// How a retention is written down.
@@ -123,6 +130,81 @@ pub(super) fn to_original_content(written: &str) -> OriginalContent {
     match written {
         "discard" => OriginalContent::Discard,
         _ => OriginalContent::Keep,
+    }
+}
+
+/// How declared attributes are written down.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SchemaRecord {
+    attributes: Vec<DeclaredRecord>,
+    #[serde(default)]
+    strict: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeclaredRecord {
+    key: String,
+    #[serde(rename = "type")]
+    kind: TypeRecord,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    description: String,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "&'static str")]
+struct TypeRecord(AttributeType);
+
+impl From<TypeRecord> for &'static str {
+    fn from(record: TypeRecord) -> Self {
+        record.0.name()
+    }
+}
+
+impl TryFrom<String> for TypeRecord {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let kind = AttributeType::named(&name);
+        kind.map(Self)
+            .ok_or_else(|| format!("`{name}` is no type of attributes"))
+    }
+}
+
+impl From<&MetadataSchema> for SchemaRecord {
+    fn from(schema: &MetadataSchema) -> Self {
+        let declared = |attribute: &DeclaredAttribute| DeclaredRecord {
+            key: attribute.key.clone(),
+            kind: TypeRecord(attribute.kind),
+            description: attribute.description.clone(),
+        };
+        Self {
+            attributes: schema.attributes.iter().map(declared).collect(),
+            strict: schema.is_strict,
+        }
+    }
+}
+
+impl From<SchemaRecord> for MetadataSchema {
+    fn from(record: SchemaRecord) -> Self {
+        let declared = |attribute: DeclaredRecord| DeclaredAttribute {
+            key: attribute.key,
+            kind: attribute.kind.0,
+            description: attribute.description,
+        };
+        Self {
+            attributes: record.attributes.into_iter().map(declared).collect(),
+            is_strict: record.strict,
+        }
+    }
+}
+
+fn from_schema(schema: &MetadataSchema) -> String {
+    if schema.is_empty() {
+        String::new()
+    } else {
+        to_json(&SchemaRecord::from(schema))
     }
 }
 
@@ -270,7 +352,9 @@ impl Catalog {
         let transaction = connection.transaction().map_err(in_database)?;
         transaction
             .execute(
-                &format!("INSERT INTO knowledge_base ({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,0)"),
+                &format!(
+                    "INSERT INTO knowledge_base ({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,0,?13)"
+                ),
                 params![
                     record.id,
                     record.name,
@@ -284,6 +368,7 @@ impl Catalog {
                     from_time(record.updated_at),
                     to_json(&RetentionRecord::from(record.retention)),
                     from_original_content(record.original_content),
+                    from_schema(&record.metadata_schema),
                 ],
             )
             .map_err(in_database)?;
@@ -361,7 +446,7 @@ impl Catalog {
         transaction
             .execute(
                 "UPDATE knowledge_base SET name = ?2, description = ?3, tags = ?4, updated_at = ?5, retention = ?6,
-                     original_content = ?7 WHERE id = ?1",
+                     original_content = ?7, metadata_schema = ?8 WHERE id = ?1",
                 params![
                     record.id,
                     record.name,
@@ -370,6 +455,7 @@ impl Catalog {
                     from_time(record.updated_at),
                     to_json(&RetentionRecord::from(record.retention)),
                     from_original_content(record.original_content),
+                    from_schema(&record.metadata_schema),
                 ],
             )
             .map_err(in_database)?;
@@ -412,7 +498,9 @@ fn remove_mark(mark: &Path) -> Result<(), Error> {
 /// Computes the checksum of a row of [`COLUMNS`].
 fn checksum(row: &Row<'_>) -> rusqlite::Result<i64> {
     let mut checksum = Checksum::default();
-    for column in 0..CHECKSUM_COLUMN {
+    // Rows that declare nothing keep the checksum that they had before there was something to declare.
+    let declares = !row.get_ref(SCHEMA_COLUMN)?.as_str()?.is_empty();
+    for column in (0..CHECKSUM_COLUMN).chain(declares.then_some(SCHEMA_COLUMN)) {
         checksum = match row.get_ref(column)? {
             ValueRef::Integer(number) => checksum.number(number),
             value => checksum.bytes(value.as_bytes()?),
@@ -449,6 +537,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<BaseRecord> {
         updated_at: to_time(row.get(9)?),
         retention: from_json::<RetentionRecord>(row, 10)?.into(),
         original_content: to_original_content(row.get_ref(11)?.as_str()?),
+        metadata_schema: match row.get_ref(SCHEMA_COLUMN)?.as_str()? {
+            "" => MetadataSchema::default(),
+            _ => from_json::<SchemaRecord>(row, SCHEMA_COLUMN)?.into(),
+        },
     })
 }
 

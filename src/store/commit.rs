@@ -10,11 +10,12 @@ use super::catalog::to_json;
 use super::checksum::Checksum;
 use super::records::chunk::{ChunkFields, vector_checksum};
 use super::records::revision::RevisionFields;
-use super::records::values::metadata_to_json;
+use super::records::values::{access_to_json, metadata_to_json};
 use super::records::{ChunkRange, revision};
 use super::sqlite::{self, from_epoch, from_number, from_size, from_time, to_epoch, to_number};
 use crate::chunk::Chunk;
 use crate::document::DocumentId;
+use crate::document::access::AccessList;
 use crate::document::metadata::Metadata;
 use crate::embed::Embedding;
 use crate::index::{ChunkId, Epoch, Lifetime};
@@ -45,6 +46,8 @@ pub struct NewRevision {
     pub source_name: String,
     /// Attributes.
     pub metadata: Metadata,
+    /// Who may find it.
+    pub access: AccessList,
     /// Size of the content.
     pub byte_size: u64,
     /// The extracted text that spans count in.
@@ -272,6 +275,7 @@ impl<'a> Writer<'a> {
     fn put(&mut self, revision: &NewRevision, epoch: Epoch) -> rusqlite::Result<AddedRevision> {
         let revision_id = self.next_revision;
         let metadata = metadata_to_json(&revision.metadata);
+        let access = access_to_json(&revision.access);
         let chunks = ChunkRange {
             first: ChunkId(to_number(self.next_chunk)),
             count: revision.chunks.len() as u64,
@@ -292,6 +296,7 @@ impl<'a> Writer<'a> {
             first_chunk: self.next_chunk,
             chunk_count: from_size(revision.chunks.len()),
             created_at: self.now,
+            access: &access,
         };
         insert_revision(self.transaction, &fields, epoch, Lifetime::NEVER)?;
         insert_text(self.transaction, revision_id, &revision.text)?;
@@ -449,7 +454,9 @@ pub(super) fn insert_revision(
     retired: Epoch,
 ) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT INTO revision VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)")?
+        .prepare_cached(
+            "INSERT INTO revision VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19)",
+        )?
         .execute(params![
             fields.revision_id,
             fields.document_id,
@@ -469,6 +476,7 @@ pub(super) fn insert_revision(
             from_epoch(retired),
             fields.created_at,
             fields.checksum(),
+            fields.access,
         ])
         .map(drop)
 }

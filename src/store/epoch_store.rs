@@ -8,12 +8,13 @@ use std::time::{Duration, Instant, SystemTime};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
 
+use super::attributes::Attributes;
 use super::commit::{self, Change, Committed, RolledBackDocuments};
 use super::records::{self, ChunkRecord, IndexedContent, Records};
 use super::recover::{self, Recovered};
 use super::retained::{Lease, Retained};
 use super::settle::Unsettled;
-use super::snapshot::{Attributes, Snapshot};
+use super::snapshot::Snapshot;
 use super::{DocumentInfo, DocumentStatus, Error, layout, sqlite};
 use crate::document::DocumentId;
 use crate::index::{ChunkId, Epoch, Language, Terms, Vectors, Visibility};
@@ -118,13 +119,14 @@ impl EpochStore {
         connection: Connection,
     ) -> Result<Self, Error> {
         let retained = Retained::new(records.oldest_epoch()?, records.pins()?);
+        let attributes = Attributes::open(&records)?;
         Ok(Self {
             directory: directory.to_owned(),
             records,
             terms: recovered.terms,
             vectors: recovered.vectors,
             visibility: recovered.visibility,
-            attributes: Attributes::default(),
+            attributes,
             retained,
             published: AtomicU64::new(recovered.epoch.0),
             live_chunks: AtomicUsize::new(recovered.live_chunks),

@@ -7,6 +7,7 @@ use rusqlite::params;
 
 use super::sqlite::{from_epoch, from_time};
 use super::{EpochStore, Error, Lease};
+use crate::document::access::AccessList;
 use crate::document::metadata::Metadata;
 use crate::document::{DocumentId, content_hash, hex};
 use crate::index::{ChunkId, Epoch};
@@ -80,6 +81,8 @@ pub struct RevisionInfo {
     pub source_name: String,
     /// Attributes.
     pub metadata: Metadata,
+    /// Who may find it.
+    pub access: AccessList,
     /// Size of its content.
     pub byte_size: u64,
     /// Size of its extracted text.

@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 use super::Error;
 
 /// Version of the databases' tables. A database of a newer version is refused.
-pub(super) const FORMAT_VERSION: i64 = 2;
+pub(super) const FORMAT_VERSION: i64 = 3;
+/// The oldest format of a bundle that is read as it is.
+pub(super) const OLDEST_BUNDLE_FORMAT: i64 = 2;
 
 /// Paths of a data directory.
 #[derive(Debug, Clone)]

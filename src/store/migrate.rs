@@ -13,6 +13,7 @@ use crate::document::{content_hash, hex};
 pub(super) fn store(transaction: &Transaction<'_>, from: i64) -> rusqlite::Result<()> {
     match from {
         1 => store_1(transaction),
+        2 => store_2(transaction),
         _ => Ok(()),
     }
 }
@@ -21,6 +22,7 @@ pub(super) fn store(transaction: &Transaction<'_>, from: i64) -> rusqlite::Resul
 pub(super) fn catalog(transaction: &Transaction<'_>, from: i64) -> rusqlite::Result<()> {
     match from {
         1 => catalog_1(transaction),
+        2 => catalog_2(transaction),
         _ => Ok(()),
     }
 }
@@ -32,9 +34,44 @@ fn catalog_1(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
          ALTER TABLE knowledge_base ADD COLUMN original_content TEXT NOT NULL DEFAULT 'keep';
          ALTER TABLE knowledge_base ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;",
     )?;
+    // The checksum is over what a row of today has.
+    catalog_2(transaction)?;
     let mut statement = transaction.prepare("SELECT id FROM knowledge_base")?;
     let ids: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     ids.iter().try_for_each(|id| write_checksum(transaction, id))
+}
+
+/// Format 2 knew no declared attributes.
+fn catalog_2(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    add_column(
+        transaction,
+        "knowledge_base",
+        "metadata_schema",
+        "TEXT NOT NULL DEFAULT ''",
+    )
+}
+
+/// Format 2 knew no access lists: every document was open to all.
+fn store_2(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    add_column(transaction, "revision", "access", "TEXT NOT NULL DEFAULT ''")?;
+    transaction
+        .execute_batch("CREATE INDEX IF NOT EXISTS revision_by_access ON revision(revision_id) WHERE access != '';")
+}
+
+/// Lets a database of format 2 that cannot be changed be read as one of today.
+pub(super) const VIEW_OF_STORE_2: &str = "CREATE TEMP VIEW revision AS SELECT *, '' AS access FROM main.revision;";
+
+/// Adds a column, unless the step before has made the table as it is today.
+fn add_column(transaction: &Transaction<'_>, table: &str, column: &str, definition: &str) -> rusqlite::Result<()> {
+    let is_there: bool = transaction.query_row(
+        "SELECT EXISTS (SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2)",
+        [table, column],
+        |row| row.get(0),
+    )?;
+    if is_there {
+        return Ok(());
+    }
+    transaction.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {definition};"))
 }
 
 /// Format 1 kept lifetimes with each chunk and vectors of 32-bit floats beside them, counted no epochs, and forgot
@@ -100,6 +137,7 @@ fn revisions_1(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
             first_chunk: row.get(13)?,
             chunk_count: row.get(10)?,
             created_at: row.get(14)?,
+            access: "",
         };
         insert_revision(transaction, &fields, to_epoch(row.get(11)?), to_epoch(row.get(12)?))?;
         insert_text(transaction, fields.revision_id, &text)?;

@@ -6,6 +6,7 @@
 //! Not here: reading, splitting and embedding documents (see [`crate::ingest`]); ranking (see [`crate::retrieve`]).
 
 mod archive;
+mod attributes;
 mod bundle;
 mod catalog;
 mod check;
@@ -33,6 +34,7 @@ mod vacuum;
 use std::time::SystemTime;
 
 use crate::document::DocumentId;
+use crate::document::access::AccessList;
 use crate::document::metadata::Metadata;
 use crate::index::Epoch;
 
@@ -52,7 +54,7 @@ pub use layout::Layout;
 pub use lock::DirectoryLock;
 pub use records::{ChunkRecord, IndexedContent};
 pub use retained::Lease;
-pub use snapshot::{ChunkSet, Snapshot};
+pub use snapshot::Snapshot;
 pub use upkeep::{Storage, UpkeepTurn};
 pub use vacuum::Vacuumed;
 
@@ -94,6 +96,8 @@ pub struct DocumentInfo {
     pub source_name: String,
     /// Attributes.
     pub metadata: Metadata,
+    /// Who may find it.
+    pub access: AccessList,
     /// SHA-256 of the content, in lowercase hexadecimal; empty when never indexed.
     pub content_hash: String,
     /// Size of the content.

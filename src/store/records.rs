@@ -17,6 +17,7 @@ use super::history::RevisionInfo;
 use super::in_place::InPlace;
 use super::sqlite::{self, from_epoch, to_epoch, to_number};
 use super::{DocumentInfo, DocumentStatus, Error};
+use crate::document::access::AccessList;
 use crate::document::metadata::Metadata;
 use crate::document::{ByteSpan, DocumentId};
 use crate::index::{ChunkId, Epoch, Lifetime, TermRow};
@@ -115,7 +116,6 @@ impl ChunkRange {
 /// What the table of visibility is made from.
 #[derive(Debug)]
 pub(super) struct RevisionLifetime {
-    pub(super) revision_id: u64,
     pub(super) chunks: ChunkRange,
     pub(super) lifetime: Lifetime,
 }
@@ -228,17 +228,16 @@ impl Records {
     pub(super) fn lifetimes(&self, mut each: impl FnMut(RevisionLifetime)) -> Result<(), Error> {
         self.read(|connection| {
             let mut statement = connection.prepare(
-                "SELECT revision_id, first_chunk, chunk_count, added_epoch, retired_epoch
-                 FROM revision INDEXED BY revision_by_lifetime ORDER BY added_epoch",
+                "SELECT first_chunk, chunk_count, added_epoch, retired_epoch
+                 FROM main.revision INDEXED BY revision_by_lifetime ORDER BY added_epoch",
             )?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 each(RevisionLifetime {
-                    revision_id: to_number(row.get(0)?),
-                    chunks: ChunkRange::read(row, 1)?,
+                    chunks: ChunkRange::read(row, 0)?,
                     lifetime: Lifetime {
-                        added: to_epoch(row.get(3)?),
-                        retired: to_epoch(row.get(4)?),
+                        added: to_epoch(row.get(2)?),
+                        retired: to_epoch(row.get(3)?),
                     },
                 });
             }
@@ -261,16 +260,29 @@ impl Records {
         })
     }
 
-    /// Calls `each` for the attributes of every revision that has some.
-    pub(super) fn attributes(&self, mut each: impl FnMut(u64, Metadata)) -> Result<(), Error> {
+    /// Calls `each` for the attributes and the access list of every revision, in order of its chunks.
+    pub(super) fn attributes(&self, mut each: impl FnMut(ChunkRange, Metadata, AccessList)) -> Result<(), Error> {
         self.read(|connection| {
-            let mut statement =
-                connection.prepare("SELECT revision_id, metadata FROM revision WHERE metadata != ?1")?;
-            let mut rows = statement.query([values::NO_METADATA])?;
+            // Chunks are numbered as revisions are.
+            let mut statement = connection.prepare(&format!(
+                "SELECT {} FROM revision r ORDER BY r.revision_id",
+                revision::COLUMNS
+            ))?;
+            let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                each(to_number(row.get(0)?), values::metadata_from_json(row, 1)?);
+                let (chunks, metadata, access) = revision::read_attributes(row)?;
+                each(chunks, metadata, access);
             }
             Ok(())
+        })
+    }
+
+    /// Returns whether some revision has an access list.
+    pub(super) fn has_access_lists(&self) -> Result<bool, Error> {
+        self.read(|connection| {
+            connection.query_row("SELECT EXISTS (SELECT 1 FROM revision WHERE access != '')", [], |row| {
+                row.get(0)
+            })
         })
     }
 

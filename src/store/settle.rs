@@ -139,7 +139,7 @@ impl EpochStore {
         for commit in commits {
             let epoch = commit.committed.epoch;
             for (revision, added) in commit.revisions().zip(&commit.committed.added) {
-                self.attributes.add(added.revision_id, &revision.metadata, added.chunks);
+                self.attributes.add(&revision.metadata, &revision.access, added.chunks);
                 let lifetime = Lifetime {
                     added: epoch,
                     retired: Lifetime::NEVER,
@@ -203,7 +203,7 @@ impl EpochStore {
         let epoch = self.records.epoch()?;
         let held = self.roll_back_terms()?;
         let live = recover::read_visibility(&self.visibility, &self.records, epoch)?.live_chunks;
-        self.attributes.forget();
+        self.attributes.forget(&self.records)?;
         writer.removal = self.records.removal()?;
         self.records.removals(held.removal, |chunks| {
             let removed: Vec<ChunkId> = chunks.ids().collect();

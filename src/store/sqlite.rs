@@ -9,6 +9,7 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 
 use super::Error;
 use super::layout::{self, FORMAT_VERSION};
+use super::migrate::VIEW_OF_STORE_2;
 use crate::index::{Epoch, Lifetime};
 use crate::worker::Cancel;
 
@@ -134,6 +135,12 @@ pub(super) fn open_sealed(path: &Path, database: &'static [u8]) -> Result<Connec
     connection
         .deserialize_bytes(rusqlite::MAIN_DB, database)
         .map_err(in_database)?;
+    let version: i64 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(in_database)?;
+    if version == 2 {
+        connection.execute_batch(VIEW_OF_STORE_2).map_err(in_database)?;
+    }
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(connection)
 }

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::chunk::{Chunk, ChunkConfig};
-use crate::document::metadata::MetadataValue;
+use crate::document::access::AccessList;
+use crate::document::metadata::{AttributeType, MetadataValue};
+use crate::document::schema::MetadataSchema;
 use crate::document::{ByteSpan, content_hash, hex};
 use crate::embed::Embedding;
-use crate::index::{ChunkId, Language, Lifetime, Scored};
+use crate::index::{AttributeIndex, ChunkId, Language, Lifetime, Scored};
 use crate::worker::{Cancel, Stopped};
 
 const OPTIONS: fn() -> OpenOptions = || OpenOptions {
@@ -54,6 +57,7 @@ fn put(document: &str, lines: &[&str], axis: usize) -> Change {
         media_type: "text/plain".to_owned(),
         source_name: "file.txt".to_owned(),
         metadata: Metadata::from([("line".to_owned(), MetadataValue::String(lines[0].to_owned()))]),
+        access: AccessList::default(),
         byte_size: text.len() as u64,
         chunks: chunks.collect(),
         content: KeptContent::Text,
@@ -292,11 +296,17 @@ fn filters_choose_by_the_attributes_of_the_revision() {
     let store = create(home.path());
     store.commit(&[put("a", &["old tale"], 0)], "test").expect("a commit");
     store.commit(&[put("a", &["new tale"], 0)], "test").expect("a commit");
-    let is_old = |metadata: &Metadata| metadata.get("line") == Some(&MetadataValue::String("old tale".to_owned()));
     for store in [store, reopen_after(home.path())] {
         let matching = |epoch| {
             let lease = store.lease(epoch).expect("the epoch can be read");
-            store.snapshot(&lease).matching(&is_old).expect("it works")
+            let old = |index: &AttributeIndex| {
+                Ok::<_, Error>(index.equal_strings("line", &[AttributeType::String], &["old tale".to_owned()]))
+            };
+            let (first, was_known) = store.snapshot(&lease).choose("old", old).expect("it works");
+            assert!(!was_known);
+            let (again, was_known) = store.snapshot(&lease).choose("old", old).expect("it works");
+            assert!(was_known && Arc::ptr_eq(&first, &again));
+            first
         };
         assert_eq!(matching(None).len(), 0);
         let earlier = matching(Some(Epoch(1)));
@@ -365,6 +375,7 @@ fn record(id: &str, name: &str) -> BaseRecord {
         tags: BTreeMap::from([("key".to_owned(), "value".to_owned())]),
         retention: Retention::default(),
         original_content: OriginalContent::Keep,
+        metadata_schema: MetadataSchema::default(),
         created_at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_234),
         updated_at: SystemTime::UNIX_EPOCH + Duration::from_millis(5_678),
     }

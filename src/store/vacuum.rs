@@ -241,7 +241,7 @@ impl EpochStore {
                 self.terms.remove(&chunks).map_err(Error::Index)?;
             }
             self.attributes
-                .remove(doomed.iter().map(|revision| to_number(revision.revision_id)));
+                .remove(doomed.iter().map(|revision| revision.chunks.first));
             self.terms.commit(self.epoch(), removal).map_err(Error::Index)
         };
         writer.removal = removal;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use groundwork::document::DocumentId;
+use groundwork::document::access::AccessList;
 use groundwork::document::metadata::Metadata;
 use groundwork::knowledge_base::{
     Acknowledgement, DocumentOutcome, Groundwork, IngestSummary, NewDocument, NewKnowledgeBase, Next, Settings,
@@ -65,6 +66,7 @@ pub(crate) fn documents(prefix: &str) -> Vec<NewDocument> {
                 title: None,
                 source_name: name,
                 metadata: Metadata::new(),
+                access: AccessList::default(),
                 bytes: std::fs::read(&path).expect("it can be read"),
             });
         }

@@ -4,11 +4,12 @@
 //! `quality` takes the directory of a collection in BEIR's form (`corpus.jsonl`, `queries.jsonl`, `qrels.tsv`) and,
 //! if wanted, a precision of the embedding model.
 //! `vectors`, alone, takes a file of vectors; see `vectors.rs`.
-//! `store` takes texts and vectors of its own: see there.
+//! `store` and `filters` take texts and vectors of their own: see there.
 //! `--verbose` prints every golden answer. Figures hold for the machine they were taken on; only sides of one run compare.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 mod embed;
+mod filters;
 mod generate;
 mod golden;
 mod handbook;
@@ -33,6 +34,9 @@ fn main() {
     }
     if arguments.first().is_some_and(|argument| argument == "store") {
         return store::run(&arguments[1..]);
+    }
+    if arguments.first().is_some_and(|argument| argument == "filters") {
+        return filters::run(&arguments[1..]);
     }
     if arguments.first().is_some_and(|argument| argument == "vectors") {
         return vectors::run(&arguments[1..]);

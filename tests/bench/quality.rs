@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use groundwork::document::DocumentId;
+use groundwork::document::access::AccessList;
 use groundwork::document::metadata::Metadata;
 use groundwork::knowledge_base::{Groundwork, NewDocument, ReadAt};
 use groundwork::retrieve::{Query, SearchType};
@@ -79,6 +80,7 @@ fn documents(path: &Path) -> Vec<NewDocument> {
             .map(str::to_owned),
         source_name: String::new(),
         metadata: Metadata::new(),
+        access: AccessList::default(),
         bytes: value["text"].as_str().unwrap_or_default().as_bytes().to_vec(),
     };
     let is_empty = |value: &serde_json::Value| value["text"].as_str().unwrap_or_default().trim().is_empty();

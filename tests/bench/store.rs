@@ -10,9 +10,12 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use groundwork::chunk::{Chunk, ChunkConfig};
+use groundwork::document::access::AccessList;
+use groundwork::document::metadata::Metadata;
+use groundwork::document::schema::MetadataSchema;
 use groundwork::document::{ByteSpan, DocumentId, content_hash, hex};
 use groundwork::embed::Embedding;
-use groundwork::index::Language;
+use groundwork::index::{Accepted, Language};
 use groundwork::retrieve::{Legs, Query, search};
 use groundwork::store::{
     BaseRecord, Catalog, Change, EpochStore, KeptContent, Layout, NewChunk, NewRevision, OpenOptions, OriginalContent,
@@ -28,7 +31,7 @@ use crate::{quantile_ms, report};
 /// Passages of a batch, each a document of one chunk.
 const BATCH: usize = 500;
 /// Passages that are queries.
-const QUERIES: usize = 1_000;
+pub(crate) const QUERIES: usize = 1_000;
 /// Queries whose nearest vectors are also found exactly.
 const SAMPLED_QUERIES: usize = 100;
 const LIMIT: usize = 10;
@@ -40,14 +43,16 @@ const STRIDE: usize = 7_919;
 const MOST_FRESH: u64 = 65_536;
 
 /// What all passages are made from.
-struct Given {
-    texts: Vec<String>,
-    vectors: Vec<Embedding>,
+pub(crate) struct Given {
+    pub(crate) texts: Vec<String>,
+    pub(crate) vectors: Vec<Embedding>,
+    /// What is said of the passage at a place.
+    attributes: fn(usize) -> Metadata,
 }
 
 impl Given {
     /// Reads up to `rows` passages.
-    fn read(texts: &str, vectors: &str, dimensions: usize, rows: usize) -> Self {
+    pub(crate) fn read(texts: &str, vectors: &str, dimensions: usize, rows: usize) -> Self {
         let texts = std::fs::read_to_string(texts).expect("the passages can be read");
         let file = std::fs::File::open(vectors).expect("the vectors can be read");
         let mut bytes = Vec::new();
@@ -62,11 +67,15 @@ impl Given {
             })
             .collect();
         let texts = texts.lines().take(vectors.len()).map(str::to_owned).collect();
-        Self { texts, vectors }
+        Self {
+            texts,
+            vectors,
+            attributes: |_| Metadata::new(),
+        }
     }
 
     /// The passages that are no queries.
-    fn passages(&self) -> usize {
+    pub(crate) fn passages(&self) -> usize {
         self.texts.len() - QUERIES
     }
 
@@ -74,12 +83,12 @@ impl Given {
         let first = QUERIES + at % self.passages();
         let (text, vector) = (&self.texts[first], &self.vectors[first]);
         if at < self.passages() {
-            return change(at, text, vector);
+            return change(at, text, vector, (self.attributes)(at));
         }
         let second = &self.texts[QUERIES + at.wrapping_mul(STRIDE) % self.passages()];
         let moved = jittered(vector.as_slice(), random);
         let vector = Embedding::normalized(moved).expect("a vector that is not zero");
-        change(at, &format!("{text} {second}"), &vector)
+        change(at, &format!("{text} {second}"), &vector, (self.attributes)(at))
     }
 }
 
@@ -137,12 +146,13 @@ fn create(home: &Path, dimensions: usize) -> std::path::PathBuf {
         updated_at: SystemTime::now(),
         retention: Retention::default(),
         original_content: OriginalContent::Keep,
+        metadata_schema: MetadataSchema::default(),
     };
     catalog.insert(&record, None).expect("a new knowledge base");
     layout.knowledge_base("bench")
 }
 
-fn change(at: usize, text: &str, vector: &Embedding) -> Change {
+fn change(at: usize, text: &str, vector: &Embedding, metadata: Metadata) -> Change {
     Change::Put(Box::new(NewRevision {
         document_id: DocumentId::parse(format!("passage-{at:08}")).expect("a document id"),
         content_hash: hex(&content_hash(text.as_bytes())),
@@ -150,7 +160,8 @@ fn change(at: usize, text: &str, vector: &Embedding) -> Change {
         title: None,
         media_type: "text/plain".to_owned(),
         source_name: String::new(),
-        metadata: groundwork::document::metadata::Metadata::new(),
+        metadata,
+        access: AccessList::default(),
         byte_size: text.len() as u64,
         content: KeptContent::Text,
         text: text.to_owned(),
@@ -165,6 +176,18 @@ fn change(at: usize, text: &str, vector: &Embedding) -> Change {
             embedding: vector.clone(),
         }],
     }))
+}
+
+/// Makes a store of passages with attributes, all sealed, and opens it.
+pub(crate) fn filled(home: &Path, dimensions: usize, given: Given, count: usize) -> (EpochStore, Given) {
+    let given = Given {
+        attributes: crate::filters::attributes,
+        ..given
+    };
+    let directory = create(home, dimensions);
+    fill(&directory, options(dimensions), &given, count);
+    let store = EpochStore::open(&directory, options(dimensions)).expect("the store opens");
+    (store, given)
 }
 
 /// Writes all passages; one thread settles and one seals meanwhile, as in the server.
@@ -264,15 +287,10 @@ fn restart(directory: &Path, options: OpenOptions, given: &Given) {
                 vectors: snapshot.vectors(),
             };
             let query = Query::new(text.to_owned());
-            let accepted = snapshot.chunk_count();
-            search(
-                &legs,
-                &query,
-                Some(vector.as_slice()),
-                &|id| snapshot.contains(id),
-                accepted,
-            )
-            .expect("it works")
+            let is_visible = |id| snapshot.contains(id);
+            let accepted = Accepted::Test(&is_visible, snapshot.chunk_count());
+            let (candidates, _) = search(&legs, &query, Some(vector.as_slice()), accepted).expect("it works");
+            candidates
         };
         let ids: Vec<_> = candidates.iter().map(|candidate| candidate.chunk_id).collect();
         store.chunks(&ids).expect("the records are there").len()

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use groundwork::document::DocumentId;
+use groundwork::document::access::AccessList;
 use groundwork::document::metadata::Metadata;
 use groundwork::generate::{AnswerEvent, Citation, Inference, NoAnswerReason, Reference};
 use groundwork::knowledge_base::{
@@ -92,6 +93,7 @@ fn handbook(data_dir: &Path) -> Groundwork {
                     title: None,
                     source_name: id,
                     metadata: Metadata::new(),
+                    access: AccessList::default(),
                     bytes: std::fs::read(path).expect("it can be read"),
                 }),
             }

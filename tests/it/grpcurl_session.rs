@@ -162,6 +162,76 @@ fn go_back_and_erase(server: &Server) {
     );
 }
 
+/// Asks for a range of dates, and as one caller and another.
+fn filter_and_restrict(server: &Server) {
+    let create = json!({ "name": "notices", "metadata_schema": { "attributes": [
+        { "key": "issued", "type": "METADATA_TYPE_DATE", "description": "when the notice was issued" } ] } });
+    let created = ask(server, "KnowledgeBaseService/CreateKnowledgeBase", &[create]);
+    let declared = &created[0]["knowledgeBase"]["metadataSchema"]["attributes"][0];
+    assert_eq!(declared["type"], "METADATA_TYPE_DATE", "{created:?}");
+    let notice = |id: &str, issued: &str, groups: &[&str]| {
+        json!({ "document": {
+            "header": { "document_id": id, "metadata": { "issued": { "timestamp_value": issued } },
+                        "access": { "allow_groups": groups } },
+            "text": format!("Notice {id} to all who sail.") } })
+    };
+    let messages = [
+        json!({ "start": { "knowledge_base_id": "notices" } }),
+        notice("old", "2023-12-31T23:59:59Z", &[]),
+        notice("new", "2024-05-01T08:00:00Z", &[]),
+        notice("secret", "2024-06-01T08:00:00Z", &["pilots"]),
+    ];
+    let outcomes = ask(server, "DocumentService/IngestDocuments", &messages);
+    assert_eq!(
+        outcomes[3]["summary"]["numberOfNewDocumentsIndexed"], "3",
+        "{outcomes:?}"
+    );
+    let since_2024 = json!({ "greater_than_or_equals":
+        { "key": "issued", "value": { "timestamp_value": "2024-01-01T00:00:00Z" } } });
+    let retrieve = |filter: &Value, user_context: Value| {
+        let mut request = json!({ "knowledge_base_id": "notices", "retrieval_query": { "text": "notice" },
+            "retrieval_configuration": { "vector_search_configuration": { "filter": filter } } });
+        if user_context.is_object() {
+            request["user_context"] = user_context;
+        }
+        ask(server, "RetrievalService/Retrieve", &[request]).remove(0)
+    };
+    let found = |response: &Value| -> Vec<String> {
+        let results = response["retrievalResults"].as_array().expect("results");
+        let ids = results
+            .iter()
+            .map(|result| result["documentId"].as_str().unwrap_or_default().to_owned());
+        let mut ids: Vec<String> = ids.collect();
+        ids.sort();
+        ids
+    };
+    let for_all = retrieve(&since_2024, Value::Null);
+    assert_eq!(found(&for_all), ["new"]);
+    assert_eq!(
+        for_all["retrievalResults"][0]["metadata"]["issued"]["timestampValue"],
+        "2024-05-01T08:00:00Z"
+    );
+    let plan = &for_all["plan"];
+    assert_eq!(
+        plan["filter"],
+        json!({ "visibleChunkCount": "2", "acceptedChunkCount": "1" }),
+        "{plan}"
+    );
+    assert_eq!(plan["vector"]["mode"], "VECTOR_SEARCH_MODE_EXACT_SCAN", "{plan}");
+    let pilot = json!({ "user_id": "ann", "groups": ["pilots"] });
+    assert_eq!(found(&retrieve(&since_2024, pilot)), ["new", "secret"]);
+    let described = json!({ "knowledge_base_id": "notices", "document_id": "secret" });
+    let described = ask(server, "DocumentService/GetDocument", &[described]);
+    assert_eq!(described[0]["document"]["access"], json!({ "allowGroups": ["pilots"] }));
+    let unknown = json!({ "knowledge_base_id": "notices", "retrieval_query": { "text": "notice" },
+        "retrieval_configuration": { "vector_search_configuration": { "filter": { "exists": "isued" } } } });
+    let (is_ok, refused) = call(server, "groundwork.v1.RetrievalService/Retrieve", &unknown.to_string());
+    assert!(
+        !is_ok && refused.contains("InvalidArgument") && refused.contains("`issued`"),
+        "{refused}"
+    );
+}
+
 #[test]
 fn an_operator_gets_by_with_grpcurl_alone() {
     let home = tempfile::tempdir().expect("a temporary directory");
@@ -240,6 +310,7 @@ fn an_operator_gets_by_with_grpcurl_alone() {
     assert!(!answer.contains("48"), "deleted text still answers: {answer}");
 
     go_back_and_erase(&server);
+    filter_and_restrict(&server);
     let (is_ok, refused) = call(
         &server,
         "groundwork.v1.DocumentService/DeleteDocuments",

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use groundwork::document::DocumentId;
+use groundwork::document::metadata::MetadataValue;
 use groundwork::knowledge_base::{AsOf, ContentRequest, DocumentStatus, Groundwork, PageRequest, ReadAt, Settings};
-use groundwork::retrieve::{Query, SearchType};
+use groundwork::retrieve::{Filter, Query, SearchType};
 use groundwork::worker::Cancel;
 
 use crate::support::{models, settings};
@@ -117,4 +118,50 @@ fn directories_of_the_first_format_are_migrated() {
     let target = groundwork::knowledge_base::RollbackTarget::Epoch(groundwork::index::Epoch(1));
     let (rolled_back, _) = groundwork.rollback("island", &target, false).expect("history goes on");
     assert_eq!((rolled_back.epoch.0, rolled_back.restored_documents), (4, 2));
+}
+
+#[test]
+fn directories_of_the_second_format_are_migrated() {
+    let home = copied("format-2");
+    let bundle = home.path().join("island.bundle");
+    let home_of_bundle = tempfile::tempdir().expect("a temporary directory");
+    let settings = |data_dir: &Path, bundles: Vec<std::path::PathBuf>| Settings {
+        models_dir: models::directory(),
+        embedding_model_id: "all-minilm-l6-v2".to_owned(),
+        language_model_id: "smollm2-135m-instruct".to_owned(),
+        bundles,
+        ..settings(data_dir)
+    };
+    let directory = || settings(home.path(), Vec::new());
+    // The directory twice: what was migrated opens as what it is now. The bundle is read as it is.
+    for settings in [directory(), directory(), settings(home_of_bundle.path(), vec![bundle])] {
+        let groundwork = Groundwork::open(settings).expect("the directory opens");
+        let cancel = Cancel::new();
+        let info = groundwork
+            .knowledge_base("island", ReadAt::default(), &cancel)
+            .expect("it is there");
+        assert_eq!(info.failure_reasons, Vec::<String>::new());
+        assert_eq!((info.document_count, info.metadata_schema.is_empty()), (2, true));
+        let of = |filter| {
+            let query = Query {
+                filter: Some(filter),
+                ..Query::new("Skerrow")
+            };
+            let found = groundwork.retrieve("island", &query, ReadAt::default(), &cancel);
+            crate::support::ids(&found.expect("it is searched").hits)
+        };
+        let year = Filter::LessThan("year".to_owned(), MetadataValue::Number(1900.0));
+        assert_eq!(of(year), ["lighthouse.md"]);
+        let stop = Filter::ListContains("stops".to_owned(), MetadataValue::String("Holm".to_owned()));
+        assert_eq!(of(stop), ["ferry.txt"]);
+        if !info.read_only {
+            let mut findings = Vec::new();
+            groundwork
+                .check("island", false, &cancel, &mut |_| {}, &mut |finding| {
+                    findings.push(finding);
+                })
+                .expect("it is checked");
+            assert_eq!(findings, []);
+        }
+    }
 }

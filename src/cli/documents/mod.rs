@@ -243,6 +243,13 @@ pub(super) fn show(document: &pb::Document, output: &mut Output) -> std::io::Res
         ("sha-256", document.content_hash.clone()),
         ("source", document.source_name.clone()),
         ("metadata", metadata),
+        (
+            "access",
+            document
+                .access
+                .as_ref()
+                .map_or_else(String::new, |access| json::access(access).to_string()),
+        ),
         ("chunks", known(document, document.chunk_count)),
         ("epoch", known(document, document.epoch)),
         (

@@ -126,6 +126,7 @@ impl Asking {
             min_epoch: self.read.min_epoch(),
             as_of_epoch: self.read.as_of_epoch(),
             as_of_time: self.read.as_of_time(),
+            user_context: None,
         };
         let mut attempt = 1;
         loop {

@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use self::send::Sending;
+use self::send::{Said, Sending};
 use self::tally::Tally;
 use self::walk::{File, Found};
 use self::window::Window;
@@ -51,6 +51,36 @@ pub(super) struct Arguments {
     /// Put before every document id
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(super) prefix: String,
+    #[command(flatten)]
+    pub(super) access: AccessFlags,
+}
+
+/// Who may find the documents.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct AccessFlags {
+    /// Only this user may find them; may be repeated
+    #[arg(long = "allow-user", value_name = "USER")]
+    allow_users: Vec<String>,
+    /// Only members of this group may find them; may be repeated
+    #[arg(long = "allow-group", value_name = "GROUP")]
+    allow_groups: Vec<String>,
+    /// This user may not find them, whatever is allowed; may be repeated
+    #[arg(long = "deny-user", value_name = "USER")]
+    deny_users: Vec<String>,
+    /// Members of this group may not find them, whatever is allowed; may be repeated
+    #[arg(long = "deny-group", value_name = "GROUP")]
+    deny_groups: Vec<String>,
+}
+
+impl From<AccessFlags> for pb::AccessList {
+    fn from(flags: AccessFlags) -> Self {
+        Self {
+            allow_users: flags.allow_users,
+            allow_groups: flags.allow_groups,
+            deny_users: flags.deny_users,
+            deny_groups: flags.deny_groups,
+        }
+    }
 }
 
 const AFTER_HELP: &str = "\
@@ -63,6 +93,7 @@ Attributes: key=text, key:=json for a number, a truth value or a list of texts o
 Examples:
   groundwork ingest handbook docs/
   groundwork ingest handbook docs/ --metadata team=search --metadata year:=2024
+  groundwork ingest handbook salaries/ --allow-group payroll --deny-user trainee
   groundwork ingest handbook notes.txt report.pdf --prefix inbox/
   groundwork --json ingest handbook docs/ | jq -c 'select(.outcome.status == \"DOCUMENT_STATUS_FAILED\")'
 
@@ -87,7 +118,11 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
     }
     // Documents go on into the knowledge base also when nobody reads what became of them.
     session.output.outlive_reader(true);
-    let exit = ingest(&arguments.knowledge_base, found, arguments.metadata, session).await;
+    let said = Said {
+        metadata: arguments.metadata.into_iter().map(|it| (it.key, it.value)).collect(),
+        access: arguments.access.into(),
+    };
+    let exit = ingest(&arguments.knowledge_base, found, said, session).await;
     session.output.outlive_reader(false);
     exit
 }
@@ -98,25 +133,19 @@ enum End {
     Interrupted,
 }
 
-async fn ingest(
-    knowledge_base: &str,
-    found: Found,
-    metadata: Vec<Attribute>,
-    session: &mut Session,
-) -> anyhow::Result<Exit> {
+async fn ingest(knowledge_base: &str, found: Found, said: Said, session: &mut Session) -> anyhow::Result<Exit> {
     let mut tally = Tally::new(&found);
     for unreadable in &found.unreadable {
         write_unread(&unreadable.id, &unreadable.reason, session)?;
     }
     let files: Arc<[File]> = found.files.into();
-    let metadata = metadata.into_iter().map(|attribute| (attribute.key, attribute.value));
     let (requests, stream) = mpsc::channel(QUEUED_MESSAGES);
     let (unread, unread_files) = mpsc::channel(QUEUED_MESSAGES);
     let window = Arc::new(Window::default());
     let sending = Sending {
         knowledge_base: knowledge_base.to_owned(),
         files: Arc::clone(&files),
-        metadata: metadata.collect(),
+        said,
         max_document_bytes: session.max_document_bytes,
         requests,
         unread,

@@ -16,12 +16,18 @@ use crate::service::{client, pb};
 pub(super) struct Sending {
     pub(super) knowledge_base: String,
     pub(super) files: Arc<[File]>,
-    pub(super) metadata: HashMap<String, pb::MetadataValue>,
+    pub(super) said: Said,
     pub(super) max_document_bytes: usize,
     pub(super) requests: Sender<pb::IngestDocumentsRequest>,
     /// Files that could not be sent: position in `files`, and why.
     pub(super) unread: Sender<(usize, String)>,
     pub(super) window: Arc<Window>,
+}
+
+/// What is said of every document.
+pub(super) struct Said {
+    pub(super) metadata: HashMap<String, pb::MetadataValue>,
+    pub(super) access: pb::AccessList,
 }
 
 /// The other end wants no more messages; why, it says itself.
@@ -55,7 +61,8 @@ impl Sending {
         let header = pb::DocumentHeader {
             document_id: file.id.clone(),
             source_name: file.name.clone(),
-            metadata: self.metadata.clone(),
+            metadata: self.said.metadata.clone(),
+            access: Some(self.said.access.clone()),
             ..pb::DocumentHeader::default()
         };
         client::ingest_messages(header, content).try_for_each(|message| self.send(message))

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::walk::walk;
 use super::window::Window;
-use super::{Arguments, run};
+use super::{AccessFlags, Arguments, run};
 use crate::cli::connection::Connection;
 use crate::cli::exit::Exit;
 use crate::cli::session::Session;
@@ -312,6 +312,7 @@ async fn play(actor: Actor, root: &Path, json: bool, wish: CancellationToken) ->
         paths: vec![root.to_owned()],
         metadata: Vec::new(),
         prefix: String::new(),
+        access: AccessFlags::default(),
     };
     let exit = run(arguments, &mut session).await;
     session.connection.close().await;

@@ -37,6 +37,43 @@ pub(in crate::cli) struct Create {
     tags: Vec<(String, String)>,
     #[command(flatten)]
     keeping: KeepingFlags,
+    #[command(flatten)]
+    schema: SchemaFlags,
+}
+
+/// Declared attributes.
+#[derive(Debug, Clone, Args)]
+struct SchemaFlags {
+    /// Attribute of documents with its type (string, number, boolean, date, string_list, number_list) and what it says; may be repeated
+    #[arg(long = "attribute", value_name = "KEY:TYPE[:TEXT]", value_parser = parse_declared)]
+    attributes: Vec<pb::MetadataAttribute>,
+    /// Refuse documents with other attributes
+    #[arg(long, requires = "attributes")]
+    strict: bool,
+}
+
+impl SchemaFlags {
+    fn schema(self) -> Option<pb::MetadataSchema> {
+        (!self.attributes.is_empty()).then_some(pb::MetadataSchema {
+            attributes: self.attributes,
+            strict: self.strict,
+        })
+    }
+}
+
+/// Reads `key:type` or `key:type:description`.
+fn parse_declared(text: &str) -> Result<pb::MetadataAttribute, String> {
+    let mut parts = text.splitn(3, ':');
+    let (key, kind) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let kind = pb::MetadataType::from_str_name(&format!("METADATA_TYPE_{}", kind.to_uppercase()));
+    let kind = kind.filter(|kind| *kind != pb::MetadataType::Unspecified && !key.is_empty());
+    let kind =
+        kind.ok_or("expected key:type, where the type is string, number, boolean, date, string_list or number_list")?;
+    Ok(pb::MetadataAttribute {
+        key: key.to_owned(),
+        r#type: kind.into(),
+        description: parts.next().unwrap_or_default().trim().to_owned(),
+    })
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +109,15 @@ struct Changes {
     /// Whether the bytes of documents are kept from now on
     #[arg(long, value_enum, value_name = "RULE")]
     original_content: Option<OriginalContent>,
+    /// Attribute of documents with its type (string, number, boolean, date, string_list, number_list) and what it says; may be repeated, and these replace all that are declared
+    #[arg(long = "attribute", value_name = "KEY:TYPE[:TEXT]", value_parser = parse_declared)]
+    attributes: Vec<pb::MetadataAttribute>,
+    /// Refuse documents with other attributes from now on
+    #[arg(long, requires = "attributes")]
+    strict: bool,
+    /// Declare no attributes any more
+    #[arg(long, conflicts_with = "attributes")]
+    no_attributes: bool,
 }
 
 pub(super) const UPDATE_HELP: &str = "\
@@ -81,7 +127,8 @@ keeps it; the published one and those with a name always stay.
 Examples:
   groundwork kb update handbook --description \"How Groundwork works\"
   groundwork kb update handbook --retain-epochs 20 --retain-age 30d
-  groundwork kb update handbook --original-content discard";
+  groundwork kb update handbook --original-content discard
+  groundwork kb update handbook --attribute 'year:number:year of publication' --attribute topics:string_list";
 
 /// What is kept beside what is published.
 #[derive(Debug, Clone, Copy, Args)]
@@ -164,6 +211,7 @@ fn request(arguments: Create) -> pb::CreateKnowledgeBaseRequest {
         client_token: String::new(),
         original_content: arguments.keeping.original_content().into(),
         retention_configuration: arguments.keeping.retention(),
+        metadata_schema: arguments.schema.schema(),
     }
 }
 
@@ -176,6 +224,9 @@ pub(super) async fn update(arguments: Update, session: &mut Session) -> anyhow::
         retain_epochs,
         retain_age,
         original_content,
+        attributes,
+        strict,
+        no_attributes,
     } = arguments.changes;
     let request = pb::UpdateKnowledgeBaseRequest {
         knowledge_base_id: arguments.knowledge_base,
@@ -185,6 +236,9 @@ pub(super) async fn update(arguments: Update, session: &mut Session) -> anyhow::
         tags: tags.into_iter().collect(),
         retention_configuration: retention(retain_epochs, retain_age),
         original_content: rule(original_content).into(),
+        metadata_schema: no_attributes
+            .then(Default::default)
+            .or_else(|| SchemaFlags { attributes, strict }.schema()),
     };
     let mut client = session.connection.knowledge_bases();
     let response = client.update_knowledge_base(request).await?.into_inner();

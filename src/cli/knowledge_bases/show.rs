@@ -43,6 +43,7 @@ pub(in crate::cli) fn show(kb: &pb::KnowledgeBase, output: &mut Output) -> std::
         ("tags", tags.join(", ")),
         ("retention", retention(kb)),
         ("contents", contents(kb).to_owned()),
+        ("attributes", attributes(kb)),
         ("read only", if kb.read_only { "yes" } else { "" }.to_owned()),
         (
             "created",
@@ -68,6 +69,22 @@ fn retention(kb: &pb::KnowledgeBase) -> String {
         age.map(|seconds| format!("epochs of the last {}", span(seconds))),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn attributes(kb: &pb::KnowledgeBase) -> String {
+    let Some(schema) = &kb.metadata_schema else {
+        return String::new();
+    };
+    let kind = |attribute: &pb::MetadataAttribute| {
+        let name = attribute.r#type().as_str_name();
+        name.trim_start_matches("METADATA_TYPE_").to_lowercase()
+    };
+    let attributes = schema.attributes.iter();
+    let mut parts: Vec<String> = attributes.map(|it| format!("{}: {}", it.key, kind(it))).collect();
+    if schema.strict {
+        parts.push("no others".to_owned());
+    }
+    parts.join(", ")
 }
 
 fn contents(kb: &pb::KnowledgeBase) -> &'static str {

@@ -12,7 +12,7 @@ use tantivy::postings::{Postings, SegmentPostings};
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, DocSet, InvertedIndexReader, SegmentReader, TantivyError, Term};
 
-use super::rows::SegmentRows;
+use super::order::RowOrder;
 use super::schema::HEADING_WEIGHT;
 use super::snapshot::{TermsSnapshot, alive_rows};
 use crate::index::{ChunkId, Error};
@@ -54,10 +54,10 @@ impl PassageScore {
 
 /// Mean lengths, for BM25.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Lengths {
-    pub(super) text: f32,
-    pub(super) heading: f32,
-    pub(super) window: f32,
+struct Lengths {
+    text: f32,
+    heading: f32,
+    window: f32,
 }
 
 /// A term of the query.
@@ -78,15 +78,34 @@ impl TermsSnapshot {
             return Ok(scores);
         }
         let asked = self.asked(query).map_err(failed)?;
-        for (segment, rows) in self.segments() {
-            let passages = Passages::of(segment, rows, chunk_ids, asked.len() <= MAX_TERMS);
+        let lengths = self.lengths().map_err(failed)?;
+        for (segment, order) in self.segments() {
+            let passages = Passages::of(segment, order, chunk_ids, asked.len() <= MAX_TERMS);
             if !passages.places.is_empty() {
                 passages
-                    .score(segment, self.fields().searched(), &asked, self.lengths(), &mut scores)
+                    .score(segment, self.fields().searched(), &asked, lengths, &mut scores)
                     .map_err(failed)?;
             }
         }
         Ok(scores)
+    }
+
+    fn lengths(&self) -> Result<Lengths, TantivyError> {
+        let rows = self.held_rows().max(1) as f32;
+        let mean = |field| -> Result<f32, TantivyError> {
+            let mut terms = 0;
+            for segment in self.searcher().segment_readers() {
+                terms += segment.inverted_index(field)?.total_num_tokens();
+            }
+            Ok((terms as f32 / rows).max(1.0))
+        };
+        let [text, heading] = self.fields().searched();
+        let text = mean(text)?;
+        Ok(Lengths {
+            text,
+            heading: mean(heading)?,
+            window: text * self.window_rows() as f32 / rows,
+        })
     }
 
     fn asked(&self, query: &str) -> Result<Vec<Asked>, TantivyError> {
@@ -135,16 +154,16 @@ struct Passages {
 }
 
 impl Passages {
-    fn of(segment: &SegmentReader, rows: &SegmentRows, chunk_ids: &[ChunkId], with_surroundings: bool) -> Self {
-        let found = alive_rows(segment, rows, chunk_ids);
+    fn of(segment: &SegmentReader, order: &RowOrder, chunk_ids: &[ChunkId], with_surroundings: bool) -> Self {
+        let found = alive_rows(segment, order, chunk_ids);
         let mut passages = Self {
             places: Vec::with_capacity(found.len()),
             rows: Vec::new(),
             with_surroundings,
         };
-        for (row, of) in found {
+        for (of, row) in found {
             let window = if with_surroundings {
-                rows.window(row)
+                order.window(row)
             } else {
                 row..row + 1
             };

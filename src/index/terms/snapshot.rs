@@ -4,17 +4,20 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use tantivy::index::SegmentId;
-use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, Occur, Query, Scorer, TermQuery};
+use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, Occur, Query, Scorer, TermQuery, Weight};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, Searcher, SegmentReader, TERMINATED, TantivyError};
 
-use super::passage::Lengths;
-use super::rows::SegmentRows;
+use super::order::RowOrder;
 use super::schema::Fields;
 use crate::index::analyzer::Analyzer;
 use crate::index::best::Best;
-use crate::index::{Accept, ChunkId, Error, Scored};
+use crate::index::{Accept, Accepted, ChunkId, ChunkSet, Error, Scored, TermsMode, TermsWork};
+
+/// A set that holds more than one of so many chunks is not worth looking up chunk by chunk.
+const SELECTIVE_SHARE: u64 = 8;
+/// Lookups of chunks in postings that cost as much as one posting that is walked.
+const SEEKS_PER_POSTING: u64 = 1;
 
 /// The keyword index as one commit left it; clones are cheap.
 #[derive(Clone)]
@@ -24,39 +27,36 @@ struct Inner {
     searcher: Searcher,
     fields: Fields,
     analyzer: Arc<Analyzer>,
-    /// By segment.
-    rows: Vec<Arc<SegmentRows>>,
-    lengths: Lengths,
+    // Chunk ids by row and rows by chunk id, for each segment.
+    orders: Vec<Arc<RowOrder>>,
 }
 
 impl TermsSnapshot {
-    /// Reads what is not in `earlier` already: segments never change.
+    /// Returns the snapshot of a commit; of the one before, what is known of segments that are still there is kept.
     pub(super) fn new(
         searcher: Searcher,
         fields: Fields,
         analyzer: Arc<Analyzer>,
-        earlier: Option<&Self>,
+        before: Option<&Self>,
     ) -> Result<Self, TantivyError> {
-        let rows = searcher.segment_readers().iter().map(|segment| {
-            let known = earlier.and_then(|earlier| earlier.rows_of_segment(segment.segment_id()));
-            known.map_or_else(|| SegmentRows::read(segment).map(Arc::new), Ok)
-        });
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        let lengths = lengths(&searcher, &fields, &rows)?;
+        let known = |segment: &SegmentReader| {
+            let (_, order) = before?
+                .segments()
+                .find(|(known, _)| known.segment_id() == segment.segment_id())?;
+            Some(Arc::clone(order))
+        };
+        let order = |segment: &SegmentReader| match known(segment) {
+            Some(order) => Ok(order),
+            None => RowOrder::of(segment).map(Arc::new),
+        };
+        let orders = searcher.segment_readers().iter().map(order);
+        let orders = orders.collect::<Result<_, TantivyError>>()?;
         Ok(Self(Arc::new(Inner {
             searcher,
             fields,
             analyzer,
-            rows,
-            lengths,
+            orders,
         })))
-    }
-
-    fn rows_of_segment(&self, id: SegmentId) -> Option<Arc<SegmentRows>> {
-        let mut segments = self.0.searcher.segment_readers().iter().zip(&self.0.rows);
-        segments
-            .find(|(segment, _)| segment.segment_id() == id)
-            .map(|(_, rows)| Arc::clone(rows))
     }
 
     pub(super) fn rows(&self) -> u64 {
@@ -64,12 +64,33 @@ impl TermsSnapshot {
     }
 
     pub(super) fn segment_count(&self) -> usize {
-        self.0.rows.len()
+        self.0.orders.len()
+    }
+
+    /// Returns every chunk that the files hold, those that were removed and are not purged yet too.
+    pub fn held_chunks(&self) -> Vec<ChunkId> {
+        let rows = self
+            .segments()
+            .flat_map(|(segment, order)| (0..segment.max_doc()).filter_map(|row| order.chunk_id(row)));
+        rows.collect()
+    }
+
+    /// Returns every chunk that can be found.
+    pub fn alive_chunks(&self) -> Vec<ChunkId> {
+        let rows = self
+            .segments()
+            .flat_map(|(segment, order)| segment.doc_ids_alive().filter_map(|row| order.chunk_id(row)));
+        rows.collect()
     }
 
     /// Returns how many rows the files hold, removed ones too.
     pub(super) fn held_rows(&self) -> u64 {
-        self.0.rows.iter().map(|rows| u64::from(rows.len())).sum()
+        self.0.orders.iter().map(|order| u64::from(order.len())).sum()
+    }
+
+    /// Returns the sum of the sizes of all windows, in rows.
+    pub(super) fn window_rows(&self) -> u64 {
+        self.0.orders.iter().map(|order| order.window_rows()).sum()
     }
 
     pub(super) fn searcher(&self) -> &Searcher {
@@ -84,26 +105,8 @@ impl TermsSnapshot {
         &self.0.analyzer
     }
 
-    pub(super) fn lengths(&self) -> Lengths {
-        self.0.lengths
-    }
-
-    /// Returns every chunk that the files hold, those that were removed and are not purged yet too.
-    pub fn held_chunks(&self) -> Vec<ChunkId> {
-        self.0.rows.iter().flat_map(|rows| rows.chunk_ids()).copied().collect()
-    }
-
-    /// Returns every chunk that can be found.
-    pub fn alive_chunks(&self) -> Vec<ChunkId> {
-        let rows = self
-            .segments()
-            .flat_map(|(segment, rows)| segment.doc_ids_alive().filter_map(|row| rows.chunk_id(row)));
-        rows.collect()
-    }
-
-    pub(super) fn segments(&self) -> impl Iterator<Item = (&SegmentReader, &SegmentRows)> {
-        let rows = self.0.rows.iter().map(AsRef::as_ref);
-        self.0.searcher.segment_readers().iter().zip(rows)
+    pub(super) fn segments(&self) -> impl Iterator<Item = (&SegmentReader, &Arc<RowOrder>)> {
+        self.0.searcher.segment_readers().iter().zip(&self.0.orders)
     }
 
     /// Returns one query a term and field: BM25 with `k1` = 1.2 and `b` = 0.75, times the weight of the field and how
@@ -125,51 +128,141 @@ impl TermsSnapshot {
     /// Finds the best accepted chunks for the user's words, best first, equal ones by chunk id. No words have a meaning
     /// as syntax; of a long query the first [`MAX_QUERY_TERMS`](crate::index::MAX_QUERY_TERMS) distinct terms count.
     pub fn search(&self, query: &str, limit: usize, accept: &Accept<'_>) -> Result<Vec<Scored>, Error> {
+        let (found, _) = self.search_accepted(query, limit, Accepted::Test(accept, usize::MAX))?;
+        Ok(found)
+    }
+
+    /// Finds the best accepted chunks as [`TermsSnapshot::search`] does, and tells how.
+    pub fn search_accepted(
+        &self,
+        query: &str,
+        limit: usize,
+        accepted: Accepted<'_>,
+    ) -> Result<(Vec<Scored>, TermsWork), Error> {
         let failed = |source: TantivyError| Error::terms("be searched", source);
         let lookups = self.lookups(query);
-        if lookups.is_empty() || limit == 0 {
-            return Ok(Vec::new());
+        if lookups.is_empty() || limit == 0 || accepted.is_empty() {
+            return Ok(Default::default());
         }
+        if let Accepted::Set(set) = accepted
+            && self.is_selective(set, &lookups).map_err(failed)?
+        {
+            return self.search_set(&lookups, limit, set).map_err(failed);
+        }
+        self.search_postings(lookups, limit, accepted).map_err(failed)
+    }
+
+    /// Walks the postings, and asks of every chunk that may be among the best whether it is accepted.
+    fn search_postings(
+        &self,
+        lookups: Vec<BoostQuery>,
+        limit: usize,
+        accepted: Accepted<'_>,
+    ) -> Result<(Vec<Scored>, TermsWork), TantivyError> {
         let any = lookups
             .into_iter()
             .map(|lookup| (Occur::Should, Box::new(lookup) as Box<dyn Query>))
             .collect();
         let scoring = EnableScoring::enabled_from_searcher(&self.0.searcher);
-        let weight = BooleanQuery::new(any).weight(scoring).map_err(failed)?;
+        let weight = BooleanQuery::new(any).weight(scoring)?;
         let mut best = Best::new(limit);
-        for (segment, rows) in self.segments() {
+        let mut work = TermsWork {
+            mode: TermsMode::Postings,
+            ..TermsWork::default()
+        };
+        for (segment, order) in self.segments() {
             let alive = segment.alive_bitset();
             // What the segments before have reached prunes this one from its first row.
             let threshold = best.threshold();
             let mut offer = |row: DocId, score: f32| {
-                if let Some(chunk_id) = rows.chunk_id(row)
+                work.visited += 1;
+                if let Some(chunk_id) = order.chunk_id(row)
                     && alive.is_none_or(|alive| alive.is_alive(row))
-                    && accept(chunk_id)
+                    && accepted.contains(chunk_id)
                 {
+                    work.candidates += 1;
                     best.offer(Scored { chunk_id, score });
                 }
                 best.threshold()
             };
-            weight
-                .for_each_pruning(threshold, segment, &mut offer)
-                .map_err(failed)?;
+            weight.for_each_pruning(threshold, segment, &mut offer)?;
         }
-        Ok(best.into_sorted())
+        Ok((best.into_sorted(), work))
+    }
+
+    /// Returns whether looking up the chunks of a set costs less than walking the postings.
+    fn is_selective(&self, set: &ChunkSet, lookups: &[BoostQuery]) -> Result<bool, TantivyError> {
+        if set.len() as u64 > self.rows() / SELECTIVE_SHARE {
+            return Ok(false);
+        }
+        let mut postings = 0;
+        for lookup in lookups {
+            let mut terms = Vec::new();
+            lookup.query_terms(&mut |term, _| terms.push(term.clone()));
+            for term in terms {
+                postings += self.0.searcher.doc_freq(&term)?;
+            }
+        }
+        let seeks = (set.len() * lookups.len()) as u64;
+        Ok(seeks / SEEKS_PER_POSTING <= postings)
+    }
+
+    /// Looks every chunk of a set up in the postings.
+    fn search_set(
+        &self,
+        lookups: &[BoostQuery],
+        limit: usize,
+        set: &ChunkSet,
+    ) -> Result<(Vec<Scored>, TermsWork), TantivyError> {
+        let weights = self.weights(lookups)?;
+        let mut best = Best::new(limit);
+        let mut work = TermsWork {
+            mode: TermsMode::AcceptedChunks,
+            ..TermsWork::default()
+        };
+        let (mut rows, mut scores) = (Vec::new(), Vec::new());
+        for (segment, order) in self.segments() {
+            let (first, last) = order.bounds();
+            rows.clear();
+            let chunks = set.iter_within(first, last);
+            rows.extend(
+                chunks
+                    .filter_map(|chunk_id| alive_row(segment, order, chunk_id))
+                    .enumerate(),
+            );
+            let rows = in_order(order, &mut rows);
+            scores.clear();
+            scores.resize(rows.len(), 0.0);
+            work.visited += rows.len() as u64;
+            for weight in &weights {
+                let mut scorer = weight.scorer(segment, 1.0)?;
+                add_scores(scorer.as_mut(), rows, &mut scores);
+            }
+            for &(place, row) in rows.iter() {
+                let score = scores[place];
+                if score > 0.0
+                    && let Some(chunk_id) = order.chunk_id(row)
+                {
+                    work.candidates += 1;
+                    best.offer(Scored { chunk_id, score });
+                }
+            }
+        }
+        Ok((best.into_sorted(), work))
+    }
+
+    fn weights(&self, lookups: &[BoostQuery]) -> Result<Vec<Box<dyn Weight>>, TantivyError> {
+        let scoring = EnableScoring::enabled_from_searcher(&self.0.searcher);
+        lookups.iter().map(|lookup| lookup.weight(scoring)).collect()
     }
 
     /// Scores these chunks as [`TermsSnapshot::search`] does, in their order; 0 when no term matches.
     pub fn score(&self, query: &str, chunk_ids: &[ChunkId]) -> Result<Vec<f32>, Error> {
         let failed = |source: TantivyError| Error::terms("be searched", source);
-        let scoring = EnableScoring::enabled_from_searcher(&self.0.searcher);
-        let weights = self
-            .lookups(query)
-            .iter()
-            .map(|lookup| lookup.weight(scoring))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(failed)?;
+        let weights = self.weights(&self.lookups(query)).map_err(failed)?;
         let mut scores = vec![0.0; chunk_ids.len()];
-        for (segment, rows) in self.segments() {
-            let rows = alive_rows(segment, rows, chunk_ids);
+        for (segment, order) in self.segments() {
+            let rows = alive_rows(segment, order, chunk_ids);
             if rows.is_empty() {
                 continue;
             }
@@ -182,39 +275,36 @@ impl TermsSnapshot {
     }
 }
 
-fn lengths(searcher: &Searcher, fields: &Fields, rows: &[Arc<SegmentRows>]) -> Result<Lengths, TantivyError> {
-    let count: u64 = rows.iter().map(|rows| u64::from(rows.len())).sum();
-    let mut means = [1.0, 1.0];
-    for (mean, field) in means.iter_mut().zip(fields.searched()) {
-        let mut terms = 0;
-        for segment in searcher.segment_readers() {
-            terms += segment.inverted_index(field)?.total_num_tokens();
-        }
-        *mean = (terms as f32 / count.max(1) as f32).max(1.0);
-    }
-    let window_rows: u64 = rows.iter().map(|rows| rows.window_rows()).sum();
-    let [text, heading] = means;
-    Ok(Lengths {
-        text,
-        heading,
-        window: text * window_rows as f32 / count.max(1) as f32,
-    })
-}
-
-/// Returns those of the chunks that are in the segment, as row and place in `chunk_ids`, by row.
-pub(super) fn alive_rows(segment: &SegmentReader, rows: &SegmentRows, chunk_ids: &[ChunkId]) -> Vec<(DocId, usize)> {
+/// Returns the row of a chunk that was not removed from the segment.
+fn alive_row(segment: &SegmentReader, order: &RowOrder, chunk_id: ChunkId) -> Option<DocId> {
     let alive = segment.alive_bitset();
-    let found = chunk_ids.iter().enumerate().filter_map(|(place, chunk_id)| {
-        let row = rows.row(*chunk_id)?;
-        alive.is_none_or(|alive| alive.is_alive(row)).then_some((row, place))
-    });
-    let mut found: Vec<_> = found.collect();
-    found.sort_unstable();
-    found
+    order.row(chunk_id, |row| alive.is_none_or(|alive| alive.is_alive(row)))
 }
 
-fn add_scores(scorer: &mut dyn Scorer, rows: &[(DocId, usize)], scores: &mut [f32]) {
-    for &(row, place) in rows {
+/// Returns those of the chunks that are in the segment, as place in `chunk_ids` and row, by row.
+pub(super) fn alive_rows(segment: &SegmentReader, order: &RowOrder, chunk_ids: &[ChunkId]) -> Vec<(usize, DocId)> {
+    let (first, last) = order.bounds();
+    let within = chunk_ids
+        .iter()
+        .enumerate()
+        .filter(|(_, id)| (first..=last).contains(id));
+    let rows = within.filter_map(|(place, chunk_id)| Some((place, alive_row(segment, order, *chunk_id)?)));
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort_unstable_by_key(|(_, row)| *row);
+    rows
+}
+
+/// Sorts rows, which come in order of their chunks.
+fn in_order<'a>(order: &RowOrder, rows: &'a mut [(usize, DocId)]) -> &'a [(usize, DocId)] {
+    if !order.is_sorted() {
+        rows.sort_unstable_by_key(|(_, row)| *row);
+    }
+    rows
+}
+
+/// Adds the scores of rows, each given with its place in `scores`, in order of rows.
+fn add_scores(scorer: &mut dyn Scorer, rows: &[(usize, DocId)], scores: &mut [f32]) {
+    for &(place, row) in rows {
         if scorer.doc() < row {
             scorer.seek(row);
         }

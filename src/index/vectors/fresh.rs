@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::quantize::{Fit, Query, norm, push_codes, push_halves, widen};
 use super::rows::Rows;
 use crate::index::best::Best;
-use crate::index::{Accept, ChunkId, Error};
+use crate::index::{Accept, Accepted, ChunkId, Error, VectorsMode, VectorsWork};
 
 /// Largest block.
 const BLOCK_ROWS: usize = 1_024;
@@ -200,25 +200,37 @@ impl Fresh {
     }
 
     /// Offers the accepted rows nearest to the query. `share` is the share of rows that are accepted.
-    pub(super) fn search(&self, query: &Query<'_>, limit: usize, accept: &Accept<'_>, share: f64, best: &mut Best) {
+    pub(super) fn search(
+        &self,
+        query: &Query<'_>,
+        limit: usize,
+        accepted: Accepted<'_>,
+        share: f64,
+        best: &mut Best,
+        work: &mut VectorsWork,
+    ) {
         let graphed = self.len - self.ungraphed_rows();
-        let expected = (graphed as f64 * share) as usize;
-        let plan = Plan::new(graphed, graphed, expected, limit);
+        let expected = self.expected(accepted, graphed, share);
+        let plan = Plan::new(graphed, graphed, expected, graphed, limit);
+        let accept = |chunk_id| accepted.contains(chunk_id);
+        let filter: &Accept<'_> = &accept;
         let (Some(graph), Some((ef, filter))) = (
             &self.graph,
             match plan {
                 Plan::Scan => None,
                 Plan::Walk { ef } => Some((ef, None)),
-                Plan::WalkAccepted { ef, .. } => Some((ef, Some(accept))),
+                Plan::WalkAccepted { ef, .. } => Some((ef, Some(filter))),
             },
         ) else {
-            return self.scan(query, accept, best);
+            return self.scan(query, accepted, best, work);
         };
         let query_row = Row {
             block: Arc::new(Block::of_query(query)),
             at: 0,
         };
+        let mode = filter.map_or(VectorsMode::GraphWalk, |_| VectorsMode::FilteredGraphWalk);
         let found = graph.search(&query_row, ef, filter);
+        let visited = found.len();
         // A block on its way into the graph is found there in part: it is scanned below.
         let first_scanned = self.blocks.get(self.graphed).map_or(u64::MAX, |block| block.ids[0]);
         let known = found
@@ -226,20 +238,37 @@ impl Fresh {
             .filter(|chunk_id| chunk_id.0 < first_scanned && accept(*chunk_id));
         let found: Vec<_> = known.filter_map(|chunk_id| self.find(chunk_id)).collect();
         if found.len() < limit.min(expected) {
-            return self.scan(query, accept, best);
+            return self.scan(query, accepted, best, work);
         }
+        work.add(mode, found.len(), visited);
         for (rows, row) in found {
             best.offer(rows.scored(query.vector, row));
         }
         for block in &self.blocks[self.graphed..] {
-            block.rows().scan(query, 0, accept, best);
+            let scanned = block.rows().scan(query, accepted, best);
+            work.add(VectorsMode::ExactScan, scanned, scanned);
+        }
+    }
+
+    /// Says how many rows of the graph are accepted.
+    fn expected(&self, accepted: Accepted<'_>, graphed: usize, share: f64) -> usize {
+        let of_graph = self.blocks[..self.graphed]
+            .first()
+            .zip(self.blocks[..self.graphed].last());
+        match (accepted, of_graph) {
+            (Accepted::Set(set), Some((first, last))) => {
+                let bounds = first.ids.first().zip(last.ids.last());
+                bounds.map_or(0, |(first, last)| set.count_within(ChunkId(*first), ChunkId(*last)))
+            }
+            _ => (graphed as f64 * share) as usize,
         }
     }
 
     /// Offers all accepted rows.
-    pub(super) fn scan(&self, query: &Query<'_>, accept: &Accept<'_>, best: &mut Best) {
-        for rows in self.blocks() {
-            rows.scan(query, 0, accept, best);
+    pub(super) fn scan(&self, query: &Query<'_>, accepted: Accepted<'_>, best: &mut Best, work: &mut VectorsWork) {
+        let scanned = self.blocks().map(|rows| rows.scan(query, accepted, best)).sum();
+        if self.len > 0 {
+            work.add(VectorsMode::ExactScan, scanned, scanned);
         }
     }
 }

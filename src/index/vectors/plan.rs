@@ -28,14 +28,15 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    /// Plans the search of `len` of `all` rows, of which about `accepted` are accepted.
-    pub(super) fn new(len: usize, all: usize, accepted: usize, limit: usize) -> Self {
+    /// Plans the search of `len` of `all` rows, of which about `accepted` are accepted; a scan asks `asked` of them
+    /// whether they are.
+    pub(super) fn new(len: usize, all: usize, accepted: usize, asked: usize, limit: usize) -> Self {
         let accepted = accepted.min(len);
         if accepted <= FEW_ROWS {
             return Self::Scan;
         }
         let ef = ef(len, all, limit);
-        let scan_cost = accepted + len / ACCEPTS_PER_SCANNED;
+        let scan_cost = accepted + asked / ACCEPTS_PER_SCANNED;
         // Where one of n rows is accepted, a walk looks at n times as many.
         let visits = ef.saturating_mul(VISITS_PER_ROW).saturating_mul(len) / accepted;
         if scan_cost <= visits.saturating_mul(SCANNED_PER_VISIT) {
@@ -47,14 +48,14 @@ impl Plan {
                 ef: ef * len / accepted,
             };
         }
-        Self::walk_accepted(len, all, accepted, limit)
+        Self::walk_accepted(len, all, accepted, asked, limit)
     }
 
     /// Plans a walk that keeps only accepted rows.
-    pub(super) fn walk_accepted(len: usize, all: usize, accepted: usize, limit: usize) -> Self {
+    pub(super) fn walk_accepted(len: usize, all: usize, accepted: usize, asked: usize, limit: usize) -> Self {
         Self::WalkAccepted {
             ef: ef(len, all, limit),
-            budget: (accepted + len / ACCEPTS_PER_SCANNED) / SCANNED_PER_VISIT,
+            budget: (accepted + asked / ACCEPTS_PER_SCANNED) / SCANNED_PER_VISIT,
         }
     }
 }
@@ -74,7 +75,7 @@ mod tests {
     fn plans_follow_the_accepted_share() {
         #[track_caller]
         fn check(len: usize, accepted: usize, limit: usize, plan: Plan) {
-            assert_eq!(Plan::new(len, len, accepted, limit), plan, "{accepted} of {len}");
+            assert_eq!(Plan::new(len, len, accepted, len, limit), plan, "{accepted} of {len}");
         }
         check(0, 0, 10, Plan::Scan);
         check(3_000, 3_000, 10, Plan::Scan);
@@ -92,7 +93,7 @@ mod tests {
         check(40_000, 40_000, 10, Plan::Walk { ef: 128 });
         check(40_000, 32_000, 100, Plan::Walk { ef: 250 });
         check(40_000, usize::MAX, usize::MAX, Plan::Scan);
-        assert_eq!(Plan::new(40_000, 160_000, 40_000, 10), Plan::Walk { ef: 128 });
-        assert_eq!(Plan::new(40_000, 160_001, 40_000, 10), Plan::Walk { ef: 64 });
+        assert_eq!(Plan::new(40_000, 160_000, 40_000, 40_000, 10), Plan::Walk { ef: 128 });
+        assert_eq!(Plan::new(40_000, 160_001, 40_000, 40_000, 10), Plan::Walk { ef: 64 });
     }
 }

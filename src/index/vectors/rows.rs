@@ -7,10 +7,12 @@ use std::io;
 use super::quantize::{Fit, Query};
 use crate::index::best::Best;
 use crate::index::simd::{dot, dots};
-use crate::index::{Accept, ChunkId, Scored};
+use crate::index::{Accepted, ChunkId, Scored};
 
 /// Rows that a scan estimates at once.
 const SCAN_ROWS: usize = 64;
+/// Where fewer than one of so many rows is accepted, they are looked up one by one.
+const LOOKUP_SHARE: usize = 4;
 
 thread_local! {
     /// The halves of one row.
@@ -109,20 +111,35 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Offers the accepted rows from `from` on. Codes tell which of them need not be scored, because they cannot be among
-    /// the best.
-    pub(super) fn scan(&self, query: &Query<'_>, from: usize, accept: &Accept<'_>, best: &mut Best) {
+    /// Offers the accepted rows, and returns how many they are. Codes tell which of them need not be scored, because they
+    /// cannot be among the best.
+    pub(super) fn scan(&self, query: &Query<'_>, accepted: Accepted<'_>, best: &mut Best) -> usize {
+        let (Some(first), Some(last)) = (self.ids.first(), self.ids.last()) else {
+            return 0;
+        };
+        if let Accepted::Set(set) = accepted {
+            let (first, last) = (ChunkId(*first), ChunkId(*last));
+            if set.count_within(first, last) < self.len() / LOOKUP_SHARE {
+                let rows = set.iter_within(first, last).filter_map(|id| self.position(id));
+                return self.offer_all(query, rows, best);
+            }
+        }
+        let rows = (0..self.len()).filter(|row| accepted.contains(ChunkId(self.ids[*row])));
+        self.offer_all(query, rows, best)
+    }
+
+    fn offer_all(&self, query: &Query<'_>, mut rows: impl Iterator<Item = usize>, best: &mut Best) -> usize {
         let (per_error, rest) = query.bound(self.max_norm);
         let mut numbers = Vec::with_capacity(SCAN_ROWS);
         let mut sums = [0; SCAN_ROWS];
-        let mut rows = from..self.len();
+        let mut offered = 0;
         loop {
             numbers.clear();
-            let accepted = rows.by_ref().filter(|row| accept(ChunkId(self.ids[*row])));
-            numbers.extend(accepted.take(SCAN_ROWS).map(|row| row as u32));
+            numbers.extend(rows.by_ref().take(SCAN_ROWS).map(|row| row as u32));
             if numbers.is_empty() {
-                return;
+                return offered;
             }
+            offered += numbers.len();
             dots(&query.codes, self.codes, &numbers, &mut sums[..numbers.len()]);
             for (row, sum) in numbers.iter().zip(sums) {
                 let row = *row as usize;

@@ -118,6 +118,11 @@ impl Scratch {
         }
     }
 
+    /// Returns how many rows the last walk looked at.
+    pub(super) fn visited(&self) -> usize {
+        self.seen_rows.len()
+    }
+
     /// Says whether the row is seen for the first time.
     #[inline]
     fn see(&mut self, row: u32) -> bool {

@@ -3,7 +3,7 @@
 use tempfile::TempDir;
 
 use super::*;
-use crate::index::{Epoch, Language, TermRow, Terms};
+use crate::index::{Accept, Epoch, Language, TermRow, Terms};
 
 struct Fixture {
     _directory: TempDir,
@@ -42,7 +42,9 @@ impl Fixture {
             terms: &self.terms,
             vectors: &self.vectors,
         };
-        search(&legs, query, Some(embedded(&[1.0, 0.0])), accept, self.vectors.len()).expect("found")
+        let accepted = Accepted::Test(accept, self.vectors.len());
+        let (candidates, _) = search(&legs, query, Some(embedded(&[1.0, 0.0])), accepted).expect("found");
+        candidates
     }
 }
 
@@ -162,7 +164,9 @@ fn dense_leg_needs_an_embedding() {
         vectors: &fixture.vectors,
     };
     let ask = |search_type, embedding: Option<&[f32]>| {
-        search(&legs, &query(search_type, 5), embedding.map(embedded), &|_| true, 4)
+        let accepted = Accepted::Test(&|_| true, 4);
+        let found = search(&legs, &query(search_type, 5), embedding.map(embedded), accepted);
+        found.map(|(candidates, _)| candidates)
     };
     assert!(matches!(ask(SearchType::Hybrid, None), Err(Error::NoEmbedding)));
     assert!(matches!(ask(SearchType::Semantic, None), Err(Error::NoEmbedding)));

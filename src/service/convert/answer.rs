@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::hit::{hit, metrics, micros, span};
-use super::{query, read_at};
+use super::{caller, query, read_at};
 use crate::generate::{
     AnswerEvent, AnswerStyle, Citation, CitationOrigin, Inference, NoAnswerReason, Reference, StopReason,
 };
 use crate::knowledge_base::{AnswerSummary, Error, Question};
-use crate::retrieve::Hit;
+use crate::retrieve::{Hit, Query};
 use crate::service::pb;
 use crate::service::pb::retrieve_and_generate_stream_response::Event;
 
@@ -23,7 +23,10 @@ pub(in crate::service) fn question(request: pb::RetrieveAndGenerateStreamRequest
     let generation = request.generation_configuration.unwrap_or_default();
     let style = answer_style(generation.answer_style)?;
     Ok(Question {
-        query: query("input", request.input, request.retrieval_configuration)?,
+        query: Query {
+            caller: caller(request.user_context)?,
+            ..query("input", request.input, request.retrieval_configuration)?
+        },
         model_id: generation.model_id,
         inference: Inference {
             style,
@@ -43,6 +46,7 @@ impl From<pb::RetrieveAndGenerateRequest> for pb::RetrieveAndGenerateStreamReque
             min_epoch: request.min_epoch,
             as_of_epoch: request.as_of_epoch,
             as_of_time: request.as_of_time,
+            user_context: request.user_context,
         }
     }
 }

@@ -26,6 +26,7 @@ pub(in crate::service) fn manifest(manifest: Manifest) -> pb::ArchiveManifest {
         updated_at: base.updated_at,
         retention: base.retention,
         original_content: base.original_content,
+        metadata_schema: base.metadata_schema,
         oldest_epoch: manifest.oldest_epoch,
         storage: None,
         read_only: manifest.kind == ArchiveKind::Bundle,

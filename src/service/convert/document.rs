@@ -1,5 +1,6 @@
 //! Documents and what became of them, both ways.
 
+use super::access::{access_list, wire_access_list};
 use super::known;
 use super::metadata::{attributes, wire_attributes};
 use crate::document::DocumentId;
@@ -25,6 +26,7 @@ pub(in crate::service) fn header(wire: pb::DocumentHeader) -> Result<NewDocument
         title: given(wire.title),
         source_name: wire.source_name,
         metadata,
+        access: access_list("access", wire.access)?,
         bytes: Vec::new(),
     })
 }
@@ -69,6 +71,7 @@ pub(in crate::service) fn document(info: DocumentInfo) -> pb::Document {
         epoch: info.epoch.0,
         created_at: Some(info.created_at.into()),
         updated_at: Some(info.updated_at.into()),
+        access: wire_access_list(info.access),
     }
 }
 

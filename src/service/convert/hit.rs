@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::metadata::wire_attributes;
+use super::plan::plan;
 use crate::document::ByteSpan;
 use crate::knowledge_base::{Retrieval, StageTimes};
 use crate::retrieve::{Hit, LegScore};
@@ -14,6 +15,7 @@ pub(in crate::service) fn retrieval(found: Retrieval) -> pb::RetrieveResponse {
         retrieval_results: found.hits.into_iter().map(hit).collect(),
         epoch: found.epoch.0,
         metrics: Some(metrics(found.times)),
+        plan: Some(plan(found.plan)),
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::known;
 use super::metadata::tags;
+use super::schema::{metadata_schema, wire_metadata_schema};
 use super::upkeep::progress;
 use crate::chunk::{ChunkConfig, DEFAULT_MAX_TOKENS, DEFAULT_OVERLAP_TOKENS};
 use crate::knowledge_base::{
@@ -34,6 +35,11 @@ pub(in crate::service) fn new_knowledge_base(
         client_token: request.client_token,
         retention: request.retention_configuration.map(retention).transpose()?,
         original_content: original_content(request.original_content)?.unwrap_or_default(),
+        metadata_schema: request
+            .metadata_schema
+            .map(metadata_schema)
+            .transpose()?
+            .unwrap_or_default(),
     })
 }
 
@@ -45,6 +51,7 @@ pub(in crate::service) fn change(request: pb::UpdateKnowledgeBaseRequest) -> Res
         tags: request.replace_tags.then(|| tags(request.tags)),
         retention: request.retention_configuration.map(retention).transpose()?,
         original_content: original_content(request.original_content)?,
+        metadata_schema: request.metadata_schema.map(metadata_schema).transpose()?,
     })
 }
 
@@ -71,6 +78,7 @@ pub(in crate::service) fn knowledge_base(info: KnowledgeBaseInfo) -> pb::Knowled
         oldest_epoch: info.oldest_epoch.0,
         storage_statistics: info.storage.map(storage),
         read_only: info.read_only,
+        metadata_schema: wire_metadata_schema(info.metadata_schema),
     }
 }
 

@@ -5,6 +5,7 @@
 //! Always holds: nothing here blocks or looks at the state of the server.
 //! Not here: what only the facade can know, such as whether a name is taken.
 
+mod access;
 mod answer;
 mod archive;
 mod document;
@@ -15,12 +16,15 @@ mod hit;
 mod knowledge_base;
 mod metadata;
 mod model;
+mod plan;
 mod query;
 mod revision;
+mod schema;
 mod upkeep;
 
 use crate::knowledge_base::{Error, MAX_PAGE_SIZE, PageRequest};
 
+pub(super) use access::caller;
 pub(super) use answer::{AnswerMessages, question};
 pub(super) use archive::{manifest, restored};
 pub(super) use document::{

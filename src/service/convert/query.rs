@@ -33,6 +33,7 @@ pub(in crate::service) fn query(
         if let Some(weight) = finite("feedback_weight", search.feedback_weight)? {
             query.feedback_weight = weight;
         }
+        query.exact = search.exact;
     }
     query
         .check()

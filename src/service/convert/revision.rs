@@ -1,5 +1,6 @@
 //! Revisions of documents and their contents, both ways.
 
+use super::access::wire_access_list;
 use super::metadata::wire_attributes;
 use super::{document_id, read_at};
 use crate::index::Epoch;
@@ -61,6 +62,7 @@ pub(in crate::service) fn revision(info: RevisionInfo) -> pb::Revision {
         retired_epoch: info.retired.map_or(0, |Epoch(number)| number),
         created_at: Some(info.created_at.into()),
         has_content: info.has_content,
+        access: wire_access_list(info.access),
     }
 }
 

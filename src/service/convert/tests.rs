@@ -13,7 +13,9 @@ use super::answer::AnswerMessages;
 use super::hit::{hit, span};
 use super::*;
 use crate::chunk::ChunkConfig;
-use crate::document::metadata::MetadataValue;
+use crate::document::access::AccessList;
+use crate::document::metadata::{AttributeType, MetadataValue};
+use crate::document::schema::MetadataSchema;
 use crate::document::{ByteSpan, DocumentId};
 use crate::generate::{
     AnswerEvent, Citation, CitationOrigin, GenerationSummary, NoAnswerReason, Reference, StopReason,
@@ -96,6 +98,8 @@ fn query_takes_what_is_given() {
         ])))),
         score_threshold: Some(0.25),
         dense_weight: Some(0.0),
+        feedback_weight: Some(0.5),
+        exact: true,
     })
     .expect("it is valid");
     let number = |number| ("year".to_owned(), MetadataValue::Number(number));
@@ -113,6 +117,8 @@ fn query_takes_what_is_given() {
         ])),
         score_threshold: Some(0.25),
         dense_weight: Some(0.0),
+        feedback_weight: 0.5,
+        exact: true,
         ..Query::new("what is it".to_owned())
     };
     assert_eq!(query, expected);
@@ -362,6 +368,7 @@ fn knowledge_base_keeps_all_its_fields() {
         updated_at: at,
         retention: Retention::default(),
         original_content: OriginalContent::Keep,
+        metadata_schema: MetadataSchema::default(),
         oldest_epoch: Epoch(3),
         storage: Some(StorageInfo {
             store_bytes: 11,
@@ -549,4 +556,125 @@ proptest! {
             .collect();
         prop_assert_eq!(Some(taken.as_str()), bytes.of(&document));
     }
+}
+
+#[test]
+fn every_operator_and_kind_comes_over() {
+    type Make = fn(pb::FilterAttribute) -> Condition;
+    type Made = fn(String, MetadataValue) -> Filter;
+    let operators: [(Make, Made); 11] = [
+        (Condition::Equals, Filter::Equals),
+        (Condition::NotEquals, Filter::NotEquals),
+        (Condition::GreaterThan, Filter::GreaterThan),
+        (Condition::GreaterThanOrEquals, Filter::GreaterThanOrEquals),
+        (Condition::LessThan, Filter::LessThan),
+        (Condition::LessThanOrEquals, Filter::LessThanOrEquals),
+        (Condition::In, Filter::In),
+        (Condition::NotIn, Filter::NotIn),
+        (Condition::StartsWith, Filter::StartsWith),
+        (Condition::ListContains, Filter::ListContains),
+        (Condition::StringContains, Filter::StringContains),
+    ];
+    let kinds = [
+        Kind::StringValue("x".to_owned()),
+        Kind::NumberValue(1.5),
+        Kind::BooleanValue(true),
+        Kind::StringListValue(pb::StringList {
+            values: vec!["x".to_owned()],
+        }),
+        Kind::TimestampValue(prost_types::Timestamp { seconds: -1, nanos: 5 }),
+        Kind::NumberListValue(pb::NumberList { values: vec![1.5] }),
+    ];
+    for (make, made) in operators {
+        let mut taken = 0;
+        for kind in &kinds {
+            let wire = pb::MetadataValue {
+                kind: Some(kind.clone()),
+            };
+            let value = super::metadata::value("value", wire.clone()).expect("it is valid");
+            let back = super::metadata::wire_attributes([("a".to_owned(), value.clone())].into());
+            assert_eq!(back["a"], wire, "it comes back");
+            let condition = condition(make(pb::FilterAttribute {
+                key: "a".to_owned(),
+                value: Some(wire),
+            }));
+            if let Ok(query) = filtered(condition) {
+                taken += 1;
+                assert_eq!(query.filter, Some(made("a".to_owned(), value)));
+            }
+        }
+        assert!(taken > 0);
+    }
+    let not_there = Condition::Not(Box::new(condition(Condition::Exists("a".to_owned()))));
+    let query = filtered(condition(not_there)).expect("it is valid");
+    let expected = Filter::Not(Box::new(Filter::Exists("a".to_owned())));
+    assert_eq!(query.filter, Some(expected));
+    check(
+        filtered(condition(Condition::Exists(String::new()))),
+        &format!("{SEARCH}.filter.exists"),
+        "1 to 100 bytes",
+    );
+    let no_date = pb::FilterAttribute {
+        key: "a".to_owned(),
+        value: Some(pb::MetadataValue {
+            kind: Some(Kind::TimestampValue(prost_types::Timestamp {
+                seconds: i64::MAX,
+                nanos: 0,
+            })),
+        }),
+    };
+    check(
+        filtered(condition(Condition::Equals(no_date))),
+        &format!("{SEARCH}.filter.equals.value.timestamp_value"),
+        "years 1 to 9999",
+    );
+}
+
+#[test]
+fn access_and_schema_come_and_go() {
+    use super::access::{access_list, caller, wire_access_list};
+    use super::schema::{metadata_schema, wire_metadata_schema};
+    let wire = pb::AccessList {
+        allow_users: vec!["ann".to_owned()],
+        deny_groups: vec!["interns".to_owned()],
+        ..pb::AccessList::default()
+    };
+    let list = access_list("access", Some(wire.clone())).expect("it is valid");
+    assert_eq!(wire_access_list(list), Some(wire));
+    assert!(access_list("access", None).is_ok_and(|list| list.is_open()));
+    assert_eq!(wire_access_list(AccessList::default()), None);
+    let nameless = pb::AccessList {
+        deny_users: vec![String::new()],
+        ..pb::AccessList::default()
+    };
+    check(access_list("access", Some(nameless)), "access", "1 to 256 bytes");
+    check(
+        caller(Some(pb::UserContext::default())),
+        "user_context",
+        "neither a user nor a group",
+    );
+    assert!(matches!(caller(None), Ok(None)));
+
+    let attribute = |kind: pb::MetadataType| pb::MetadataAttribute {
+        key: "year".to_owned(),
+        r#type: kind.into(),
+        description: "when it came out".to_owned(),
+    };
+    let wire = pb::MetadataSchema {
+        attributes: vec![attribute(pb::MetadataType::Number)],
+        strict: true,
+    };
+    let schema = metadata_schema(wire.clone()).expect("it is valid");
+    assert_eq!(schema.kind("year"), Some(AttributeType::Number));
+    assert_eq!(wire_metadata_schema(schema), Some(wire));
+    assert_eq!(wire_metadata_schema(MetadataSchema::default()), None);
+    let untyped = pb::MetadataSchema {
+        attributes: vec![attribute(pb::MetadataType::Unspecified)],
+        strict: false,
+    };
+    check(
+        metadata_schema(untyped),
+        "metadata_schema.attributes[0].type",
+        "required",
+    );
 }

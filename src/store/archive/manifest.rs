@@ -12,7 +12,9 @@ use super::{Refusal, STORE_ENTRY, TERMS_PREFIX, VECTORS_PREFIX, tar};
 use crate::document::hex;
 use crate::index::Epoch;
 use crate::store::BaseRecord;
-use crate::store::catalog::{ChunkingRecord, RetentionRecord, from_original_content, to_original_content};
+use crate::store::catalog::{
+    ChunkingRecord, RetentionRecord, SchemaRecord, from_original_content, to_original_content,
+};
 use crate::store::sqlite::{from_time, to_time};
 
 /// Name of the first entry.
@@ -125,6 +127,8 @@ struct BaseInArchive {
     tags: BTreeMap<String, String>,
     retention: RetentionRecord,
     original_content: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    metadata_schema: Option<SchemaRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     created_at_ms: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -297,6 +301,7 @@ impl From<&Manifest> for ManifestRecord {
                 tags: base.tags.clone(),
                 retention: base.retention.into(),
                 original_content: from_original_content(base.original_content).to_owned(),
+                metadata_schema: (!base.metadata_schema.is_empty()).then(|| (&base.metadata_schema).into()),
                 created_at_ms: is_kept.then(|| from_time(base.created_at)),
                 updated_at_ms: is_kept.then(|| from_time(base.updated_at)),
                 epoch: manifest.epoch.0,
@@ -337,6 +342,7 @@ impl From<ManifestRecord> for Manifest {
                 updated_at: time(base.updated_at_ms),
                 retention: base.retention.into(),
                 original_content: to_original_content(&base.original_content),
+                metadata_schema: base.metadata_schema.map(Into::into).unwrap_or_default(),
             },
             models: record.models,
             files: record.files,

@@ -10,6 +10,8 @@ use super::unpack::ArchiveReader;
 use super::{ArchiveFile, ArchiveKind, Manifest};
 use crate::chunk::ChunkConfig;
 use crate::document::hex;
+use crate::document::metadata::AttributeType;
+use crate::document::schema::{DeclaredAttribute, MetadataSchema};
 use crate::store::{BaseRecord, OriginalContent, Retention};
 use crate::worker::Cancel;
 
@@ -27,6 +29,14 @@ fn base() -> BaseRecord {
         updated_at: SystemTime::UNIX_EPOCH,
         retention: Retention::default(),
         original_content: OriginalContent::default(),
+        metadata_schema: MetadataSchema {
+            attributes: vec![DeclaredAttribute {
+                key: "year".to_owned(),
+                kind: AttributeType::Number,
+                description: "when it came out".to_owned(),
+            }],
+            is_strict: true,
+        },
     }
 }
 

@@ -176,6 +176,7 @@ impl<'a> Copy<'a> {
             first_chunk: self.next_chunk,
             chunk_count: row.get(12)?,
             created_at: 0,
+            access: text(18)?,
         };
         self.target
             .prepare_cached("INSERT INTO document VALUES (?1, 'indexed', '', ?2, 0, 0)")?

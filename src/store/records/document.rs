@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use super::values::{document_id, status_from, verify};
 use super::{DocumentInfo, DocumentStatus, Error, IndexedContent, Records, RevisionInfo, chunk, revision};
 use crate::document::DocumentId;
+use crate::document::access::AccessList;
 use crate::document::metadata::Metadata;
 use crate::index::{ChunkId, Epoch};
 use crate::store::checksum::Checksum;
@@ -35,6 +36,7 @@ fn document_info(row: &Row<'_>, is_past: bool) -> rusqlite::Result<DocumentInfo>
         media_type: String::new(),
         source_name: String::new(),
         metadata: Metadata::new(),
+        access: AccessList::default(),
         content_hash: String::new(),
         byte_size: 0,
         text_bytes: 0,
@@ -52,6 +54,7 @@ fn document_info(row: &Row<'_>, is_past: bool) -> rusqlite::Result<DocumentInfo>
         info.media_type = revision.media_type;
         info.source_name = revision.source_name;
         info.metadata = revision.metadata;
+        info.access = revision.access;
         info.content_hash = revision.content_hash;
         info.byte_size = revision.byte_size;
         info.text_bytes = revision.text_bytes;

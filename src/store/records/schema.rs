@@ -56,11 +56,13 @@ CREATE TABLE revision (
     added_epoch INTEGER NOT NULL,
     retired_epoch INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
-    checksum INTEGER NOT NULL
+    checksum INTEGER NOT NULL,
+    access TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX revision_by_document ON revision(document_id, added_epoch);
 CREATE INDEX revision_by_lifetime ON revision(added_epoch, retired_epoch, first_chunk, chunk_count);
 CREATE INDEX revision_by_content ON revision(content_hash);
+CREATE INDEX revision_by_access ON revision(revision_id) WHERE access != '';
 CREATE INDEX revision_by_end ON revision(retired_epoch) WHERE retired_epoch < 9223372036854775807;
 -- Epochs within a revision's life that do not see it: it was gone, and a rollback brought it back.
 CREATE TABLE revision_lapse (

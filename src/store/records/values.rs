@@ -6,6 +6,7 @@ use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::{Deserialize, Serialize};
 
+use crate::document::access::AccessList;
 use crate::document::metadata::{Metadata, MetadataValue};
 use crate::document::{Date, DocumentId};
 use crate::store::DocumentStatus;
@@ -57,9 +58,6 @@ impl TryFrom<ValueRecord> for MetadataValue {
     }
 }
 
-/// Metadata of a revision that has none.
-pub(in crate::store) const NO_METADATA: &str = "{}";
-
 pub(in crate::store) fn metadata_to_json(metadata: &Metadata) -> String {
     let records: BTreeMap<&String, ValueRecord> = metadata.iter().map(|(key, value)| (key, value.into())).collect();
     to_json(&records)
@@ -70,6 +68,46 @@ pub(super) fn metadata_from_json(row: &Row<'_>, column: usize) -> rusqlite::Resu
     let entry = |(key, record): (String, ValueRecord)| Ok((key, record.try_into()?));
     let metadata: Result<Metadata, NoDate> = records.into_iter().map(entry).collect();
     metadata.map_err(|source| damaged(column, source))
+}
+
+/// How an access list is written down.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AccessRecord {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allow_users: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allow_groups: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deny_users: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deny_groups: Vec<String>,
+}
+
+/// Writes an access list; one that is open to all is the empty text.
+pub(in crate::store) fn access_to_json(access: &AccessList) -> String {
+    if access.is_open() {
+        return String::new();
+    }
+    to_json(&AccessRecord {
+        allow_users: access.allow_users.clone(),
+        allow_groups: access.allow_groups.clone(),
+        deny_users: access.deny_users.clone(),
+        deny_groups: access.deny_groups.clone(),
+    })
+}
+
+pub(super) fn access_from_json(row: &Row<'_>, column: usize) -> rusqlite::Result<AccessList> {
+    if row.get_ref(column)?.as_str()?.is_empty() {
+        return Ok(AccessList::default());
+    }
+    let record: AccessRecord = from_json(row, column)?;
+    Ok(AccessList {
+        allow_users: record.allow_users,
+        allow_groups: record.allow_groups,
+        deny_users: record.deny_users,
+        deny_groups: record.deny_groups,
+    })
 }
 
 pub(in crate::store) fn document_id(row: &Row<'_>, column: usize) -> rusqlite::Result<DocumentId> {

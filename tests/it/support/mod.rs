@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use groundwork::document::DocumentId;
+use groundwork::document::access::AccessList;
 use groundwork::document::metadata::Metadata;
 use groundwork::embed::HashingEmbedder;
 use groundwork::generate::LanguageModel;
@@ -92,6 +93,7 @@ pub(crate) fn text(id: &str, content: &str) -> NewDocument {
         title: None,
         source_name: String::new(),
         metadata: Metadata::new(),
+        access: AccessList::default(),
         bytes: content.as_bytes().to_vec(),
     }
 }

@@ -131,11 +131,12 @@ fn odd_graphs_cannot_lead_astray() {
         let asked = Asked {
             query: &Query::new(vector),
             limit: 10,
-            accept: &|_| true,
+            accepted: Accepted::Test(&|_| true, 4_200),
             all: 4_200,
         };
         let segment = segment.expect("every link leads to a row");
-        asked.search(&segment, 4_200, &mut best, &mut scratch);
+        let mut work = VectorsWork::default();
+        asked.search(&segment, 4_200, &mut best, &mut scratch, &mut work);
         assert_eq!(best.len(), 10);
     }
 }

@@ -23,6 +23,7 @@ fn info(retired: Option<Epoch>) -> RevisionInfo {
         media_type: "text/plain".to_owned(),
         source_name: "doc.txt".to_owned(),
         metadata: BTreeMap::new(),
+        access: crate::document::access::AccessList::default(),
         byte_size: 10,
         text_bytes: 9,
         chunk_count: 2,
