@@ -16,6 +16,7 @@ mod documents;
 mod epochs;
 mod eval;
 mod exit;
+mod explain;
 mod flags;
 mod ingest;
 mod install;
@@ -28,6 +29,7 @@ mod output;
 mod progress;
 mod restore;
 mod retrieval;
+mod scoring;
 mod search;
 mod serve;
 mod session;
@@ -174,6 +176,7 @@ async fn speak(command: ClientCommand, session: &mut Session) -> anyhow::Result<
             ClientCommand::Ingest(arguments) => ingest::run(arguments, session).await,
             ClientCommand::Search(arguments) => search::run(arguments, session).await,
             ClientCommand::Ask(arguments) => ask::run(arguments, session).await,
+            ClientCommand::Explain(arguments) => explain::run(arguments, session).await,
             ClientCommand::Documents(command) => documents::run(command, session).await,
             ClientCommand::Epochs(command) => epochs::run(command, session).await,
             ClientCommand::Vacuum(arguments) => vacuum::run(arguments, session).await,

@@ -16,7 +16,7 @@ use std::fmt;
 
 pub use analyzer::{Language, MAX_QUERY_TERMS, UnknownLanguage};
 pub use error::Error;
-pub use terms::{TermRow, Terms, TermsBundle, TermsSnapshot, TermsState};
+pub use terms::{TermField, TermPart, TermRow, Terms, TermsBundle, TermsSnapshot, TermsState};
 pub use vectors::{Finding, Progress, Purged, SegmentFile, Upkeep, Vectors, VectorsFigures};
 pub use visibility::{Lifetime, Visibility, VisibleAt};
 
@@ -46,6 +46,15 @@ pub struct Scored {
     /// The chunk.
     pub chunk_id: ChunkId,
     /// Its score: BM25 or cosine similarity.
+    pub score: f32,
+}
+
+/// How a chunk stands in one leg among all chunks that may be found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExactRank {
+    /// Its rank, from 1; equal scores are ordered by chunk id.
+    pub rank: u64,
+    /// Its score.
     pub score: f32,
 }
 

@@ -26,7 +26,7 @@ use super::{ChunkId, Epoch, Error, Language};
 pub use bundle::TermsBundle;
 use engine::{Engine, META_FILE, Writer};
 use schema::Fields;
-pub use snapshot::TermsSnapshot;
+pub use snapshot::{TermField, TermPart, TermsSnapshot};
 
 /// Ending of tantivy's files that say which rows were removed; old ones go at any time.
 const DELETES_SUFFIX: &str = ".del";

@@ -15,6 +15,7 @@
 mod build;
 mod bundle;
 mod check;
+mod exact;
 mod figures;
 mod format;
 mod fresh;

@@ -1,16 +1,18 @@
 //! Searching, and answering from what is found.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
 use super::base::Base;
-use super::{AnswerSummary, Error, Groundwork, Question, ReadAt, Retrieval, StageTimes};
+use super::{
+    AnswerSummary, BatchRetrieval, Error, Groundwork, MAX_BATCH_QUERIES, Question, ReadAt, Retrieval, StageTimes,
+    context, results,
+};
 use crate::document::DocumentId;
 use crate::embed::{Embedding, Purpose};
 use crate::generate::{self, AnswerEvent, Asked, NoAnswerReason, Reference, Sink};
-use crate::index::{ChunkId, Epoch};
-use crate::retrieve::{self, Candidate, Hit, Legs, Query, SearchType};
-use crate::store::{BaseRecord, ChunkRecord, ChunkSet, Lease};
+use crate::index::Epoch;
+use crate::retrieve::{Hit, Query, SearchType};
+use crate::store::BaseRecord;
 use crate::worker::Cancel;
 
 impl Groundwork {
@@ -42,20 +44,25 @@ impl Groundwork {
             queue: started.elapsed(),
             ..StageTimes::default()
         };
-        let embedding = if query.search_type == SearchType::Keyword {
-            None
-        } else {
+        let embedding = if needs_embedding(query) {
             let embedder = self.models.embedder(&record.embedding_model_id)?;
             let embed_started = Instant::now();
             let embedding = embedder.embed(&[&query.text], Purpose::Query, cancel)?.pop();
             times.embed = embed_started.elapsed();
             embedding
+        } else {
+            None
         };
         cancel.check()?;
         let search_started = Instant::now();
-        let (candidates, epoch, chunk_count) =
-            search(base, query, embedding.as_ref().map(Embedding::as_slice), &lease)?;
-        let hits = hits(base, candidates)?;
+        let asked = results::Asked {
+            base,
+            query,
+            embedding: embedding.as_ref().map(Embedding::as_slice),
+            lease: &lease,
+            at,
+        };
+        let (hits, epoch, chunk_count) = search(asked)?;
         times.search = search_started.elapsed();
         times.total = started.elapsed();
         Ok(Retrieval {
@@ -64,6 +71,71 @@ impl Groundwork {
             chunk_count,
             times,
         })
+    }
+
+    /// Puts several queries to one epoch of a knowledge base. They are embedded together; one that is refused fails
+    /// alone.
+    pub fn batch_retrieve(
+        &self,
+        knowledge_base: &str,
+        queries: Vec<Result<Query, Error>>,
+        at: ReadAt,
+        cancel: &Cancel,
+    ) -> Result<BatchRetrieval, Error> {
+        check_batch(queries.len())?;
+        let started = Instant::now();
+        let (record, base) = self.base(knowledge_base)?;
+        let lease = base.lease(at, cancel)?;
+        let mut times = StageTimes {
+            queue: started.elapsed(),
+            ..StageTimes::default()
+        };
+        let queries: Vec<Result<Query, Error>> = queries
+            .into_iter()
+            .map(|query| query.and_then(|query| Ok(query.check()?)))
+            .collect();
+        let embed_started = Instant::now();
+        let mut embeddings = self.embed_queries(&record, &queries, cancel)?.into_iter();
+        times.embed = embed_started.elapsed();
+        let search_started = Instant::now();
+        let mut results = Vec::with_capacity(queries.len());
+        for query in queries {
+            cancel.check()?;
+            results.push(query.and_then(|query| {
+                let embedding = needs_embedding(&query).then(|| embeddings.next()).flatten();
+                let asked = results::Asked {
+                    base: &base,
+                    query: &query,
+                    embedding: embedding.as_ref().map(Embedding::as_slice),
+                    lease: &lease,
+                    at,
+                };
+                search(asked).map(|(hits, _, _)| hits)
+            }));
+        }
+        times.search = search_started.elapsed();
+        times.total = started.elapsed();
+        Ok(BatchRetrieval {
+            results,
+            epoch: lease.epoch(),
+            times,
+        })
+    }
+
+    /// Embeds the queries that need it, in their order.
+    fn embed_queries(
+        &self,
+        record: &BaseRecord,
+        queries: &[Result<Query, Error>],
+        cancel: &Cancel,
+    ) -> Result<Vec<Embedding>, Error> {
+        let asking = queries.iter().flatten().filter(|query| needs_embedding(query));
+        let texts: Vec<&str> = asking.map(|query| query.text.as_str()).collect();
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let embedder = self.models.embedder(&record.embedding_model_id)?;
+        Ok(embedder.embed(&texts, Purpose::Query, cancel)?)
     }
 
     /// Answers a question; events go to `sink` as they come.
@@ -108,7 +180,7 @@ impl Groundwork {
                 &*model,
                 Asked {
                     question: &query.text,
-                    hits: retrieval.hits,
+                    hits: context::without_covered(retrieval.hits),
                     inference: &question.inference,
                     embedder: Some(&*embedder),
                 },
@@ -166,6 +238,25 @@ impl Sources {
     }
 }
 
+/// Finds hits; tells also the epoch that was searched and the chunks that it sees.
+fn search(asked: results::Asked<'_>) -> Result<(Vec<Hit>, Epoch, usize), Error> {
+    let mut searched = results::search(asked, &results::Findable::of(asked)?)?;
+    let hits = results::hits(asked, &mut searched)?;
+    Ok((hits, searched.epoch, searched.chunk_count))
+}
+
+fn needs_embedding(query: &Query) -> bool {
+    query.search_type != SearchType::Keyword
+}
+
+fn check_batch(count: usize) -> Result<(), Error> {
+    if (1..=MAX_BATCH_QUERIES).contains(&count) {
+        return Ok(());
+    }
+    let reason = format!("a batch has 1 to {MAX_BATCH_QUERIES} queries, this one has {count}");
+    Err(Error::invalid("queries", reason))
+}
+
 /// Decides before any model is called whether there is something to answer from.
 fn no_answer_reason(query: &Query, retrieval: &Retrieval) -> Option<NoAnswerReason> {
     if !retrieval.hits.is_empty() {
@@ -176,65 +267,4 @@ fn no_answer_reason(query: &Query, retrieval: &Retrieval) -> Option<NoAnswerReas
     } else {
         NoAnswerReason::NoResults
     })
-}
-
-fn search(
-    base: &Base,
-    query: &Query,
-    embedding: Option<&[f32]>,
-    lease: &Lease<'_>,
-) -> Result<(Vec<Candidate>, Epoch, usize), Error> {
-    let snapshot = base.store.snapshot(lease);
-    let legs = Legs {
-        terms: snapshot.terms(),
-        vectors: snapshot.vectors(),
-    };
-    let matching: Option<ChunkSet> = query
-        .filter
-        .as_ref()
-        .map(|filter| snapshot.matching(&|metadata| filter.accepts(metadata)))
-        .transpose()?;
-    let candidates = match &matching {
-        Some(set) => retrieve::search(&legs, query, embedding, &|id| set.contains(id), set.len())?,
-        None => retrieve::search(
-            &legs,
-            query,
-            embedding,
-            &|id| snapshot.contains(id),
-            snapshot.chunk_count(),
-        )?,
-    };
-    Ok((candidates, snapshot.epoch(), snapshot.chunk_count()))
-}
-
-/// Adds to each candidate what a hit shows of its chunk and document.
-fn hits(base: &Base, candidates: Vec<Candidate>) -> Result<Vec<Hit>, Error> {
-    let ids: Vec<ChunkId> = candidates.iter().map(|candidate| candidate.chunk_id).collect();
-    let mut records: HashMap<ChunkId, ChunkRecord> = base
-        .store
-        .chunks(&ids)?
-        .into_iter()
-        .map(|record| (record.chunk_id, record))
-        .collect();
-    let hit = |candidate: Candidate| {
-        let record = records.remove(&candidate.chunk_id)?;
-        Some(Hit {
-            chunk_id: record.chunk_id,
-            revision_id: record.revision_id,
-            document_id: record.document_id,
-            content_hash: record.content_hash,
-            title: record.title,
-            source_name: record.source_name,
-            heading_path: record.heading_path,
-            page: record.page,
-            span: record.span,
-            code_point_start: record.code_point_start,
-            text: record.text,
-            metadata: record.metadata,
-            score: candidate.score,
-            bm25: candidate.bm25,
-            cosine: candidate.cosine,
-        })
-    };
-    Ok(candidates.into_iter().filter_map(hit).collect())
 }

@@ -4,13 +4,20 @@
 //! Always holds: a hit was visible at the epoch and passed the filter in both legs.
 //! Not here: storage, prompts.
 
+mod clauses;
 mod dense;
+mod explanation;
 mod fusion;
 mod hit;
 mod keyword;
+pub mod options;
 pub mod query;
 mod search;
+pub mod stage;
 
-pub use hit::{Hit, LegScore};
+pub use clauses::{FilterOutcome, obstacles, outcomes, without_obstacles};
+pub use explanation::{Explanation, Leg, LegPart};
+pub use hit::{Context, FoldedHit, Hit, LegScore, Passage};
+pub use options::{Boost, Expansion, Extent, FusionMethod, Options, Recency};
 pub use query::{Filter, InvalidQuery, Query, SearchType};
-pub use search::{Candidate, Legs, search};
+pub use search::{Candidate, Candidates, Legs, candidates, listed, search};

@@ -1,5 +1,8 @@
 //! A query that is valid once built.
 
+use std::borrow::Cow;
+
+use super::options::Options;
 use crate::document::metadata::{MAX_KEY_BYTES, MAX_LIST_MEMBERS, MAX_STRING_BYTES, Metadata, MetadataValue};
 
 /// Most hits of a query.
@@ -67,7 +70,7 @@ fn equals(found: &MetadataValue, wanted: &MetadataValue) -> bool {
 #[error("{reason}")]
 pub struct InvalidQuery {
     /// Path of the field.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// What is wrong with it: the limit and the value.
     pub reason: String,
 }
@@ -87,6 +90,10 @@ pub struct Query {
     pub score_threshold: Option<f64>,
     /// Weight of the dense leg, 0 to 1.
     pub dense_weight: f64,
+    /// How scores are made, and what becomes of the candidates.
+    pub options: Options,
+    /// Whether each hit tells how its score came about.
+    pub explain: bool,
 }
 
 const TEXT: &str = "retrieval_query.text";
@@ -105,12 +112,17 @@ impl Query {
             filter: None,
             score_threshold: None,
             dense_weight: DEFAULT_DENSE_WEIGHT,
+            options: Options::default(),
+            explain: false,
         }
     }
 
     /// Returns the query if it is within all limits.
     pub fn check(self) -> Result<Self, InvalidQuery> {
-        let refuse = |field, reason| Err(InvalidQuery { field, reason });
+        let refuse = |field: &'static str, reason| {
+            let field = field.into();
+            Err(InvalidQuery { field, reason })
+        };
         if self.text.trim().is_empty() {
             return refuse(TEXT, "the query has no words: give it some".to_owned());
         }
@@ -134,10 +146,10 @@ impl Query {
             return refuse(SCORE_THRESHOLD, reason);
         }
         if let Some(filter) = &self.filter {
-            filter
-                .check()
-                .map_err(|reason| InvalidQuery { field: FILTER, reason })?;
+            let field = FILTER.into();
+            filter.check().map_err(|reason| InvalidQuery { field, reason })?;
         }
+        self.options.check()?;
         Ok(self)
     }
 }

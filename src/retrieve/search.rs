@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::fusion::{self, Both, Listed};
-use super::{LegScore, Query, SearchType, dense, keyword};
-use crate::index::{Accept, ChunkId, Error, TermsSnapshot, Vectors};
-
-/// Least that each leg lists under [`SearchType::Hybrid`]: what one leg ranks low, the other may lift.
-const MIN_LISTED: usize = 100;
+use super::options::MIN_CANDIDATES;
+use super::{FusionMethod, LegScore, Query, SearchType, dense, keyword};
+use crate::index::{Accept, ChunkId, Error, Scored, TermsSnapshot, Vectors};
 
 /// The two indexes that a query is put to.
 #[derive(Debug, Clone, Copy)]
@@ -31,9 +29,17 @@ pub struct Candidate {
     pub cosine: Option<LegScore>,
 }
 
-/// Finds the best chunks, best first, equal ones by chunk id. `accepted` is how many chunks `accept` lets through.
-///
-/// `embedding` is that of the query's text; only [`SearchType::Keyword`] does without.
+/// What the legs list for a query, fused.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidates {
+    /// Best first, equal ones by chunk id.
+    pub fused: Vec<Candidate>,
+    /// Whether a leg that is asked for more may have more.
+    pub may_go_deeper: bool,
+}
+
+/// Finds the best chunks, best first, equal ones by chunk id, without the stages that ask about their documents.
+/// `accepted` is how many chunks `accept` lets through.
 pub fn search(
     legs: &Legs<'_>,
     query: &Query,
@@ -41,36 +47,64 @@ pub fn search(
     accept: &Accept<'_>,
     accepted: usize,
 ) -> Result<Vec<Candidate>, Error> {
-    let embedding = || embedding.ok_or(Error::NoEmbedding);
-    let mut candidates = match query.search_type {
-        SearchType::Hybrid => hybrid(legs, query, embedding()?, accept, accepted)?,
-        SearchType::Semantic => {
-            let list = dense::list(legs.vectors, embedding()?, query.limit, accept, accepted)?;
-            fusion::dense_only(&list)
-        }
-        SearchType::Keyword => {
-            let list = keyword::list(legs.terms, &query.text, query.limit, accept)?;
-            fusion::keyword_only(&list)
-        }
-    };
-    candidates.truncate(query.limit);
+    let found = candidates(legs, query, embedding, (accept, accepted), listed(query))?;
+    let mut fused = found.fused;
+    fused.truncate(query.limit);
     if let Some(threshold) = query.score_threshold {
-        candidates.retain(|candidate| candidate.score >= threshold);
+        fused.retain(|candidate| candidate.score >= threshold);
     }
-    Ok(candidates)
+    Ok(fused)
+}
+
+/// Returns how many candidates each leg is to list for a query.
+pub fn listed(query: &Query) -> usize {
+    let chooses = query.search_type == SearchType::Hybrid || query.options.has_stages();
+    let default = if chooses {
+        MIN_CANDIDATES.max(2 * query.limit)
+    } else {
+        query.limit
+    };
+    query.options.candidates_per_leg.unwrap_or(default)
+}
+
+/// Puts a query to its legs, of which each lists up to `listed` chunks, and fuses what they find. `accepted` is how many
+/// chunks `accept` lets through.
+///
+/// `embedding` is that of the query's text; only [`SearchType::Keyword`] does without.
+pub fn candidates(
+    legs: &Legs<'_>,
+    query: &Query,
+    embedding: Option<&[f32]>,
+    (accept, accepted): (&Accept<'_>, usize),
+    listed: usize,
+) -> Result<Candidates, Error> {
+    let embedding = || embedding.ok_or(Error::NoEmbedding);
+    let by_keyword = match query.search_type {
+        SearchType::Semantic => Vec::new(),
+        _ => keyword::list(legs.terms, &query.text, listed, accept)?,
+    };
+    let by_vector = match query.search_type {
+        SearchType::Keyword => Vec::new(),
+        _ => dense::list(legs.vectors, embedding()?, listed, accept, accepted)?,
+    };
+    let fused = match query.search_type {
+        SearchType::Hybrid => hybrid(legs, query, embedding()?, &by_keyword, &by_vector)?,
+        SearchType::Semantic => fusion::dense_only(&by_vector),
+        SearchType::Keyword => fusion::keyword_only(&by_keyword),
+    };
+    Ok(Candidates {
+        fused,
+        may_go_deeper: by_keyword.len() >= listed || by_vector.len() >= listed,
+    })
 }
 
 fn hybrid(
     legs: &Legs<'_>,
     query: &Query,
     embedding: &[f32],
-    accept: &Accept<'_>,
-    accepted: usize,
+    by_keyword: &[Scored],
+    by_vector: &[Scored],
 ) -> Result<Vec<Candidate>, Error> {
-    let listed = MIN_LISTED.max(2 * query.limit);
-    let by_keyword = keyword::list(legs.terms, &query.text, listed, accept)?;
-    let by_vector = dense::list(legs.vectors, embedding, listed, accept, accepted)?;
-
     let mut union = Union::new();
     for (at, scored) in by_keyword.iter().enumerate() {
         union.entry(scored.chunk_id).or_default().0 = Some(Listed::at(at, scored));
@@ -96,7 +130,11 @@ fn hybrid(
             cosine: cosine?,
         })
     });
-    Ok(fusion::fuse(&both.collect::<Vec<_>>(), query.dense_weight))
+    let both: Vec<_> = both.collect();
+    Ok(match query.options.fusion {
+        FusionMethod::WeightedSum => fusion::fuse(&both, query.dense_weight),
+        FusionMethod::ReciprocalRank => fusion::fuse_ranks(&both, query.dense_weight),
+    })
 }
 
 /// Scores in the keyword leg and in the dense leg, as far as they are known.

@@ -1,5 +1,7 @@
 //! Searching in one commit of the keyword index.
 
+mod explain;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +15,16 @@ use super::schema::Fields;
 use crate::index::analyzer::Analyzer;
 use crate::index::best::Best;
 use crate::index::{Accept, ChunkId, Error, Scored};
+pub use explain::{TermField, TermPart};
+
+/// A term of a query and where it is looked up.
+struct WeightedTerm {
+    term: String,
+    field: TermField,
+    key: Term,
+    /// Weight of the field, times how often the user said the word.
+    weight: f32,
+}
 
 /// The keyword index as one commit left it; clones are cheap.
 #[derive(Clone)]
@@ -74,20 +86,25 @@ impl TermsSnapshot {
         self.0.searcher.segment_readers().iter().zip(&self.0.chunk_ids)
     }
 
-    /// Returns one query a term and field: BM25 with `k1` = 1.2 and `b` = 0.75, times the weight of the field and how
-    /// often the user said the word.
-    fn lookups(&self, query: &str) -> Vec<BoostQuery> {
+    /// Returns every term of the user's words in every field.
+    fn weighted_terms(&self, query: &str) -> Vec<WeightedTerm> {
         let terms = self.0.analyzer.query_terms(query);
         let lookups = terms.iter().flat_map(|(term, count)| {
-            let fields = self.0.fields.lookups(term).into_iter();
-            fields.map(|(term, weight)| (term, weight * *count as f32))
+            let fields = [TermField::Text, TermField::Heading].into_iter();
+            fields
+                .zip(self.0.fields.lookups(term))
+                .map(|(field, (key, weight))| WeightedTerm {
+                    term: term.clone(),
+                    field,
+                    key,
+                    weight: weight * *count as f32,
+                })
         });
-        lookups
-            .map(|(term, weight)| {
-                let bm25 = TermQuery::new(term, IndexRecordOption::WithFreqs);
-                BoostQuery::new(Box::new(bm25), weight)
-            })
-            .collect()
+        lookups.collect()
+    }
+
+    fn lookups(&self, query: &str) -> Vec<BoostQuery> {
+        self.weighted_terms(query).iter().map(lookup_query).collect()
     }
 
     /// Finds the best accepted chunks for the user's words, best first, equal ones by chunk id. No words have a meaning
@@ -124,6 +141,31 @@ impl TermsSnapshot {
                 .map_err(failed)?;
         }
         Ok(best.into_sorted())
+    }
+
+    /// Calls `each` for every chunk with a score above `least`, whoever may find it.
+    fn each_above(&self, query: &str, least: f32, each: &mut dyn FnMut(Scored)) -> Result<(), Error> {
+        let failed = |source: TantivyError| Error::terms("be searched", source);
+        let any = self
+            .lookups(query)
+            .into_iter()
+            .map(|lookup| (Occur::Should, Box::new(lookup) as Box<dyn Query>))
+            .collect();
+        let scoring = EnableScoring::enabled_from_searcher(&self.0.searcher);
+        let weight = BooleanQuery::new(any).weight(scoring).map_err(failed)?;
+        for (segment, chunk_ids) in self.segments() {
+            let alive = segment.alive_bitset();
+            let mut offer = |row: DocId, score: f32| {
+                if let Some(chunk_id) = chunk_ids.first(row).map(ChunkId)
+                    && alive.is_none_or(|alive| alive.is_alive(row))
+                {
+                    each(Scored { chunk_id, score });
+                }
+                least
+            };
+            weight.for_each_pruning(least, segment, &mut offer).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Scores these chunks as [`TermsSnapshot::search`] does, in their order; 0 when no term matches.
@@ -177,6 +219,12 @@ impl TermsSnapshot {
         rows.sort_unstable();
         Ok(rows)
     }
+}
+
+/// Returns the query of one term in one field: BM25 with `k1` = 1.2 and `b` = 0.75, times its weight.
+fn lookup_query(lookup: &WeightedTerm) -> BoostQuery {
+    let bm25 = TermQuery::new(lookup.key.clone(), IndexRecordOption::WithFreqs);
+    BoostQuery::new(Box::new(bm25), lookup.weight)
 }
 
 fn add_scores(scorer: &mut dyn Scorer, rows: &[(DocId, usize)], scores: &mut [f32]) {

@@ -1,6 +1,7 @@
 //! Tests of convert.
 
 mod epochs;
+mod scoring;
 mod selections;
 mod upkeep;
 
@@ -96,6 +97,7 @@ fn query_takes_what_is_given() {
         ])))),
         score_threshold: Some(0.25),
         dense_weight: Some(0.0),
+        ..pb::VectorSearchConfiguration::default()
     })
     .expect("it is valid");
     let number = |number| ("year".to_owned(), MetadataValue::Number(number));
@@ -413,6 +415,10 @@ fn found() -> Hit {
             normalized: 1.0,
         }),
         cosine: None,
+        context: None,
+        folded: Vec::new(),
+        highlights: Vec::new(),
+        explanation: None,
     }
 }
 
