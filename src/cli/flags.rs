@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    ask, backup, bundle, check, documents, epochs, eval, exit, ingest, knowledge_bases, models, restore, search, serve,
-    show, vacuum,
+    ask, backup, bundle, check, documents, epochs, eval, exit, explain, ingest, knowledge_bases, models, restore,
+    search, serve, show, vacuum,
 };
 use crate::cli::{attribute, demo};
 use crate::config::{self, Key, Layers};
@@ -106,6 +106,8 @@ pub(super) enum ClientCommand {
     Search(search::Arguments),
     /// Answer a question from a knowledge base, with citations
     Ask(ask::Arguments),
+    /// Tell why a document is not among the hits of a query, and what would bring it in
+    Explain(explain::Arguments),
     /// List, describe, delete and erase documents
     #[command(subcommand, visible_alias = "docs")]
     Documents(documents::Command),

@@ -2,6 +2,7 @@
 
 mod archive;
 mod history;
+mod scoring;
 
 use std::collections::HashMap;
 
@@ -13,6 +14,7 @@ pub(super) use self::archive::manifest;
 pub(super) use self::history::{
     certificate, check_finding, check_summary, difference, difference_summary, epoch, erasure, revision, vacuum,
 };
+pub(super) use self::scoring::missing;
 
 pub(super) fn knowledge_base(kb: &pb::KnowledgeBase) -> Value {
     let chunking = kb.chunking_configuration.as_ref().map(|chunking| {
@@ -178,6 +180,13 @@ pub(super) fn result(result: &pb::RetrievalResult) -> Value {
         "cosine": result.cosine.as_ref().map(leg),
         "metadata": metadata(&result.metadata),
         "content_hash": result.content_hash,
+        "explanation": result.explanation.as_ref().map(scoring::explanation),
+        "highlights": result.highlights.iter().map(span).collect::<Vec<_>>(),
+        "context": result.context.as_ref().map(|context| json!({
+            "text": context.text,
+            "span": context.span.as_ref().map(span),
+        })),
+        "folded_chunks": result.folded_chunks.iter().map(scoring::folded).collect::<Vec<_>>(),
     })
 }
 

@@ -16,6 +16,7 @@ mod documents;
 mod epochs;
 mod eval;
 mod exit;
+mod explain;
 mod filter_json;
 mod flags;
 mod ingest;
@@ -29,6 +30,7 @@ mod output;
 mod progress;
 mod restore;
 mod retrieval;
+mod scoring;
 mod search;
 mod serve;
 mod session;
@@ -175,6 +177,7 @@ async fn speak(command: ClientCommand, session: &mut Session) -> anyhow::Result<
             ClientCommand::Ingest(arguments) => ingest::run(arguments, session).await,
             ClientCommand::Search(arguments) => search::run(arguments, session).await,
             ClientCommand::Ask(arguments) => ask::run(arguments, session).await,
+            ClientCommand::Explain(arguments) => explain::run(arguments, session).await,
             ClientCommand::Documents(command) => documents::run(command, session).await,
             ClientCommand::Epochs(command) => epochs::run(command, session).await,
             ClientCommand::Vacuum(arguments) => vacuum::run(arguments, session).await,

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use super::attribute;
 use super::moment::ReadFlags;
+use super::scoring::ScoringFlags;
 use super::text::one_line;
 use crate::service::pb;
 
@@ -15,6 +16,8 @@ pub(super) struct RetrievalFlags {
     limit: Option<u32>,
     #[command(flatten)]
     search: SearchFlags,
+    #[command(flatten)]
+    scoring: ScoringFlags,
     #[command(flatten)]
     pub(super) read: ReadFlags,
     #[command(flatten)]
@@ -79,7 +82,8 @@ enum SearchType {
 impl RetrievalFlags {
     /// Returns the configuration of the request.
     pub(super) fn configuration(self) -> pb::RetrievalConfiguration {
-        let search = self.search.configuration(self.limit.unwrap_or_default());
+        let mut search = self.search.configuration(self.limit.unwrap_or_default());
+        self.scoring.add_to(&mut search);
         pb::RetrievalConfiguration {
             vector_search_configuration: Some(search),
         }
@@ -102,6 +106,7 @@ impl SearchFlags {
             dense_weight: self.dense_weight,
             feedback_weight: self.feedback_weight,
             exact: self.exact,
+            ..pb::VectorSearchConfiguration::default()
         }
     }
 }

@@ -6,8 +6,9 @@ use super::exit::Exit;
 use super::json;
 use super::output::{Output, note};
 use super::retrieval::{RetrievalFlags, heading, place};
+use super::scoring::explained;
 use super::session::Session;
-use super::text::{count, wrap};
+use super::text::{count, one_line, wrap};
 use crate::service::pb;
 
 #[derive(Debug, Args)]
@@ -18,6 +19,9 @@ pub(super) struct Arguments {
     knowledge_base: String,
     /// The words to look for
     query: String,
+    /// Show how each score came about
+    #[arg(long)]
+    explain: bool,
     #[command(flatten)]
     retrieval: RetrievalFlags,
     /// Tell how it was searched
@@ -33,6 +37,8 @@ Examples:
   groundwork search handbook harbour --filter 'published>=2024-01-01' --filter 'topics~=rust'
   groundwork search handbook salaries --user ann --group staff
   groundwork search handbook \"release date\" --as-of-time 2026-03-01T12:00:00Z
+  groundwork search handbook \"what is an epoch\" --explain
+  groundwork search handbook \"how to delete\" --per-document 1 --fold-duplicates --neighbors 1
   groundwork --json search handbook epochs | jq -r '.retrieval_results[].document_id'";
 
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::Result<Exit> {
@@ -46,6 +52,7 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
         as_of_epoch: read.as_of_epoch(),
         as_of_time: read.as_of_time(),
         user_context,
+        explain: arguments.explain,
     };
     let response = session.connection.retrieval().retrieve(request).await?.into_inner();
     let output = &mut session.output;
@@ -114,7 +121,20 @@ pub(super) fn write_result(number: usize, result: &pb::RetrievalResult, output: 
     let span = result.location.as_ref().and_then(|location| location.span.as_ref());
     let place = format!("{}: {}", place(result, span), scores(result));
     output.line(format!("   {}", output.dim(&place)))?;
-    let text = result.content.as_ref().map_or("", |content| content.text.as_str());
+    for line in result.explanation.iter().flat_map(explained) {
+        output.line(output.dim(&format!("   {line}")))?;
+    }
+    for folded in &result.folded_chunks {
+        let same = format!(
+            "   nearly the same: {} ({})",
+            one_line(&folded.document_id),
+            folded.chunk_id
+        );
+        output.line(output.dim(&same))?;
+    }
+    let own = result.content.as_ref().map(|content| content.text.as_str());
+    let context = result.context.as_ref().map(|context| context.text.as_str());
+    let text = context.or(own).unwrap_or_default();
     for line in wrap(text, output.text_width().saturating_sub(3)) {
         output.line(format!("   {line}").trim_end())?;
     }

@@ -643,6 +643,87 @@ fn hits_show_place_and_scores() {
 }
 
 #[test]
+fn explained_hits_show_how_scores_came_about() {
+    let mut explained = result();
+    explained.explanation = Some(pb::ScoreExplanation {
+        rank: 1,
+        fused_rank: 2,
+        candidate_count: 20,
+        legs: vec![pb::LegContribution {
+            leg: pb::SearchLeg::Keyword.into(),
+            normalized: 1.0,
+            weight: 0.25,
+            ..pb::LegContribution::default()
+        }],
+        fused_score: 0.25,
+        terms: vec![pb::TermContribution {
+            term: "epoch".to_owned(),
+            frequency: 2,
+            score: 1.5,
+            ..pb::TermContribution::default()
+        }],
+        boosts: vec![pb::AppliedBoost {
+            index: 0,
+            multiplier: 3.0,
+        }],
+        ..pb::ScoreExplanation::default()
+    });
+    explained.folded_chunks = vec![pb::FoldedChunk {
+        chunk_id: "chunk-00000007".to_owned(),
+        document_id: "copy.md".to_owned(),
+        ..pb::FoldedChunk::default()
+    }];
+    let written = Written::default();
+    super::search::write_result(1, &explained, &mut written.output(false)).expect("writing to memory works");
+    let expected = "\
+1. Epochs › What a commit is
+   concepts/epochs.md, page 3, bytes 33–68: score 0.750, cosine 0.500 (#1), bm25 2.250
+   fused 0.2500 = 0.25 × bm25 1.0000; place 2 of 20 candidates
+   times 3.0000 by boost 0
+   bm25 of epoch 1.500 (2×)
+   nearly the same: copy.md (chunk-00000007)
+   An epoch is the number
+   of a commit.
+
+";
+    assert_eq!(written.text(), expected);
+}
+
+#[test]
+fn missing_documents_show_what_brings_them_in() {
+    let missing = pb::ExplainMissingResponse {
+        stage: pb::MissingStage::CutOff.into(),
+        reason: "it is at place 7, and 5 results were asked for".to_owned(),
+        chunk_id: "chunk-0000002a".to_owned(),
+        legs: vec![pb::ExactLegRank {
+            leg: pb::SearchLeg::Dense.into(),
+            rank: 9,
+            raw: 0.5,
+            listed: true,
+            candidates: 100,
+        }],
+        fused_rank: 7,
+        score: 0.25,
+        suggestions: vec![pb::RetrievalSuggestion {
+            text: "set number_of_results to 7 or more".to_owned(),
+            ..pb::RetrievalSuggestion::default()
+        }],
+        ..pb::ExplainMissingResponse::default()
+    };
+    let written = Written::default();
+    super::explain::write(&missing, &mut written.output(false)).expect("writing to memory works");
+    let expected = "\
+cut off
+  it is at place 7, and 5 results were asked for
+  its best chunk is chunk-0000002a
+  cosine: rank 9, 0.5000; listed among 100
+  fused: place 7, score 0.2500
+To bring it in: set number_of_results to 7 or more
+";
+    assert_eq!(written.text(), expected);
+}
+
+#[test]
 fn sources_follow_the_answer_once_each() {
     let citation = |reference_number, start, source_text: &str| pb::Citation {
         reference_number,

@@ -58,21 +58,21 @@ impl Sources {
         let mut passages = Vec::new();
         let mut found = Vec::new();
         for reference in references {
-            let hit = &reference.hit;
-            if hit.span.len() != hit.text.len() {
+            let (hit, passage) = (&reference.hit, reference.hit.passage());
+            if passage.span.len() != passage.text.len() {
                 tracing::warn!(chunk = ?hit.chunk_id, "a passage differs from its span in the document, it is not cited");
                 continue;
             }
             // A heading names a subject and claims nothing.
-            let is_claim = |span: &ByteSpan| !span.of(&hit.text).unwrap_or_default().starts_with('#');
-            found.extend(sentences(&hit.text).into_iter().filter(is_claim).map(|span| Source {
+            let is_claim = |span: &ByteSpan| !span.of(passage.text).unwrap_or_default().starts_with('#');
+            found.extend(sentences(passage.text).into_iter().filter(is_claim).map(|span| Source {
                 reference_number: reference.number,
-                base: hit.span.start,
+                base: passage.span.start,
                 passage: passages.len(),
-                words: span.of(&hit.text).map(content_words).unwrap_or_default(),
+                words: span.of(passage.text).map(content_words).unwrap_or_default(),
                 span,
             }));
-            passages.push(hit.text.clone());
+            passages.push(passage.text.to_owned());
         }
         let mut frequencies = BTreeMap::new();
         for word in found.iter().flat_map(|source: &Source| &source.words) {

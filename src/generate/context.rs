@@ -42,7 +42,7 @@ pub(super) fn choose(
 ) -> Result<Vec<Excerpt>, Error> {
     let mut candidates = Vec::with_capacity(ranked.len());
     for sentence in ranked {
-        let text = sentence.span.of(&hits[sentence.hit].text).unwrap_or_default();
+        let text = sentence.span.of(hits[sentence.hit].passage().text).unwrap_or_default();
         candidates.push(Candidate {
             hit: sentence.hit,
             span: sentence.span,
@@ -88,7 +88,10 @@ fn excerpts(hits: &[Hit], candidates: &[Candidate], chosen: &BTreeSet<usize>) ->
     let mut last = None;
     for at in chosen {
         let candidate = &candidates[*at];
-        let text = candidate.span.of(&hits[candidate.hit].text).unwrap_or_default();
+        let text = candidate
+            .span
+            .of(hits[candidate.hit].passage().text)
+            .unwrap_or_default();
         texts
             .entry(candidate.hit)
             .and_modify(|joined| joined.push_str(if last == at.checked_sub(1) { " " } else { GAP }))

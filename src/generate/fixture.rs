@@ -24,6 +24,10 @@ pub(super) fn hit(document: &str, start: usize, text: &str) -> Hit {
         score: 1.0,
         bm25: None,
         cosine: None,
+        context: None,
+        folded: Vec::new(),
+        highlights: Vec::new(),
+        explanation: None,
     }
 }
 

@@ -74,7 +74,7 @@ pub(super) fn quotes(
         if quotes.len() == CHOICES + MAX_SENTENCES || sentence.score < best - MARGIN {
             break;
         }
-        let text = quotable(sentence.span.of(&hits[sentence.hit].text).unwrap_or_default());
+        let text = quotable(sentence.span.of(hits[sentence.hit].passage().text).unwrap_or_default());
         if text.is_empty() || texts.contains(&text) {
             continue;
         }

@@ -40,7 +40,7 @@ pub(super) fn rank(
     let mut ranked: Vec<Ranked> = hits
         .iter()
         .enumerate()
-        .flat_map(|(at, hit)| sentences(&hit.text).into_iter().map(move |span| (at, span)))
+        .flat_map(|(at, hit)| sentences(hit.passage().text).into_iter().map(move |span| (at, span)))
         .map(|(hit, span)| Ranked { hit, span, score: 0.0 })
         .collect();
     let shares = shared_words(question, hits, &ranked);
@@ -66,7 +66,7 @@ fn shared_words(question: &str, hits: &[Hit], ranked: &[Ranked]) -> Vec<f64> {
     let shared: Vec<BTreeSet<String>> = ranked
         .iter()
         .map(|sentence| {
-            let text = sentence.span.of(&hits[sentence.hit].text).unwrap_or_default();
+            let text = sentence.span.of(hits[sentence.hit].passage().text).unwrap_or_default();
             content_words(text).intersection(&question).cloned().collect()
         })
         .collect();
@@ -104,7 +104,7 @@ fn cosines(
                 text.push_str(heading);
             }
             text.push('\n');
-            text.push_str(sentence.span.of(&hit.text).unwrap_or_default());
+            text.push_str(sentence.span.of(hit.passage().text).unwrap_or_default());
             text
         })
         .collect();

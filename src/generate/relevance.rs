@@ -48,7 +48,8 @@ fn coverage(question: &str, hits: &[Hit]) -> Option<f64> {
     }
     let share = |hit: &Hit| {
         let mut text = hit.title.clone().unwrap_or_default();
-        for part in hit.heading_path.iter().chain([&hit.text]) {
+        let headings = hit.heading_path.iter().map(String::as_str);
+        for part in headings.chain([hit.passage().text]) {
             text.push(' ');
             text.push_str(part);
         }

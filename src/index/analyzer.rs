@@ -7,7 +7,9 @@
 
 mod words;
 
+use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 
 use tantivy::tokenizer::{AsciiFoldingFilter, RemoveLongFilter, Stemmer, StopWordFilter, TextAnalyzer, TokenStream};
 
@@ -96,6 +98,7 @@ pub(super) struct Analyzer {
     indexing: TextAnalyzer,
     asking: TextAnalyzer,
     asking_with_stop_words: TextAnalyzer,
+    words: Words,
 }
 
 impl Analyzer {
@@ -104,6 +107,7 @@ impl Analyzer {
             indexing: chain(language, WordsFor::Indexing, false),
             asking: chain(language, WordsFor::Asking, true),
             asking_with_stop_words: chain(language, WordsFor::Asking, false),
+            words: Words::new(language.code(), WordsFor::Indexing),
         }
     }
 
@@ -119,6 +123,30 @@ impl Analyzer {
             return distinct(&mut self.asking_with_stop_words.clone(), query);
         }
         terms
+    }
+
+    /// Returns where words stand in a text whose terms are among these: byte ranges, in order, apart from each other.
+    pub(super) fn places_of(&self, terms: &HashSet<String>, text: &str) -> Vec<Range<usize>> {
+        // As words of a query, where a pair of characters is one term.
+        let mut chain = self.asking_with_stop_words.clone();
+        let mut places: Vec<Range<usize>> = Vec::new();
+        // Word by word, because places that the chain tells by itself count in the text as it is normalised.
+        for bounds in self.words.bounds(text) {
+            let mut stream = chain.token_stream(&text[bounds.clone()]);
+            let mut is_wanted = false;
+            while !is_wanted && stream.advance() {
+                is_wanted = terms.contains(&stream.token().text);
+            }
+            match places.last_mut() {
+                // Pairs of characters overlap.
+                Some(last) if is_wanted && bounds.start < last.end => {
+                    last.end = last.end.max(bounds.end);
+                }
+                _ if is_wanted => places.push(bounds),
+                _ => {}
+            }
+        }
+        places
     }
 }
 

@@ -22,7 +22,7 @@ pub use attributes::{AttributeIndex, RowSet};
 pub(crate) use best::best_first;
 pub use chunk_set::{Accepted, ChunkSet};
 pub use error::Error;
-pub use terms::{PassageScore, TermRow, Terms, TermsBundle, TermsSnapshot, TermsState};
+pub use terms::{PassageScore, TermField, TermPart, TermRow, Terms, TermsBundle, TermsSnapshot, TermsState};
 pub use vectors::{Finding, Progress, Purged, SegmentFile, Upkeep, Vectors, VectorsFigures};
 pub use visibility::{Lifetime, Visibility, VisibleAt};
 pub use work::{TermsMode, TermsWork, VectorsMode, VectorsWork};
@@ -53,6 +53,15 @@ pub struct Scored {
     /// The chunk.
     pub chunk_id: ChunkId,
     /// Its score: BM25 or cosine similarity.
+    pub score: f32,
+}
+
+/// How a chunk stands in one leg among all chunks that may be found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExactRank {
+    /// Its rank, from 1; equal scores are ordered by chunk id.
+    pub rank: u64,
+    /// Its score.
     pub score: f32,
 }
 

@@ -15,6 +15,7 @@
 mod build;
 mod bundle;
 mod check;
+mod exact;
 mod figures;
 mod format;
 mod fresh;
@@ -237,15 +238,6 @@ impl Vectors {
             Some(rows.score(query, row))
         };
         Ok(chunk_ids.iter().map(score).collect())
-    }
-
-    /// Returns the stored vector of a chunk; nothing when it is not there.
-    pub fn vector(&self, chunk_id: ChunkId) -> Option<Vec<f32>> {
-        let state = self.state();
-        let (rows, row) = state.find(chunk_id)?;
-        let mut vector = vec![0.0; rows.dimensions];
-        quantize::widen(rows.halves(row), &mut vector);
-        Some(vector)
     }
 
     /// Finds the nearest accepted chunks, best first, equal ones by chunk id.

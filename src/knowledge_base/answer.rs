@@ -1,19 +1,18 @@
 //! Searching, and answering from what is found.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::base::Base;
-use super::{AnswerSummary, Error, Groundwork, Question, ReadAt, Retrieval, RetrievalPlan, StageTimes};
+use super::{
+    AnswerSummary, BatchRetrieval, Error, Groundwork, MAX_BATCH_QUERIES, Question, ReadAt, Retrieval, RetrievalPlan,
+    StageTimes, context, results,
+};
 use crate::document::DocumentId;
-use crate::embed::Purpose;
+use crate::embed::{Embedding, Purpose, TokenCoverage};
 use crate::generate::{self, AnswerEvent, Asked, NoAnswerReason, Reference, Sink};
-use crate::index::{Accepted, ChunkId, ChunkSet, Epoch};
-use crate::retrieve::filter::Known;
-use crate::retrieve::query::FILTER;
-use crate::retrieve::{self, Candidate, EmbeddedQuery, Filter, Hit, Legs, Query, SearchType};
-use crate::store::{BaseRecord, ChunkRecord, Lease, Snapshot};
+use crate::index::Epoch;
+use crate::retrieve::{EmbeddedQuery, Hit, Query, SearchType};
+use crate::store::BaseRecord;
 use crate::worker::Cancel;
 
 impl Groundwork {
@@ -45,32 +44,105 @@ impl Groundwork {
             queue: started.elapsed(),
             ..StageTimes::default()
         };
-        let embedded = if query.search_type == SearchType::Keyword {
-            None
-        } else {
+        let embedded = if needs_embedding(query) {
             let embedder = self.models.embedder(&record.embedding_model_id)?;
             let embed_started = Instant::now();
             let embedding = embedder.embed(&[&query.text], Purpose::Query, cancel)?.pop();
             times.embed = embed_started.elapsed();
             embedding.map(|embedding| (embedding, embedder.coverage(&query.text)))
+        } else {
+            None
         };
         cancel.check()?;
         let search_started = Instant::now();
-        let embedded = embedded.as_ref().map(|(embedding, coverage)| EmbeddedQuery {
-            vector: embedding.as_slice(),
-            coverage: *coverage,
-        });
-        let found = search(record, base, query, embedded, &lease)?;
-        let hits = hits(base, found.candidates)?;
+        let asked = results::Asked {
+            record,
+            base,
+            query,
+            embedded: embedded.as_ref().map(as_asked),
+            lease: &lease,
+            at,
+        };
+        let found = search(asked)?;
         times.search = search_started.elapsed();
         times.total = started.elapsed();
         Ok(Retrieval {
-            hits,
+            hits: found.hits,
             epoch: found.epoch,
             chunk_count: found.chunk_count,
             times,
             plan: found.plan,
         })
+    }
+
+    /// Puts several queries to one epoch of a knowledge base. They are embedded together; one that is refused fails
+    /// alone.
+    pub fn batch_retrieve(
+        &self,
+        knowledge_base: &str,
+        queries: Vec<Result<Query, Error>>,
+        at: ReadAt,
+        cancel: &Cancel,
+    ) -> Result<BatchRetrieval, Error> {
+        check_batch(queries.len())?;
+        let started = Instant::now();
+        let (record, base) = self.base(knowledge_base)?;
+        let lease = base.lease(at, cancel)?;
+        let mut times = StageTimes {
+            queue: started.elapsed(),
+            ..StageTimes::default()
+        };
+        let queries: Vec<Result<Query, Error>> = queries
+            .into_iter()
+            .map(|query| query.and_then(|query| Ok(query.check()?)))
+            .collect();
+        let embed_started = Instant::now();
+        let mut embeddings = self.embed_queries(&record, &queries, cancel)?.into_iter();
+        times.embed = embed_started.elapsed();
+        let search_started = Instant::now();
+        let mut results = Vec::with_capacity(queries.len());
+        for query in queries {
+            cancel.check()?;
+            results.push(query.and_then(|query| {
+                let embedded = needs_embedding(&query).then(|| embeddings.next()).flatten();
+                let asked = results::Asked {
+                    record: &record,
+                    base: &base,
+                    query: &query,
+                    embedded: embedded.as_ref().map(as_asked),
+                    lease: &lease,
+                    at,
+                };
+                search(asked).map(|found| found.hits)
+            }));
+        }
+        times.search = search_started.elapsed();
+        times.total = started.elapsed();
+        Ok(BatchRetrieval {
+            results,
+            epoch: lease.epoch(),
+            times,
+        })
+    }
+
+    /// Embeds the queries that need it, in their order.
+    fn embed_queries(
+        &self,
+        record: &BaseRecord,
+        queries: &[Result<Query, Error>],
+        cancel: &Cancel,
+    ) -> Result<Vec<Embedded>, Error> {
+        let asking = queries.iter().flatten().filter(|query| needs_embedding(query));
+        let texts: Vec<&str> = asking.map(|query| query.text.as_str()).collect();
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let embedder = self.models.embedder(&record.embedding_model_id)?;
+        let embeddings = embedder.embed(&texts, Purpose::Query, cancel)?;
+        let covered = embeddings.into_iter().zip(texts);
+        Ok(covered
+            .map(|(embedding, text)| (embedding, embedder.coverage(text)))
+            .collect())
     }
 
     /// Answers a question; events go to `sink` as they come.
@@ -115,7 +187,7 @@ impl Groundwork {
                 &*model,
                 Asked {
                     question: &query.text,
-                    hits: retrieval.hits,
+                    hits: context::without_covered(retrieval.hits),
                     inference: &question.inference,
                     embedder: Some(&*embedder),
                 },
@@ -173,6 +245,48 @@ impl Sources {
     }
 }
 
+/// What a search found, and how.
+struct Found {
+    hits: Vec<Hit>,
+    epoch: Epoch,
+    /// Chunks that the caller may find, whatever the filter.
+    chunk_count: usize,
+    plan: RetrievalPlan,
+}
+
+fn search(asked: results::Asked<'_>) -> Result<Found, Error> {
+    let mut searched = results::search(asked, &results::Findable::of(asked)?)?;
+    let hits = results::hits(asked, &mut searched)?;
+    Ok(Found {
+        hits,
+        epoch: searched.epoch,
+        chunk_count: searched.plan.visible_chunks,
+        plan: searched.plan,
+    })
+}
+
+/// An embedded query with how it falls into tokens.
+type Embedded = (Embedding, Option<TokenCoverage>);
+
+fn as_asked((embedding, coverage): &Embedded) -> EmbeddedQuery<'_> {
+    EmbeddedQuery {
+        vector: embedding.as_slice(),
+        coverage: *coverage,
+    }
+}
+
+fn needs_embedding(query: &Query) -> bool {
+    query.search_type != SearchType::Keyword
+}
+
+fn check_batch(count: usize) -> Result<(), Error> {
+    if (1..=MAX_BATCH_QUERIES).contains(&count) {
+        return Ok(());
+    }
+    let reason = format!("a batch has 1 to {MAX_BATCH_QUERIES} queries, this one has {count}");
+    Err(Error::invalid("queries", reason))
+}
+
 /// Decides before any model is called whether there is something to answer from.
 fn no_answer_reason(query: &Query, retrieval: &Retrieval) -> Option<NoAnswerReason> {
     if !retrieval.hits.is_empty() {
@@ -183,137 +297,4 @@ fn no_answer_reason(query: &Query, retrieval: &Retrieval) -> Option<NoAnswerReas
     } else {
         NoAnswerReason::NoResults
     })
-}
-
-/// What a search found, and how.
-struct Found {
-    candidates: Vec<Candidate>,
-    epoch: Epoch,
-    /// Chunks that the caller may find, whatever the filter.
-    chunk_count: usize,
-    plan: RetrievalPlan,
-}
-
-fn search(
-    record: &BaseRecord,
-    base: &Base,
-    query: &Query,
-    embedded: Option<EmbeddedQuery<'_>>,
-    lease: &Lease<'_>,
-) -> Result<Found, Error> {
-    let restricts = base.store.restricts_access();
-    if restricts || query.filter.is_some() {
-        // Read before the snapshot, which keeps writers waiting.
-        base.store.with_attributes(|_| ())?;
-    }
-    let snapshot = base.store.snapshot(lease);
-    let legs = Legs {
-        terms: snapshot.terms(),
-        vectors: snapshot.vectors(),
-    };
-    let choice = Choice {
-        record,
-        query,
-        snapshot: &snapshot,
-    };
-    let admitted = if restricts { Some(choice.admitted()?) } else { None };
-    let chosen = match &query.filter {
-        Some(filter) => Some(choice.filtered(filter)?),
-        None => admitted.clone(),
-    };
-    let chunk_count = admitted.map_or_else(|| snapshot.chunk_count(), |(set, _)| set.len());
-    let is_visible = |chunk_id| snapshot.contains(chunk_id);
-    let accepted = match &chosen {
-        Some((set, _)) => Accepted::Set(set),
-        None => Accepted::Test(&is_visible, chunk_count),
-    };
-    let (candidates, work) = retrieve::search(&legs, query, embedded, accepted)?;
-    let plan = RetrievalPlan {
-        visible_chunks: chunk_count,
-        accepted_chunks: accepted.len(),
-        is_cached: chosen.as_ref().is_some_and(|(_, was_known)| *was_known),
-        work,
-    };
-    Ok(Found {
-        candidates,
-        epoch: snapshot.epoch(),
-        chunk_count,
-        plan,
-    })
-}
-
-/// What a search chooses chunks by.
-struct Choice<'a> {
-    record: &'a BaseRecord,
-    query: &'a Query,
-    snapshot: &'a Snapshot<'a>,
-}
-
-/// A set of chunks, and whether it was known already.
-type Chosen = (Arc<ChunkSet>, bool);
-
-impl Choice<'_> {
-    /// Returns the chunks that the caller may find.
-    fn admitted(&self) -> Result<Chosen, Error> {
-        let caller = self.query.caller.as_ref();
-        self.snapshot.choose(&format!("{caller:?}"), |index| {
-            Ok(index.admitted(caller).unwrap_or_else(|| index.all()))
-        })
-    }
-
-    /// Returns the chunks that the caller may find and that pass the filter.
-    fn filtered(&self, filter: &Filter) -> Result<Chosen, Error> {
-        let caller = self.query.caller.as_ref();
-        // What is declared decides what is refused.
-        let declared = self.record.updated_at;
-        self.snapshot
-            .choose(&format!("{caller:?}{declared:?}{filter:?}"), |index| {
-                let admitted = index.admitted(caller);
-                let known = Known {
-                    index,
-                    schema: &self.record.metadata_schema,
-                    within: admitted.as_ref(),
-                };
-                filter
-                    .check_known(&known)
-                    .map_err(|unfit| Error::invalid(FILTER, unfit.to_string()))?;
-                let mut rows = filter.rows(index);
-                if let Some(admitted) = &admitted {
-                    rows.and(admitted);
-                }
-                Ok(rows)
-            })
-    }
-}
-
-/// Adds to each candidate what a hit shows of its chunk and document.
-fn hits(base: &Base, candidates: Vec<Candidate>) -> Result<Vec<Hit>, Error> {
-    let ids: Vec<ChunkId> = candidates.iter().map(|candidate| candidate.chunk_id).collect();
-    let mut records: HashMap<ChunkId, ChunkRecord> = base
-        .store
-        .chunks(&ids)?
-        .into_iter()
-        .map(|record| (record.chunk_id, record))
-        .collect();
-    let hit = |candidate: Candidate| {
-        let record = records.remove(&candidate.chunk_id)?;
-        Some(Hit {
-            chunk_id: record.chunk_id,
-            revision_id: record.revision_id,
-            document_id: record.document_id,
-            content_hash: record.content_hash,
-            title: record.title,
-            source_name: record.source_name,
-            heading_path: record.heading_path,
-            page: record.page,
-            span: record.span,
-            code_point_start: record.code_point_start,
-            text: record.text,
-            metadata: record.metadata,
-            score: candidate.score,
-            bm25: candidate.bm25,
-            cosine: candidate.cosine,
-        })
-    };
-    Ok(candidates.into_iter().filter_map(hit).collect())
 }

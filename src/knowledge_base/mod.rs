@@ -12,13 +12,16 @@ mod archive;
 mod base;
 mod bundles;
 mod check;
+mod context;
 mod documents;
 mod epochs;
 mod error;
 mod host;
 mod keeper;
 mod knowledge_bases;
+mod missing;
 mod request;
+mod results;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -43,7 +46,7 @@ pub use request::*;
 
 /// Answers that are made at once. They take turns at the cores, token by token, so that a short one is not held up by a
 /// long one.
-const ANSWER_SLOTS: usize = 4;
+pub const CONCURRENT_ANSWERS: usize = 4;
 
 /// A data directory that is open: its knowledge bases and the models that serve them.
 #[derive(Debug)]
@@ -95,7 +98,7 @@ impl Groundwork {
         })
         .map_err(|source| Error::internal("NO_THREAD", "cannot start the thread that keeps the indexes", source))?;
         Ok(Self {
-            answers: Admission::new(ANSWER_SLOTS, settings.max_queued_answers),
+            answers: Admission::new(CONCURRENT_ANSWERS, settings.max_queued_answers),
             _keeper: keeper,
             bases,
             bundles,

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use super::Error;
 use crate::chunk::ChunkConfig;
 use crate::document::DocumentId;
 use crate::document::schema::MetadataSchema;
 use crate::generate::{GenerationSummary, Inference};
-use crate::index::Epoch;
+use crate::index::{ChunkId, Epoch, ExactRank};
 use crate::models::Modality;
-use crate::retrieve::{Filter, Hit, LegsWork, Query};
+use crate::retrieve::{Filter, FilterOutcome, Hit, Leg, LegsWork, Query};
 pub use crate::worker::Progress;
 
 pub use crate::ingest::{Acknowledgement, DocumentOutcome, IngestSummary, NewDocument, Next};
 pub use crate::store::{
     Archive, ArchiveFile, ArchiveKind, ArchiveModel, Certificate, Checked, ChunkDifference, DifferenceKind,
-    DocumentDifference, DocumentInfo, DocumentStatus, EpochInfo, ErasedPlace, Erasure, Finding, Manifest,
+    DocumentDifference, DocumentInfo, DocumentStatus, EpochInfo, EpochRange, ErasedPlace, Erasure, Finding, Manifest,
     OriginalContent, Remainder, Retention, RevisionInfo, RolledBack, SearchedPlace, Vacuumed,
 };
 
@@ -28,6 +29,8 @@ pub const MAX_DESCRIPTION_BYTES: usize = 2_000;
 pub const MAX_TAGS: usize = 50;
 /// Longest client token in bytes.
 pub const MAX_CLIENT_TOKEN_BYTES: usize = 256;
+/// Most queries of a batch.
+pub const MAX_BATCH_QUERIES: usize = 64;
 /// Most documents of one deletion.
 pub const MAX_DELETE_DOCUMENTS: usize = 10_000;
 /// Most documents that a deletion by filter or source lists.
@@ -371,6 +374,127 @@ pub struct RetrievalPlan {
     pub is_cached: bool,
     /// What each leg did.
     pub work: LegsWork,
+}
+
+/// What several searches of one epoch gave.
+#[derive(Debug)]
+pub struct BatchRetrieval {
+    /// The hits of each query, or why it failed, in the order of the queries.
+    pub results: Vec<Result<Vec<Hit>, Error>>,
+    /// Epoch that was searched.
+    pub epoch: Epoch,
+    /// Time per stage, of all queries together.
+    pub times: StageTimes,
+}
+
+/// Asks why a document is not among the results of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MissingQuestion {
+    /// The query.
+    pub query: Query,
+    /// The document.
+    pub document_id: DocumentId,
+    /// One chunk of it; else the one that came farthest.
+    pub chunk_id: Option<ChunkId>,
+    /// Which epoch to read.
+    pub at: ReadAt,
+}
+
+/// Where a document was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingStage {
+    /// It is among the results.
+    Found,
+    /// No revision of it is known.
+    NoSuchDocument,
+    /// The epoch does not see it.
+    NotVisible,
+    /// It has no text.
+    NoChunks,
+    /// The filter does not let it through.
+    FilteredOut,
+    /// None of the query's terms stand in it, and no other leg was asked.
+    NoMatchingTerms,
+    /// It ranks beyond the candidates of each leg.
+    NotListed,
+    /// The walk over the graph did not reach it.
+    NotReached,
+    /// Its score is below the threshold.
+    BelowThreshold,
+    /// It was folded into a passage of another document.
+    NearDuplicate,
+    /// Better chunks of its document took its places.
+    GroupedAway,
+    /// Diversity chose others.
+    NotDiverse,
+    /// Enough others stand before it.
+    CutOff,
+}
+
+/// How a chunk stands in one leg.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExactLeg {
+    /// The leg.
+    pub leg: Leg,
+    /// Rank and score among all chunks that may be found; nothing when no term matches.
+    pub exact: Option<ExactRank>,
+    /// Whether the leg's own list had it.
+    pub is_listed: bool,
+    /// Candidates that the leg was asked for.
+    pub candidates: usize,
+}
+
+/// What is to be done with a field of a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SuggestedChange {
+    /// Set it to this number or a larger one.
+    AtLeast(f64),
+    /// Set it to this number or a smaller one.
+    AtMost(f64),
+    /// Leave it out.
+    Remove,
+}
+
+/// A change of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suggestion {
+    /// Path of the field.
+    pub field: String,
+    /// What to do with it.
+    pub change: SuggestedChange,
+    /// The change as a sentence for people.
+    pub text: String,
+}
+
+/// Why a document is not among the results of a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Missing {
+    /// Where it was lost.
+    pub stage: MissingStage,
+    /// The reason as a sentence for people.
+    pub reason: String,
+    /// The chunk that came farthest.
+    pub chunk_id: Option<ChunkId>,
+    /// Its rank among the results.
+    pub rank: Option<u32>,
+    /// How it stands in each leg that took part.
+    pub legs: Vec<ExactLeg>,
+    /// Its place after fusion.
+    pub fused_rank: Option<u32>,
+    /// Its score after fusion, boosts and recency.
+    pub score: f64,
+    /// Its place in the list that was cut.
+    pub place_before_cut: Option<u32>,
+    /// The chunk that took its place, with its document.
+    pub other: Option<(ChunkId, DocumentId)>,
+    /// Conditions of the filter.
+    pub filter: Vec<FilterOutcome>,
+    /// Epochs that see the document, where this one does not.
+    pub visible: Vec<EpochRange>,
+    /// Changes that together bring it in.
+    pub suggestions: Vec<Suggestion>,
+    /// Epoch that was searched.
+    pub epoch: Epoch,
 }
 
 /// Asks a question.

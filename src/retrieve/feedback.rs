@@ -8,7 +8,7 @@ use crate::index::Vectors;
 
 /// Returns the unit vector of the query plus `weight` times that of the best candidate; nothing where there is none.
 pub(super) fn moved(vectors: &Vectors, query: &[f32], best: Option<&Candidate>, weight: f64) -> Option<Vec<f32>> {
-    let found = vectors.vector(best?.chunk_id)?;
+    let found = vectors.vectors_of(&[best?.chunk_id]).pop()??;
     let sum = query
         .iter()
         .zip(&found)

@@ -6,6 +6,9 @@
 use super::{Candidate, LegScore};
 use crate::index::{ChunkId, Scored};
 
+/// The `k` of reciprocal rank fusion: how little the first ranks stand out.
+const RANK_CONSTANT: f64 = 60.0;
+
 /// A candidate's score in one leg.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Listed {
@@ -57,6 +60,43 @@ pub(super) fn fuse(candidates: &[Both], dense_weight: f64) -> Vec<Candidate> {
         }
     });
     sorted(fused.collect())
+}
+
+/// Fuses both legs by [reciprocal ranks](https://doi.org/10.1145/1571941.1572114), best first, equal ones by chunk id.
+///
+/// Ranks are those among all candidates, whichever leg listed them: else a chunk that one leg missed by a hair would
+/// count as if it were not there. A chunk that no term matches has no rank in the keyword leg.
+pub(super) fn fuse_ranks(candidates: &[Both], dense_weight: f64) -> Vec<Candidate> {
+    let by_bm25 = inverse_ranks(candidates, |candidate| candidate.bm25.raw);
+    let by_cosine = inverse_ranks(candidates, |candidate| candidate.near);
+    let ranked = candidates.iter().zip(by_bm25).zip(by_cosine);
+    let fused = ranked.map(|((candidate, by_bm25), by_cosine)| {
+        let by_bm25 = if candidate.bm25.raw > 0.0 { by_bm25 } else { 0.0 };
+        let bm25 = candidate.bm25.leg_score(by_bm25);
+        let cosine = candidate.cosine.leg_score(by_cosine);
+        Candidate {
+            chunk_id: candidate.chunk_id,
+            score: dense_weight * cosine.normalized + (1.0 - dense_weight) * bm25.normalized,
+            bm25: Some(bm25),
+            cosine: Some(cosine),
+        }
+    });
+    sorted(fused.collect())
+}
+
+/// Returns `1 / (k + rank)` of each candidate, in their order; equal scores are ranked by chunk id.
+fn inverse_ranks(candidates: &[Both], score: fn(&Both) -> f64) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..candidates.len()).collect();
+    order.sort_unstable_by(|left, right| {
+        let (left, right) = (&candidates[*left], &candidates[*right]);
+        let by_score = score(right).total_cmp(&score(left));
+        by_score.then(left.chunk_id.cmp(&right.chunk_id))
+    });
+    let mut inverse = vec![0.0; candidates.len()];
+    for (rank, at) in (1_u32..).zip(order) {
+        inverse[at] = 1.0 / (RANK_CONSTANT + f64::from(rank));
+    }
+    inverse
 }
 
 /// Returns the keyword leg's list as candidates.

@@ -4,18 +4,25 @@
 //! Always holds: a hit was visible at the epoch and passed the filter in both legs.
 //! Not here: storage, prompts.
 
+mod clauses;
 mod dense;
+mod explanation;
 mod feedback;
 pub mod filter;
 mod fusion;
 mod hit;
 mod keyword;
+pub mod options;
 pub mod query;
 mod search;
+pub mod stage;
 mod weight;
 
+pub use clauses::{FilterOutcome, obstacles, outcomes, without_obstacles};
+pub use explanation::{Explanation, Leg, LegPart};
 pub use filter::Filter;
-pub use hit::{Hit, LegScore};
+pub use hit::{Context, FoldedHit, Hit, LegScore, Passage};
+pub use options::{Boost, Expansion, Extent, FusionMethod, Options, Recency};
 pub use query::{InvalidQuery, Query, SearchType};
-pub use search::{Candidate, EmbeddedQuery, Legs, LegsWork, search};
+pub use search::{Candidate, Candidates, EmbeddedQuery, Legs, LegsWork, candidates, dense_weight, listed, search};
 pub use weight::DEFAULT_DENSE_WEIGHT;

@@ -1,6 +1,9 @@
 //! A query that is valid once built.
 
+use std::borrow::Cow;
+
 use super::Filter;
+use super::options::Options;
 use crate::document::access::UserContext;
 
 /// Most hits of a query.
@@ -29,7 +32,7 @@ pub enum SearchType {
 #[error("{reason}")]
 pub struct InvalidQuery {
     /// Path of the field.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
     /// What is wrong with it: the limit and the value.
     pub reason: String,
 }
@@ -56,6 +59,10 @@ pub struct Query {
     pub exact: bool,
     /// Who asks; nothing when that is not known.
     pub caller: Option<UserContext>,
+    /// How scores are made, and what becomes of the candidates.
+    pub options: Options,
+    /// Whether each hit tells how its score came about.
+    pub explain: bool,
 }
 
 const TEXT: &str = "retrieval_query.text";
@@ -79,12 +86,17 @@ impl Query {
             feedback_weight: DEFAULT_FEEDBACK_WEIGHT,
             exact: false,
             caller: None,
+            options: Options::default(),
+            explain: false,
         }
     }
 
     /// Returns the query if it is within all limits.
     pub fn check(self) -> Result<Self, InvalidQuery> {
-        let refuse = |field, reason| Err(InvalidQuery { field, reason });
+        let refuse = |field: &'static str, reason| {
+            let field = field.into();
+            Err(InvalidQuery { field, reason })
+        };
         if self.text.trim().is_empty() {
             return refuse(TEXT, "the query has no words: give it some".to_owned());
         }
@@ -114,10 +126,10 @@ impl Query {
             return refuse(SCORE_THRESHOLD, reason);
         }
         if let Some(filter) = &self.filter {
-            filter
-                .check()
-                .map_err(|reason| InvalidQuery { field: FILTER, reason })?;
+            let field = FILTER.into();
+            filter.check().map_err(|reason| InvalidQuery { field, reason })?;
         }
+        self.options.check()?;
         Ok(self)
     }
 }

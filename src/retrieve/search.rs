@@ -1,12 +1,10 @@
 //! A query to the best chunks of both legs.
 
 use super::fusion::{self, Both, Listed};
-use super::{LegScore, Query, SearchType, dense, feedback, keyword, weight};
+use super::options::MIN_CANDIDATES;
+use super::{FusionMethod, LegScore, Query, SearchType, dense, feedback, keyword, weight};
 use crate::embed::TokenCoverage;
 use crate::index::{Accepted, ChunkId, Error, Scored, TermsSnapshot, TermsWork, Vectors, VectorsWork, best_first};
-
-/// Least that each leg lists under [`SearchType::Hybrid`]: what one leg ranks low, the other may lift.
-const MIN_LISTED: usize = 100;
 
 /// The two indexes that a query is put to.
 #[derive(Debug, Clone, Copy)]
@@ -48,82 +46,135 @@ pub struct LegsWork {
     pub vectors: VectorsWork,
 }
 
-/// Finds the best of the accepted chunks, best first, equal ones by chunk id, and tells how.
-///
-/// `embedded` is the query's text; only [`SearchType::Keyword`] does without.
+/// What the legs list for a query, fused.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidates {
+    /// Best first, equal ones by chunk id.
+    pub fused: Vec<Candidate>,
+    /// Weight of the dense leg.
+    pub dense_weight: f64,
+    /// Whether a leg that is asked for more may have more.
+    pub may_go_deeper: bool,
+    /// How the legs went about it.
+    pub work: LegsWork,
+}
+
+/// Finds the best of the accepted chunks, best first, equal ones by chunk id, without the stages that ask about their
+/// documents.
 pub fn search(
     legs: &Legs<'_>,
     query: &Query,
     embedded: Option<EmbeddedQuery<'_>>,
     accepted: Accepted<'_>,
-) -> Result<(Vec<Candidate>, LegsWork), Error> {
-    let embedded = || embedded.ok_or(Error::NoEmbedding);
+) -> Result<Vec<Candidate>, Error> {
+    let found = candidates(legs, query, embedded, accepted, listed(query))?;
+    let mut fused = found.fused;
+    fused.truncate(query.limit);
+    if let Some(threshold) = query.score_threshold {
+        fused.retain(|candidate| candidate.score >= threshold);
+    }
+    Ok(fused)
+}
+
+/// Returns how many candidates each leg is to list for a query.
+pub fn listed(query: &Query) -> usize {
+    let chooses = query.search_type != SearchType::Semantic || query.options.has_stages();
+    let default = if chooses {
+        MIN_CANDIDATES.max(2 * query.limit)
+    } else {
+        query.limit
+    };
+    query.options.candidates_per_leg.unwrap_or(default)
+}
+
+/// Returns the weight that the dense leg has for a query.
+pub fn dense_weight(query: &Query, embedded: Option<EmbeddedQuery<'_>>) -> f64 {
+    match query.search_type {
+        SearchType::Semantic => 1.0,
+        SearchType::Keyword => 0.0,
+        SearchType::Hybrid => query
+            .dense_weight
+            .unwrap_or_else(|| weight::of(embedded.and_then(|embedded| embedded.coverage))),
+    }
+}
+
+/// Puts a query to its legs, of which each lists up to `listed` of the accepted chunks, and fuses what they find.
+///
+/// `embedded` is the query's text; only [`SearchType::Keyword`] does without.
+pub fn candidates(
+    legs: &Legs<'_>,
+    query: &Query,
+    embedded: Option<EmbeddedQuery<'_>>,
+    accepted: Accepted<'_>,
+    listed: usize,
+) -> Result<Candidates, Error> {
     let mut work = LegsWork::default();
-    let mut candidates = match query.search_type {
-        SearchType::Hybrid => hybrid(legs, query, embedded()?, accepted, &mut work)?,
-        SearchType::Semantic => {
-            let list;
-            (list, work.vectors) = dense::list(legs.vectors, embedded()?.vector, query.limit, accepted, query.exact)?;
-            fusion::dense_only(&list)
+    let (mut by_keyword, mut by_vector) = (Vec::new(), Vec::new());
+    if query.search_type != SearchType::Semantic {
+        (by_keyword, work.terms) = keyword::list(legs.terms, &query.text, listed, accepted)?;
+    }
+    if query.search_type != SearchType::Keyword {
+        let vector = embedded.ok_or(Error::NoEmbedding)?.vector;
+        (by_vector, work.vectors) = dense::list(legs.vectors, vector, listed, accepted, query.exact)?;
+    }
+    let may_go_deeper = by_keyword.len() >= listed || by_vector.len() >= listed;
+    let dense_weight = dense_weight(query, embedded);
+    let fused = match (query.search_type, embedded) {
+        (SearchType::Hybrid, Some(embedded)) => {
+            hybrid(legs, query, (embedded.vector, dense_weight), &by_keyword, &by_vector)?
         }
-        SearchType::Keyword => {
-            let by_keyword;
-            (by_keyword, work.terms) = keyword::list(legs.terms, &query.text, listed(query), accepted)?;
+        (SearchType::Keyword, _) => {
             let scores = keyword::score(legs.terms, &query.text, &by_keyword)?;
             fusion::keyword_only(&ranked(&by_keyword, &scores))
         }
+        _ => fusion::dense_only(&by_vector),
     };
-    candidates.truncate(query.limit);
-    if let Some(threshold) = query.score_threshold {
-        candidates.retain(|candidate| candidate.score >= threshold);
-    }
-    Ok((candidates, work))
-}
-
-fn listed(query: &Query) -> usize {
-    MIN_LISTED.max(2 * query.limit)
+    Ok(Candidates {
+        fused,
+        dense_weight,
+        may_go_deeper,
+        work,
+    })
 }
 
 fn hybrid(
     legs: &Legs<'_>,
     query: &Query,
-    embedded: EmbeddedQuery<'_>,
-    accepted: Accepted<'_>,
-    work: &mut LegsWork,
+    (vector, dense_weight): (&[f32], f64),
+    by_keyword: &[ChunkId],
+    by_vector: &[Scored],
 ) -> Result<Vec<Candidate>, Error> {
-    let dense_weight = query.dense_weight.unwrap_or_else(|| weight::of(embedded.coverage));
-    let (by_keyword, by_vector);
-    (by_keyword, work.terms) = keyword::list(legs.terms, &query.text, listed(query), accepted)?;
-    (by_vector, work.vectors) = dense::list(legs.vectors, embedded.vector, listed(query), accepted, query.exact)?;
-    let mut chunk_ids = by_keyword.clone();
-    chunk_ids.extend(by_vector.iter().map(|scored| scored.chunk_id));
+    let by_vector: Vec<_> = by_vector.iter().map(|scored| scored.chunk_id).collect();
+    let mut chunk_ids = [by_keyword, &by_vector].concat();
     chunk_ids.sort_unstable();
     chunk_ids.dedup();
 
     let bm25 = keyword::score(legs.terms, &query.text, &chunk_ids)?;
-    let bm25 = Leg::new(&chunk_ids, bm25, &by_keyword);
-    let by_vector: Vec<_> = by_vector.iter().map(|scored| scored.chunk_id).collect();
-    let cosine = dense::score(legs.vectors, embedded.vector, &chunk_ids)?;
+    let bm25 = Leg::new(&chunk_ids, bm25, by_keyword);
+    let cosine = dense::score(legs.vectors, vector, &chunk_ids)?;
     let cosine = Leg::new(&chunk_ids, cosine, &by_vector);
-    let mut both: Vec<Both> = chunk_ids
-        .iter()
-        .enumerate()
-        .map(|(at, chunk_id)| Both {
-            chunk_id: *chunk_id,
-            bm25: bm25.at(at),
-            cosine: cosine.at(at),
-            near: f64::from(cosine.scores[at]),
-        })
-        .collect();
-    let fused = fusion::fuse(&both, dense_weight);
-    let moved = feedback::moved(legs.vectors, embedded.vector, fused.first(), query.feedback_weight);
-    let Some(moved) = moved.filter(|_| query.feedback_weight > 0.0 && dense_weight > 0.0) else {
+    let both = chunk_ids.iter().enumerate().map(|(at, chunk_id)| Both {
+        chunk_id: *chunk_id,
+        bm25: bm25.at(at),
+        cosine: cosine.at(at),
+        near: f64::from(cosine.scores[at]),
+    });
+    let mut both: Vec<Both> = both.collect();
+    let fuse = |both: &[Both]| match query.options.fusion {
+        FusionMethod::WeightedSum => fusion::fuse(both, dense_weight),
+        FusionMethod::ReciprocalRank => fusion::fuse_ranks(both, dense_weight),
+    };
+    let fused = fuse(&both);
+    if query.feedback_weight <= 0.0 || dense_weight <= 0.0 {
+        return Ok(fused);
+    }
+    let Some(moved) = feedback::moved(legs.vectors, vector, fused.first(), query.feedback_weight) else {
         return Ok(fused);
     };
     for (both, near) in both.iter_mut().zip(dense::score(legs.vectors, &moved, &chunk_ids)?) {
         both.near = f64::from(near);
     }
-    Ok(fusion::fuse(&both, dense_weight))
+    Ok(fuse(&both))
 }
 
 /// The scores of one leg for all candidates, and their ranks in its own list.

@@ -6,11 +6,11 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::call::{AtShutdown, Flow, Replies, run, stream, unary};
 use super::convert::{
-    change, epoch, epoch_info, knowledge_base, new_knowledge_base, page, read_at, required, rollback_target,
+    change, epoch, epoch_info, knowledge_base, limits, new_knowledge_base, page, read_at, required, rollback_target,
     rolled_back,
 };
 use super::{ServiceConfig, archive, pb, upkeep};
-use crate::knowledge_base::Groundwork;
+use crate::knowledge_base::{Groundwork, ReadAt};
 
 const ID: &str = "knowledge_base_id";
 const PIN_NAME: &str = "pin_name";
@@ -79,6 +79,20 @@ impl pb::knowledge_base_service_server::KnowledgeBaseService for KnowledgeBases 
             Ok(pb::GetKnowledgeBaseResponse {
                 knowledge_base: Some(knowledge_base(found)),
             })
+        })
+        .await
+    }
+
+    async fn get_limits(
+        &self,
+        request: Request<pb::GetLimitsRequest>,
+    ) -> Result<Response<pb::GetLimitsResponse>, Status> {
+        unary(request, &self.groundwork, |groundwork, request, cancel| {
+            let named = match request.knowledge_base_id.as_str() {
+                "" => None,
+                id => Some(groundwork.knowledge_base(id, ReadAt::default(), cancel)?),
+            };
+            Ok(limits(groundwork.settings(), named))
         })
         .await
     }

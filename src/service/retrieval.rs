@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::call::{AtShutdown, Flow, Replies, run, stream};
-use super::convert::{AnswerMessages, caller, query, question, read_at, required, retrieval};
+use super::convert::{
+    AnswerMessages, batch, batch_query, caller, missing, missing_question, query, question, read_at, required,
+    retrieval,
+};
 use super::pb::retrieve_and_generate_stream_response::Event;
 use super::{ServiceConfig, pb};
 use crate::knowledge_base::{Error, Groundwork};
@@ -48,10 +51,37 @@ impl pb::retrieval_service_server::RetrievalService for Retrievals {
                 request.retrieval_configuration,
             )?;
             query.caller = caller(request.user_context)?;
+            query.explain = request.explain;
             let at = read_at(request.min_epoch, request.as_of_epoch, request.as_of_time)?;
             groundwork.retrieve(&id, &query, at, cancel).map(retrieval)
         })
         .await
+    }
+
+    async fn batch_retrieve(
+        &self,
+        request: Request<pb::BatchRetrieveRequest>,
+    ) -> Result<Response<pb::BatchRetrieveResponse>, Status> {
+        let at_shutdown = AtShutdown::of_read(request.get_ref().min_epoch);
+        run(request, &self.groundwork, at_shutdown, |groundwork, request, cancel| {
+            let id = required(KNOWLEDGE_BASE, request.knowledge_base_id)?;
+            let queries = request.queries.into_iter().map(batch_query).collect();
+            let at = read_at(request.min_epoch, request.as_of_epoch, request.as_of_time)?;
+            groundwork.batch_retrieve(&id, queries, at, cancel).map(batch)
+        })
+        .await
+    }
+
+    async fn explain_missing(
+        &self,
+        request: Request<pb::ExplainMissingRequest>,
+    ) -> Result<Response<pb::ExplainMissingResponse>, Status> {
+        let explain = |groundwork: &Groundwork, mut request: pb::ExplainMissingRequest, cancel: &Cancel| {
+            let id = required(KNOWLEDGE_BASE, std::mem::take(&mut request.knowledge_base_id))?;
+            let question = missing_question(request)?;
+            groundwork.explain_missing(&id, &question, cancel).map(missing)
+        };
+        run(request, &self.groundwork, AtShutdown::Cancel, explain).await
     }
 
     async fn retrieve_and_generate(

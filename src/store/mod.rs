@@ -15,6 +15,7 @@ mod commit;
 mod epoch_store;
 mod erasure;
 mod error;
+mod facts;
 mod history;
 mod in_place;
 mod layout;
@@ -46,6 +47,7 @@ pub use commit::{Change, Committed, KeptContent, NewChunk, NewRevision};
 pub use epoch_store::{EpochStore, OpenOptions};
 pub use erasure::{Certificate, ErasedPlace, Erasure, MAX_REMAINDERS, Remainder, SearchedPlace, Wanted};
 pub use error::Error;
+pub use facts::{ChunkFacts, EpochRange, OutlinedChunk};
 pub use history::{
     ChunkDifference, DEFAULT_RETENTION, DifferenceKind, DocumentDifference, EpochInfo, OriginalContent, Retention,
     RevisionInfo, RolledBack, compress,

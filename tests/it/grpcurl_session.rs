@@ -321,3 +321,87 @@ fn an_operator_gets_by_with_grpcurl_alone() {
         "{refused}"
     );
 }
+
+/// Takes a few pages of the handbook in.
+fn ingest_handbook(server: &Server) {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpora/handbook/documents/concepts");
+    let mut messages = vec![json!({ "start": { "knowledge_base_id": "handbook" } })];
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(&root)
+        .expect("the handbook is there")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    paths.sort();
+    for path in paths {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).expect("the page can be read");
+        let header = json!({ "document_id": name, "mime_type": "text/markdown" });
+        messages.push(json!({ "document": { "header": header, "text": text } }));
+    }
+    let outcomes = ask(server, "DocumentService/IngestDocuments", &messages);
+    let summary = &outcomes.last().expect("a summary")["summary"];
+    assert!(summary["numberOfDocumentsFailed"].is_null(), "{summary}");
+}
+
+#[test]
+fn an_operator_learns_why_from_grpcurl() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::start(home.path());
+    let create = json!({ "name": "handbook" });
+    ask(&server, "KnowledgeBaseService/CreateKnowledgeBase", &[create]);
+    ingest_handbook(&server);
+    let words = json!({ "text": "What is an epoch?" });
+
+    let explained = json!({ "knowledge_base_id": "handbook", "retrieval_query": words, "explain": true,
+        "retrieval_configuration": { "vector_search_configuration": { "number_of_results": 4,
+            "grouping": { "max_chunks_per_document": 1 }, "context_expansion": { "neighbors": 1 } } } });
+    let found = ask(&server, "RetrievalService/Retrieve", &[explained]);
+    let results = found[0]["retrievalResults"].as_array().expect("results");
+    assert_eq!(results.len(), 4, "{found:?}");
+    for result in results {
+        let explanation = &result["explanation"];
+        let legs = explanation["legs"].as_array().expect("legs");
+        let sum: f64 = legs.iter().filter_map(|leg| leg["contribution"].as_f64()).sum();
+        let score = result["score"].as_f64().expect("a score");
+        assert!((sum - score).abs() < 1e-9, "{sum} is not {score}: {explanation}");
+        assert!(result["context"]["text"].as_str().expect("a context").len() > 10);
+    }
+    let terms = results[0]["explanation"]["terms"].as_array().expect("terms");
+    assert!(terms.iter().any(|term| term["term"] == "epoch"), "{terms:?}");
+    assert!(
+        results[0]["highlights"]
+            .as_array()
+            .is_some_and(|places| !places.is_empty())
+    );
+
+    let document = results[3]["documentId"].clone();
+    let missed = |limit: u32| {
+        json!({ "knowledge_base_id": "handbook", "retrieval_query": words, "document_id": document,
+            "retrieval_configuration": { "vector_search_configuration": { "number_of_results": limit,
+                "grouping": { "max_chunks_per_document": 1 } } } })
+    };
+    let missing = ask(&server, "RetrievalService/ExplainMissing", &[missed(2)]);
+    assert_eq!(missing[0]["stage"], "MISSING_STAGE_CUT_OFF", "{missing:?}");
+    assert_eq!(missing[0]["suggestions"][0]["number"], 4, "{missing:?}");
+    let field = missing[0]["suggestions"][0]["field"].as_str().expect("a field");
+    assert!(field.ends_with("number_of_results"), "{field}");
+    let there = ask(&server, "RetrievalService/ExplainMissing", &[missed(4)]);
+    assert_eq!(
+        (&there[0]["stage"], &there[0]["rank"]),
+        (&json!("MISSING_STAGE_FOUND"), &json!(4))
+    );
+
+    let batch = json!({ "knowledge_base_id": "handbook", "queries": [
+        { "retrieval_query": words }, { "retrieval_query": { "text": "" } } ] });
+    let batch = ask(&server, "RetrievalService/BatchRetrieve", &[batch]);
+    let results = &batch[0]["results"];
+    assert!(
+        results[0]["error"].is_null() && results[0]["retrievalResults"].is_array(),
+        "{batch:?}"
+    );
+    assert_eq!(results[1]["error"]["field"], "retrieval_query.text", "{batch:?}");
+
+    let limits = json!({ "knowledge_base_id": "handbook" });
+    let limits = ask(&server, "KnowledgeBaseService/GetLimits", &[limits]);
+    assert_eq!(limits[0]["retrieval"]["maxNumberOfResults"], 1_000);
+    assert_eq!(limits[0]["knowledgeBase"]["name"], "handbook");
+}

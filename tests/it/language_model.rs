@@ -44,6 +44,10 @@ fn bridge() -> Hit {
         score: 1.0,
         bm25: None,
         cosine: None,
+        context: None,
+        folded: Vec::new(),
+        highlights: Vec::new(),
+        explanation: None,
     }
 }
 

@@ -6,8 +6,9 @@ use groundwork::service::pb::ingest_documents_request::Payload;
 use groundwork::service::pb::inline_document::Content;
 use groundwork::service::pb::retrieve_and_generate_stream_response::Event;
 use groundwork::service::pb::{
-    DocumentEnd, DocumentOutcome, DocumentStatus, GenerationConfiguration, GetDocumentRequest, InferenceConfiguration,
-    InlineDocument, RetrievalConfiguration, RetrievalQuery, RetrieveAndGenerateStreamRequest, RetrieveRequest,
+    BatchRetrieveQuery, BatchRetrieveRequest, DocumentEnd, DocumentOutcome, DocumentStatus, FusionMethod,
+    GenerationConfiguration, GetDocumentRequest, InferenceConfiguration, InlineDocument, NearDuplicateConfiguration,
+    RetrievalConfiguration, RetrievalQuery, RetrievalResult, RetrieveAndGenerateStreamRequest, RetrieveRequest,
     VectorSearchConfiguration,
 };
 use tonic::{Code, Request};
@@ -214,6 +215,60 @@ fn streamed_answers_come_in_order_and_abandoned_ones_free_their_slot() {
         assert!(order.starts_with('r') && order.ends_with('s'), "{order}");
         assert_eq!(order.matches('s').count(), 1);
         assert!(order.contains('t'), "{order}");
+    });
+}
+
+#[test]
+fn explanations_and_batches_travel_over_the_wire() {
+    run(async {
+        let (_home, server) = server().await;
+        let messages = vec![
+            start(),
+            inline("a", "The slate quarry."),
+            inline("b", "Slate roofs last a century."),
+        ];
+        ingest(&server, messages).await.expect("it works");
+        let mut client = server.retrieval().await;
+        let mut request = retrieve("slate quarry", 2);
+        request.explain = true;
+        let search = request
+            .retrieval_configuration
+            .as_mut()
+            .and_then(|it| it.vector_search_configuration.as_mut());
+        let search = search.expect("it is set");
+        search.fusion = FusionMethod::ReciprocalRank.into();
+        search.near_duplicates = Some(NearDuplicateConfiguration::default());
+        let found = client.retrieve(request.clone()).await.expect("it works").into_inner();
+        assert_eq!(found.retrieval_results.len(), 2);
+        for result in &found.retrieval_results {
+            let explanation = result.explanation.as_ref().expect("it was asked for");
+            assert_eq!(explanation.fusion(), FusionMethod::ReciprocalRank);
+            let sum: f64 = explanation.legs.iter().map(|leg| leg.contribution).sum();
+            assert!((sum - result.score).abs() < 1e-12);
+            assert!(!result.highlights.is_empty(), "{result:?}");
+        }
+        let query = |text: &str| BatchRetrieveQuery {
+            retrieval_query: Some(RetrievalQuery { text: text.to_owned() }),
+            retrieval_configuration: request.retrieval_configuration.clone(),
+            explain: true,
+        };
+        let batch = BatchRetrieveRequest {
+            knowledge_base_id: "kb".to_owned(),
+            queries: vec![query(""), query("slate quarry")],
+            ..BatchRetrieveRequest::default()
+        };
+        let batch = client.batch_retrieve(batch).await.expect("one good query").into_inner();
+        assert_eq!(
+            batch.results[0].error.as_ref().map(|error| error.code),
+            Some(Code::InvalidArgument as i32)
+        );
+        let ids = |results: &[RetrievalResult]| results.iter().map(|it| it.chunk_id.clone()).collect::<Vec<_>>();
+        assert_eq!(ids(&batch.results[1].retrieval_results), ids(&found.retrieval_results));
+        let none = client.batch_retrieve(BatchRetrieveRequest {
+            knowledge_base_id: "kb".to_owned(),
+            ..BatchRetrieveRequest::default()
+        });
+        assert_eq!(none.await.expect_err("it is empty").code(), Code::InvalidArgument);
     });
 }
 

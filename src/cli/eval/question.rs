@@ -115,6 +115,7 @@ impl Asking {
         client: &mut RetrievalServiceClient<Channel>,
     ) -> Result<pb::RetrieveResponse, tonic::Status> {
         let request = pb::RetrieveRequest {
+            explain: false,
             knowledge_base_id: self.knowledge_base_id.clone(),
             retrieval_query: Some(pb::RetrievalQuery { text: text.to_owned() }),
             retrieval_configuration: Some(pb::RetrievalConfiguration {

@@ -109,3 +109,40 @@ proptest::proptest! {
         }
     }
 }
+
+#[track_caller]
+fn check_places(language: &str, query: &str, text: &str, expected: &[&str]) {
+    let analyzer = Analyzer::new(Language::parse(language).expect("a known language"));
+    let terms = analyzer.query_terms(query).into_iter().map(|(term, _)| term).collect();
+    let places = analyzer.places_of(&terms, text);
+    let found: Vec<&str> = places.iter().map(|place| &text[place.clone()]).collect();
+    assert_eq!(found, expected, "{language}: {query} in {text}");
+    assert!(places.windows(2).all(|pair| pair[0].end <= pair[1].start), "{places:?}");
+}
+
+#[test]
+fn other_forms_of_words_are_places_too() {
+    check_places(
+        "en",
+        "how do runners run",
+        "She runs, he RAN; running-shoes",
+        &["runs", "running"],
+    );
+    check_places(
+        "en",
+        "don\u{2019}t",
+        "They don't. Don\u{2019}t!",
+        &["don't", "Don\u{2019}t"],
+    );
+    check_places("en", "zebra", "no such animal", &[]);
+    check_places("en", "", "nothing is asked", &[]);
+}
+
+#[test]
+fn places_count_in_the_text_as_it_stands() {
+    // The ligature and the full-width letters are longer before they are normalised.
+    check_places("en", "fine abc", "ﬁne and ＡＢＣ; fine", &["ﬁne", "ＡＢＣ", "fine"]);
+    check_places("en", "café", "a cafe\u{301}, a café", &["cafe\u{301}", "café"]);
+    check_places("en", "東京都", "私は東京都に住む", &["東京都"]);
+    check_places("en", "猫", "猫と犬と猫", &["猫", "猫"]);
+}

@@ -38,7 +38,8 @@ impl Words {
         }
     }
 
-    fn bounds(&self, text: &str) -> Vec<Range<usize>> {
+    /// Returns the ranges of the words of a text, as it stands.
+    pub(super) fn bounds(&self, text: &str) -> Vec<Range<usize>> {
         let mut bounds = Vec::with_capacity(text.len() / 6);
         let mut rest = text.char_indices().peekable();
         while let Some((start, first)) = rest.next() {

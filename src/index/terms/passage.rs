@@ -14,7 +14,7 @@ use tantivy::{DocId, DocSet, InvertedIndexReader, SegmentReader, TantivyError, T
 
 use super::order::RowOrder;
 use super::schema::HEADING_WEIGHT;
-use super::snapshot::{TermsSnapshot, alive_rows};
+use super::snapshot::{TermField, TermPart, TermsSnapshot, alive_rows};
 use crate::index::{ChunkId, Error};
 
 /// Weight of BM25 over the surroundings; BM25 over the chunk's own text has the rest. Found on training queries, as are
@@ -60,18 +60,53 @@ struct Lengths {
     window: f32,
 }
 
+/// A term of the query in one field.
+struct Lookup {
+    key: Term,
+    /// Chunks that have it, retired ones included.
+    chunk_frequency: u64,
+    idf: f32,
+}
+
 /// A term of the query.
 struct Asked {
-    text: Term,
-    heading: Term,
-    text_idf: f32,
-    heading_idf: f32,
+    term: String,
+    text: Lookup,
+    heading: Lookup,
     count: f32,
+}
+
+/// Where scores go, and what they are made of where somebody wants to know.
+struct Tally<'a> {
+    scores: &'a mut [PassageScore],
+    parts: Option<&'a mut [Vec<TermPart>]>,
+}
+
+impl Tally<'_> {
+    /// Notes what a term adds to a chunk's score.
+    fn note(&mut self, of: usize, part: impl FnOnce() -> TermPart) {
+        if let Some(parts) = &mut self.parts {
+            let part = part();
+            if part.score > 0.0 {
+                parts[of].push(part);
+            }
+        }
+    }
 }
 
 impl TermsSnapshot {
     /// Scores chunks by how well they hold the words of a query, in their order; all 0 when no word is there.
     pub fn passages(&self, query: &str, chunk_ids: &[ChunkId]) -> Result<Vec<PassageScore>, Error> {
+        self.score_passages(query, chunk_ids, None)
+    }
+
+    /// Scores chunks, and tells what each term adds where `parts` takes it, one list a chunk.
+    pub(super) fn score_passages(
+        &self,
+        query: &str,
+        chunk_ids: &[ChunkId],
+        parts: Option<&mut [Vec<TermPart>]>,
+    ) -> Result<Vec<PassageScore>, Error> {
         let failed = |source: TantivyError| Error::terms("be searched", source);
         let mut scores = vec![PassageScore::default(); chunk_ids.len()];
         if chunk_ids.is_empty() {
@@ -79,11 +114,15 @@ impl TermsSnapshot {
         }
         let asked = self.asked(query).map_err(failed)?;
         let lengths = self.lengths().map_err(failed)?;
+        let mut tally = Tally {
+            scores: &mut scores,
+            parts,
+        };
         for (segment, order) in self.segments() {
             let passages = Passages::of(segment, order, chunk_ids, asked.len() <= MAX_TERMS);
             if !passages.places.is_empty() {
                 passages
-                    .score(segment, self.fields().searched(), &asked, lengths, &mut scores)
+                    .score(segment, self.fields().searched(), &asked, lengths, &mut tally)
                     .map_err(failed)?;
             }
         }
@@ -109,22 +148,25 @@ impl TermsSnapshot {
     }
 
     fn asked(&self, query: &str) -> Result<Vec<Asked>, TantivyError> {
-        let [text_field, heading_field] = self.fields().searched();
+        let [text, heading] = self.fields().searched();
         let rows = self.held_rows() as f32;
-        let idf = |term: &Term| -> Result<f32, TantivyError> {
-            let found = self.searcher().doc_freq(term)? as f32;
-            Ok((1.0 + (rows - found + 0.5) / (found + 0.5)).ln())
+        let lookup = |field, term: &str| -> Result<Lookup, TantivyError> {
+            let key = Term::from_field_text(field, term);
+            let chunk_frequency = self.searcher().doc_freq(&key)?;
+            let found = chunk_frequency as f32;
+            Ok(Lookup {
+                key,
+                chunk_frequency,
+                idf: (1.0 + (rows - found + 0.5) / (found + 0.5)).ln(),
+            })
         };
-        let terms = self.analyzer().query_terms(query);
-        let asked = terms.iter().map(|(term, count)| {
-            let text = Term::from_field_text(text_field, term);
-            let heading = Term::from_field_text(heading_field, term);
+        let terms = self.analyzer().query_terms(query).into_iter();
+        let asked = terms.map(|(term, count)| {
             Ok(Asked {
-                text_idf: idf(&text)?,
-                heading_idf: idf(&heading)?,
-                text,
-                heading,
-                count: *count as f32,
+                text: lookup(text, &term)?,
+                heading: lookup(heading, &term)?,
+                term,
+                count: count as f32,
             })
         });
         asked.collect()
@@ -140,7 +182,9 @@ struct Place {
     own: usize,
     /// The places of its window there.
     window: Range<usize>,
-    /// Length of the window in terms.
+    /// Its length, in mean lengths.
+    length: f32,
+    /// The length of its window, in mean lengths of windows.
     window_length: f32,
 }
 
@@ -177,6 +221,7 @@ impl Passages {
                 of,
                 own: start + (row - window.start) as usize,
                 window: start..end,
+                length: 0.0,
                 window_length: 0.0,
             });
         }
@@ -189,52 +234,91 @@ impl Passages {
         [text, heading]: [Field; 2],
         asked: &[Asked],
         lengths: Lengths,
-        scores: &mut [PassageScore],
+        tally: &mut Tally<'_>,
     ) -> Result<(), TantivyError> {
         let norms = segment.get_fieldnorms_reader(text)?;
         for place in &mut self.places {
             let window = &self.rows[place.window.clone()];
-            place.window_length = window.iter().map(|row| norms.fieldnorm(*row) as f32).sum();
+            place.length = norms.fieldnorm(place.row) as f32 / lengths.text;
+            let length: u32 = window.iter().map(|row| norms.fieldnorm(*row)).sum();
+            let mean = if self.with_surroundings {
+                lengths.window
+            } else {
+                lengths.text
+            };
+            place.window_length = length as f32 / mean;
         }
-        let text_index = segment.inverted_index(text)?;
+        let index = segment.inverted_index(text)?;
         let mut frequencies = vec![0; self.rows.len()];
         let (mut before, mut here) = (Spots::default(), Spots::default());
-        let mut idf_before = 0.0_f32;
+        let mut term_before: Option<&Asked> = None;
         for term in asked {
             let wants_spots = self.with_surroundings && asked.len() > 1;
             here.clear(self.places.len());
-            if self.count(&text_index, &term.text, wants_spots, &mut frequencies, &mut here)? {
-                let idf = term.text_idf * term.count;
-                for place in &self.places {
-                    let score = &mut scores[place.of];
-                    let own = frequencies[place.own] as f32;
-                    score.text += idf * saturated(own, norms.fieldnorm(place.row) as f32 / lengths.text);
-                    let around: u32 = frequencies[place.window.clone()].iter().sum();
-                    let (length, mean) = if self.with_surroundings {
-                        (place.window_length, lengths.window)
-                    } else {
-                        (place.window_length, lengths.text)
-                    };
-                    score.surroundings += idf * saturated(around as f32, length / mean);
-                }
-                if wants_spots {
-                    let weight = idf_before.min(term.text_idf);
-                    for (at, place) in self.places.iter().enumerate() {
-                        if let Some(distance) = nearest(before.of(at), here.of(at)) {
-                            scores[place.of].proximity += weight / (distance as f32).sqrt();
-                        }
-                    }
+            if self.count(&index, &term.text.key, wants_spots, &mut frequencies, &mut here)? {
+                self.score_text(term, &frequencies, tally);
+                if let Some(term_before) = term_before {
+                    self.score_proximity((term_before, &before), (term, &here), tally);
                 }
             }
             std::mem::swap(&mut before, &mut here);
-            idf_before = term.text_idf;
+            term_before = Some(term);
         }
         let norms = segment.get_fieldnorms_reader(heading)?;
-        let heading_index = segment.inverted_index(heading)?;
+        let index = segment.inverted_index(heading)?;
         for term in asked {
-            self.score_headings(&heading_index, &norms, term, lengths.heading, scores)?;
+            self.score_headings(&index, &norms, term, lengths.heading, tally)?;
         }
         Ok(())
+    }
+
+    fn score_text(&self, asked: &Asked, frequencies: &[u32], tally: &mut Tally<'_>) {
+        let Lookup {
+            chunk_frequency, idf, ..
+        } = asked.text;
+        for place in &self.places {
+            let own = frequencies[place.own];
+            let around: u32 = frequencies[place.window.clone()].iter().sum();
+            let text = idf * asked.count * saturated(own, place.length);
+            let surroundings = idf * asked.count * saturated(around, place.window_length);
+            let score = &mut tally.scores[place.of];
+            score.text += text;
+            score.surroundings += surroundings;
+            for (field, frequency, weight, score) in [
+                (TermField::Text, own, 1.0 - SURROUNDINGS_WEIGHT, text),
+                (TermField::Surroundings, around, SURROUNDINGS_WEIGHT, surroundings),
+            ] {
+                tally.note(place.of, || TermPart {
+                    term: asked.term.clone(),
+                    field,
+                    frequency,
+                    chunk_frequency,
+                    idf: f64::from(idf),
+                    weight: f64::from(weight * asked.count),
+                    score: f64::from(weight * score),
+                });
+            }
+        }
+    }
+
+    fn score_proximity(&self, before: (&Asked, &Spots), here: (&Asked, &Spots), tally: &mut Tally<'_>) {
+        let idf = before.0.text.idf.min(here.0.text.idf);
+        for (at, place) in self.places.iter().enumerate() {
+            let Some(distance) = nearest(before.1.of(at), here.1.of(at)) else {
+                continue;
+            };
+            let proximity = idf / (distance as f32).sqrt();
+            tally.scores[place.of].proximity += proximity;
+            tally.note(place.of, || TermPart {
+                term: format!("{} {}", before.0.term, here.0.term),
+                field: TermField::Proximity,
+                frequency: distance,
+                chunk_frequency: 0,
+                idf: f64::from(idf),
+                weight: f64::from(PROXIMITY_WEIGHT),
+                score: f64::from(PROXIMITY_WEIGHT * proximity),
+            });
+        }
     }
 
     /// Counts a term in all rows, and notes where it stands in the chunks themselves. Returns whether it is in the
@@ -275,18 +359,34 @@ impl Passages {
         &self,
         index: &InvertedIndexReader,
         norms: &FieldNormReader,
-        term: &Asked,
+        asked: &Asked,
         mean_length: f32,
-        scores: &mut [PassageScore],
+        tally: &mut Tally<'_>,
     ) -> Result<(), TantivyError> {
-        let Some(mut postings) = index.read_postings(&term.heading, IndexRecordOption::WithFreqs)? else {
+        let Lookup {
+            key,
+            chunk_frequency,
+            idf,
+        } = &asked.heading;
+        let Some(mut postings) = index.read_postings(key, IndexRecordOption::WithFreqs)? else {
             return Ok(());
         };
         for place in &self.places {
             if reach(&mut postings, place.row) {
                 let length = norms.fieldnorm(place.row) as f32 / mean_length;
-                let bm25 = term.heading_idf * term.count * saturated(postings.term_freq() as f32, length);
-                scores[place.of].heading += HEADING_WEIGHT * bm25;
+                let frequency = postings.term_freq();
+                let weight = HEADING_WEIGHT * asked.count;
+                let heading = weight * idf * saturated(frequency, length);
+                tally.scores[place.of].heading += heading;
+                tally.note(place.of, || TermPart {
+                    term: asked.term.clone(),
+                    field: TermField::Heading,
+                    frequency,
+                    chunk_frequency: *chunk_frequency,
+                    idf: f64::from(*idf),
+                    weight: f64::from(weight),
+                    score: f64::from(heading),
+                });
             }
         }
         Ok(())
@@ -302,7 +402,8 @@ fn reach(postings: &mut SegmentPostings, row: DocId) -> bool {
 }
 
 /// Returns the share of BM25 that a frequency has; `length` is in mean lengths.
-fn saturated(frequency: f32, length: f32) -> f32 {
+fn saturated(frequency: u32, length: f32) -> f32 {
+    let frequency = frequency as f32;
     frequency * (K1 + 1.0) / (frequency + K1 * (1.0 - B + B * length))
 }
 

@@ -1,5 +1,7 @@
 //! Searching in one commit of the keyword index.
 
+mod explain;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use super::schema::Fields;
 use crate::index::analyzer::Analyzer;
 use crate::index::best::Best;
 use crate::index::{Accept, Accepted, ChunkId, ChunkSet, Error, Scored, TermsMode, TermsWork};
+pub use explain::{TermField, TermPart};
 
 /// A set that holds more than one of so many chunks is not worth looking up chunk by chunk.
 const SELECTIVE_SHARE: u64 = 8;
@@ -254,6 +257,31 @@ impl TermsSnapshot {
     fn weights(&self, lookups: &[BoostQuery]) -> Result<Vec<Box<dyn Weight>>, TantivyError> {
         let scoring = EnableScoring::enabled_from_searcher(&self.0.searcher);
         lookups.iter().map(|lookup| lookup.weight(scoring)).collect()
+    }
+
+    /// Calls `each` for every chunk with a score above `least`, whoever may find it.
+    fn each_above(&self, query: &str, least: f32, each: &mut dyn FnMut(Scored)) -> Result<(), Error> {
+        let failed = |source: TantivyError| Error::terms("be searched", source);
+        let any = self
+            .lookups(query)
+            .into_iter()
+            .map(|lookup| (Occur::Should, Box::new(lookup) as Box<dyn Query>))
+            .collect();
+        let scoring = EnableScoring::enabled_from_searcher(&self.0.searcher);
+        let weight = BooleanQuery::new(any).weight(scoring).map_err(failed)?;
+        for (segment, order) in self.segments() {
+            let alive = segment.alive_bitset();
+            let mut offer = |row: DocId, score: f32| {
+                if let Some(chunk_id) = order.chunk_id(row)
+                    && alive.is_none_or(|alive| alive.is_alive(row))
+                {
+                    each(Scored { chunk_id, score });
+                }
+                least
+            };
+            weight.for_each_pruning(least, segment, &mut offer).map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Scores these chunks as [`TermsSnapshot::search`] does, in their order; 0 when no term matches.

@@ -361,3 +361,35 @@ proptest! {
         prop_assert_eq!(exact, brute(&index.vectors, &vectors[0], limit, &accept));
     }
 }
+
+#[test]
+fn exact_ranks_and_vectors_are_those_of_the_rows() {
+    let vectors = unit_vectors(1_500, 3);
+    let index = Index::filled(&vectors[..1_200], 600);
+    index.vectors.insert(&rows(&vectors[1_200..], 1_201)).expect("inserted");
+    let query = &queries(1, 3)[0];
+    for accept in [&(|_| true) as &Accept<'_>, &|id: ChunkId| !id.0.is_multiple_of(3)] {
+        let all = index.vectors.search_exact(query, 1_500, accept).expect("scanned");
+        for rank in [1, 2, 40, all.len()] {
+            let scored = all[rank - 1];
+            let exact = index.vectors.rank(query, scored.chunk_id, accept).expect("ranked");
+            assert_eq!(
+                exact.map(|exact| (exact.rank, exact.score)),
+                Some((rank as u64, scored.score))
+            );
+        }
+    }
+    assert_eq!(
+        index.vectors.rank(query, ChunkId(9_999), &|_| true).expect("ranked"),
+        None
+    );
+    let stored = index.vectors.vectors_of(&[ChunkId(7), ChunkId(9_999), ChunkId(1_400)]);
+    assert_eq!(stored[1], None);
+    for (stored, inserted) in [(&stored[0], &vectors[6]), (&stored[2], &vectors[1_399])] {
+        let stored = stored.as_ref().expect("it is there");
+        assert!(
+            stored.iter().zip(inserted).all(|(a, b)| (a - b).abs() < 1e-3),
+            "{stored:?}"
+        );
+    }
+}

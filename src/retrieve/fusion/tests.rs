@@ -60,7 +60,41 @@ fn single_legs_keep_rank_and_score() {
     assert_eq!(dense[0].bm25, None);
 }
 
+#[test]
+fn ranks_are_those_among_all_candidates() {
+    let candidates = [both(1, 8.0, 0.25), both(2, 4.0, 0.75), both(3, 0.0, 0.5)];
+    let found: Vec<_> = fuse_ranks(&candidates, 0.5)
+        .iter()
+        .map(|candidate| (candidate.chunk_id.0, candidate.score))
+        .collect();
+    let inverse = |rank: f64| 1.0 / (60.0 + rank);
+    let expected = [
+        (2, 0.5 * inverse(1.0) + 0.5 * inverse(2.0)),
+        (1, 0.5 * inverse(3.0) + 0.5 * inverse(1.0)),
+        (3, 0.5 * inverse(2.0)),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(fuse_ranks(&[], 0.5), []);
+    let tied = fuse_ranks(&[both(2, 1.0, 0.5), both(1, 1.0, 0.5)], 0.5);
+    assert_eq!(tied[0].chunk_id, ChunkId(1));
+}
+
 proptest! {
+    #[test]
+    fn contributions_add_up_to_the_score(
+        scores in prop::collection::vec((0.0_f32..30.0, -1.0_f32..1.0), 0..60),
+        dense_weight in 0.0..=1.0,
+    ) {
+        let candidates: Vec<_> = (1..).zip(&scores).map(|(id, (bm25, cosine))| both(id, *bm25, *cosine)).collect();
+        for fused in [fuse(&candidates, dense_weight), fuse_ranks(&candidates, dense_weight)] {
+            for candidate in fused {
+                let normalized = |leg: Option<LegScore>| leg.expect("both legs took part").normalized;
+                let sum = dense_weight * normalized(candidate.cosine) + (1.0 - dense_weight) * normalized(candidate.bm25);
+                prop_assert_eq!(sum.to_bits(), candidate.score.to_bits());
+            }
+        }
+    }
+
     #[test]
     fn fused_order_is_total_and_bounded(
         scores in prop::collection::vec((0.0_f32..30.0, -1.0_f32..1.0), 0..60),

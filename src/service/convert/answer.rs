@@ -13,10 +13,14 @@ use crate::service::pb;
 use crate::service::pb::retrieve_and_generate_stream_response::Event;
 
 const INFERENCE_PATH: &str = "generation_configuration.inference_configuration";
-const MAX_TEMPERATURE: f64 = 2.0;
-const MAX_TOKENS: u32 = 4_096;
-const MAX_STOP_SEQUENCES: usize = 16;
-const MAX_STOP_SEQUENCE_BYTES: usize = 256;
+/// Highest temperature.
+pub(super) const MAX_TEMPERATURE: f64 = 2.0;
+/// Most tokens of an answer.
+pub(super) const MAX_TOKENS: u32 = 4_096;
+/// Most stop sequences.
+pub(super) const MAX_STOP_SEQUENCES: usize = 16;
+/// Longest stop sequence in bytes.
+pub(super) const MAX_STOP_SEQUENCE_BYTES: usize = 256;
 
 /// Returns a checked question.
 pub(in crate::service) fn question(request: pb::RetrieveAndGenerateStreamRequest) -> Result<Question, Error> {
@@ -159,8 +163,9 @@ impl AnswerMessages {
 
 /// Counts the code points of the document before a byte that lies in the hit; nothing when it does not.
 fn code_points_before(hit: &Hit, byte: usize) -> Option<usize> {
-    let offset = byte.checked_sub(hit.span.start)?;
-    Some(hit.code_point_start + hit.text.get(..offset)?.chars().count())
+    let passage = hit.passage();
+    let offset = byte.checked_sub(passage.span.start)?;
+    Some(passage.code_point_start + passage.text.get(..offset)?.chars().count())
 }
 
 fn reference(reference: Reference) -> pb::RetrievedReference {

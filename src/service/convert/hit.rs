@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::explanation::explanation;
 use super::metadata::wire_attributes;
 use super::plan::plan;
 use crate::document::ByteSpan;
-use crate::knowledge_base::{Retrieval, StageTimes};
+use crate::knowledge_base::{BatchRetrieval, Retrieval, StageTimes};
 use crate::retrieve::{Hit, LegScore};
-use crate::service::pb;
+use crate::service::{pb, status};
 
 /// Returns the answer to a search.
 pub(in crate::service) fn retrieval(found: Retrieval) -> pb::RetrieveResponse {
@@ -19,9 +20,44 @@ pub(in crate::service) fn retrieval(found: Retrieval) -> pb::RetrieveResponse {
     }
 }
 
+/// Returns what became of a batch.
+pub(in crate::service) fn batch(found: BatchRetrieval) -> pb::BatchRetrieveResponse {
+    let results = found.results.into_iter().map(|result| match result {
+        Ok(hits) => pb::BatchRetrieveResult {
+            retrieval_results: hits.into_iter().map(hit).collect(),
+            error: None,
+        },
+        Err(error) => pb::BatchRetrieveResult {
+            retrieval_results: Vec::new(),
+            error: Some(pb::BatchRetrieveError {
+                code: status::code(error.kind).into(),
+                message: error.message.clone(),
+                reason: error.reason.to_owned(),
+                field: error.violations.first().map(|it| it.field.clone()).unwrap_or_default(),
+            }),
+        },
+    });
+    pb::BatchRetrieveResponse {
+        results: results.collect(),
+        epoch: found.epoch.0,
+        metrics: Some(metrics(found.times)),
+    }
+}
+
 /// Returns one hit.
 pub(super) fn hit(hit: Hit) -> pb::RetrievalResult {
+    let highlights = highlights(&hit);
     let span = span(hit.span, hit.code_point_start, &hit.text);
+    let context = hit.context.map(|context| pb::ExpandedContext {
+        span: Some(self::span(context.span, context.code_point_start, &context.text)),
+        text: context.text,
+    });
+    let folded = hit.folded.into_iter().map(|folded| pb::FoldedChunk {
+        chunk_id: folded.chunk_id.to_string(),
+        document_id: folded.document_id.to_string(),
+        score: folded.score,
+        similarity: folded.similarity,
+    });
     pb::RetrievalResult {
         chunk_id: hit.chunk_id.to_string(),
         document_id: hit.document_id.to_string(),
@@ -38,7 +74,29 @@ pub(super) fn hit(hit: Hit) -> pb::RetrievalResult {
         cosine: hit.cosine.map(leg_score),
         metadata: wire_attributes(hit.metadata),
         content_hash: hit.content_hash,
+        explanation: hit.explanation.map(|it| explanation(*it)),
+        highlights,
+        context,
+        folded_chunks: folded.collect(),
     }
+}
+
+/// Returns the places of the query's words, in order, with the code points counted once from each to the next.
+fn highlights(hit: &Hit) -> Vec<pb::Span> {
+    let (mut byte, mut code_point) = (hit.span.start, hit.code_point_start);
+    let mut count_to = |end: usize| {
+        let between = (byte - hit.span.start)..end.saturating_sub(hit.span.start);
+        code_point += hit.text.get(between).map_or(0, |text| text.chars().count());
+        byte = end;
+        code_point as u64
+    };
+    let place = |place: &ByteSpan| pb::Span {
+        start: place.start as u64,
+        end: place.end as u64,
+        code_point_start: count_to(place.start),
+        code_point_end: count_to(place.end),
+    };
+    hit.highlights.iter().map(place).collect()
 }
 
 /// Returns the range of `text`, which begins after `code_point_start` code points.

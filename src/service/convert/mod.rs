@@ -11,11 +11,14 @@ mod archive;
 mod document;
 mod epoch;
 mod erasure;
+mod explanation;
 mod filter;
 mod hit;
 mod knowledge_base;
+mod limits;
 mod metadata;
 mod model;
+mod options;
 mod plan;
 mod query;
 mod revision;
@@ -34,11 +37,13 @@ pub(super) use epoch::{
     difference, difference_request, difference_summary, epoch, epoch_info, read_at, rollback_target, rolled_back,
 };
 pub(super) use erasure::{certificate, erasure_query};
+pub(super) use explanation::{missing, missing_question};
 pub(super) use filter::selection;
-pub(super) use hit::retrieval;
+pub(super) use hit::{batch, retrieval};
 pub(super) use knowledge_base::{change, knowledge_base, new_knowledge_base};
+pub(super) use limits::limits;
 pub(super) use model::{modality_filter, model};
-pub(super) use query::query;
+pub(super) use query::{batch_query, query};
 pub(super) use revision::{content_messages, content_request, revision};
 pub(super) use upkeep::progress;
 

@@ -2,11 +2,13 @@
 
 use super::filter::filter;
 use super::known;
+use super::options::options;
 use crate::knowledge_base::Error;
 use crate::retrieve::{Query, SearchType};
 use crate::service::pb;
 
-const SEARCH_PATH: &str = "retrieval_configuration.vector_search_configuration";
+/// Where the search stands in a request.
+pub(super) const SEARCH_PATH: &str = "retrieval_configuration.vector_search_configuration";
 
 /// Returns a checked query; `words_field` is where the request holds the words.
 pub(in crate::service) fn query(
@@ -17,7 +19,8 @@ pub(in crate::service) fn query(
     let words = words.ok_or_else(|| Error::invalid(words_field, "is required, but absent"))?;
     let mut query = Query::new(words.text);
     let search = configuration.and_then(|configuration| configuration.vector_search_configuration);
-    if let Some(search) = search {
+    if let Some(mut search) = search {
+        query.options = options(&mut search)?;
         if search.number_of_results > 0 {
             query.limit = search.number_of_results as usize;
         }
@@ -37,7 +40,16 @@ pub(in crate::service) fn query(
     }
     query
         .check()
-        .map_err(|invalid| Error::invalid(path(words_field, invalid.field), invalid.reason))
+        .map_err(|invalid| Error::invalid(path(words_field, &invalid.field), invalid.reason))
+}
+
+/// Returns a query of a batch, checked; fields are named within the query.
+pub(in crate::service) fn batch_query(wire: pb::BatchRetrieveQuery) -> Result<Query, Error> {
+    let query = query("retrieval_query", wire.retrieval_query, wire.retrieval_configuration)?;
+    Ok(Query {
+        explain: wire.explain,
+        ..query
+    })
 }
 
 /// Returns the path of a query's field in the request: the words stand in fields of different names.

@@ -1,6 +1,7 @@
 //! Tests of convert.
 
 mod epochs;
+mod scoring;
 mod selections;
 mod upkeep;
 
@@ -100,6 +101,7 @@ fn query_takes_what_is_given() {
         dense_weight: Some(0.0),
         feedback_weight: Some(0.5),
         exact: true,
+        ..pb::VectorSearchConfiguration::default()
     })
     .expect("it is valid");
     let number = |number| ("year".to_owned(), MetadataValue::Number(number));
@@ -420,6 +422,10 @@ fn found() -> Hit {
             normalized: 1.0,
         }),
         cosine: None,
+        context: None,
+        folded: Vec::new(),
+        highlights: Vec::new(),
+        explanation: None,
     }
 }
 

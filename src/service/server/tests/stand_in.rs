@@ -185,6 +185,20 @@ impl RetrievalService for StandIn {
         Err(Status::unimplemented("not part of the tests"))
     }
 
+    async fn batch_retrieve(
+        &self,
+        _: Request<pb::BatchRetrieveRequest>,
+    ) -> Result<Response<pb::BatchRetrieveResponse>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
+    async fn explain_missing(
+        &self,
+        _: Request<pb::ExplainMissingRequest>,
+    ) -> Result<Response<pb::ExplainMissingResponse>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
     async fn retrieve_and_generate(
         &self,
         _: Request<pb::RetrieveAndGenerateRequest>,

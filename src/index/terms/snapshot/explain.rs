@@ -1,0 +1,91 @@
+//! Why chunks have the scores that they have: terms, exact ranks, and where words stand.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::TermsSnapshot;
+use crate::index::best::best_first;
+use crate::index::{Accept, ChunkId, Error, ExactRank, Scored};
+
+/// How much a score may differ with the order in which its terms are added up.
+const ROUNDING: f32 = 1e-5;
+
+/// Where a term adds to a chunk's score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TermField {
+    /// The chunk's own text with its title and headings.
+    Text,
+    /// The chunk's text together with what stands around it in the document.
+    Surroundings,
+    /// Title and headings alone.
+    Heading,
+    /// Near to the term before it in the query.
+    Proximity,
+}
+
+/// What one term adds to a chunk's score in the keyword leg.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TermPart {
+    /// The term: a stem in lowercase; for [`TermField::Proximity`] both terms.
+    pub term: String,
+    /// Where it was found.
+    pub field: TermField,
+    /// How often it stands there; for [`TermField::Proximity`] how many words apart.
+    pub frequency: u32,
+    /// Chunks that have it in this field, retired ones included; 0 for [`TermField::Proximity`].
+    pub chunk_frequency: u64,
+    /// Inverse document frequency; for [`TermField::Proximity`] the smaller one of both terms.
+    pub idf: f64,
+    /// Weight of the field, times how often the query says the word.
+    pub weight: f64,
+    /// What it adds.
+    pub score: f64,
+}
+
+impl TermsSnapshot {
+    /// Returns for each of these chunks, in their order, what the terms of the query add to its score; the parts add up
+    /// to that of [`TermsSnapshot::passages`].
+    pub fn explain(&self, query: &str, chunk_ids: &[ChunkId]) -> Result<Vec<Vec<TermPart>>, Error> {
+        let mut parts = vec![Vec::new(); chunk_ids.len()];
+        self.score_passages(query, chunk_ids, Some(&mut parts))?;
+        Ok(parts)
+    }
+
+    /// Returns the chunk's exact rank in the order that chunks are listed in, by plain BM25, among all accepted chunks; nothing when no term of the query stands in it.
+    pub fn rank(&self, query: &str, chunk_id: ChunkId, accept: &Accept<'_>) -> Result<Option<ExactRank>, Error> {
+        let own = self.score(query, &[chunk_id])?.first().copied().unwrap_or(0.0);
+        if own <= 0.0 {
+            return Ok(None);
+        }
+        // Terms may be added up in another order here, so that its own score is looked for among those about as high.
+        let least = own * (1.0 - ROUNDING);
+        let mut near: Vec<Scored> = Vec::new();
+        self.each_above(query, least, &mut |scored| {
+            if scored.chunk_id == chunk_id || accept(scored.chunk_id) {
+                near.push(scored);
+            }
+        })?;
+        let own = near
+            .iter()
+            .find(|scored| scored.chunk_id == chunk_id)
+            .copied()
+            .unwrap_or(Scored { chunk_id, score: own });
+        let better = near.iter().filter(|scored| best_first(scored, &own).is_lt()).count();
+        Ok(Some(ExactRank {
+            rank: better as u64 + 1,
+            score: own.score,
+        }))
+    }
+
+    /// Returns where words of the query stand in a text, other forms of them included: byte ranges, in order, apart.
+    pub fn highlights(&self, query: &str, text: &str) -> Vec<Range<usize>> {
+        let terms: HashSet<String> = self
+            .0
+            .analyzer
+            .query_terms(query)
+            .into_iter()
+            .map(|(term, _)| term)
+            .collect();
+        self.0.analyzer.places_of(&terms, text)
+    }
+}

@@ -1,0 +1,79 @@
+//! Limits and defaults to the wire.
+
+use super::answer::{MAX_STOP_SEQUENCE_BYTES, MAX_STOP_SEQUENCES, MAX_TEMPERATURE, MAX_TOKENS};
+use super::knowledge_base;
+use crate::document::MAX_DOCUMENT_ID_BYTES;
+use crate::document::metadata::{MAX_ATTRIBUTES, MAX_KEY_BYTES, MAX_LIST_MEMBERS, MAX_STRING_BYTES};
+use crate::generate::Inference;
+use crate::index::MAX_QUERY_TERMS;
+use crate::knowledge_base::{
+    CONCURRENT_ANSWERS, DEFAULT_PAGE_SIZE, KnowledgeBaseInfo, MAX_BATCH_QUERIES, MAX_CLIENT_TOKEN_BYTES,
+    MAX_DELETE_DOCUMENTS, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_PAGE_SIZE, MAX_TAGS, Settings,
+};
+use crate::retrieve::options::{
+    DEFAULT_CONTEXT_BYTES, DEFAULT_DUPLICATE_SIMILARITY, DEFAULT_LAMBDA, DEFAULT_RECENCY_FLOOR, MAX_BOOST_FACTOR,
+    MAX_BOOSTS, MAX_CANDIDATES_PER_LEG, MAX_CHUNKS_PER_DOCUMENT, MAX_CONTEXT_BYTES, MAX_LISTED_DEEPER, MAX_NEIGHBORS,
+};
+use crate::retrieve::DEFAULT_DENSE_WEIGHT;
+use crate::retrieve::filter::MAX_FILTER_DEPTH;
+use crate::retrieve::query::{DEFAULT_RESULTS, MAX_QUERY_CHARS, MAX_RESULTS};
+use crate::service::pb;
+
+/// Returns all limits, and the configuration of a knowledge base if one was named.
+pub(in crate::service) fn limits(settings: &Settings, named: Option<KnowledgeBaseInfo>) -> pb::GetLimitsResponse {
+    pb::GetLimitsResponse {
+        retrieval: Some(retrieval()),
+        documents: Some(pb::DocumentLimits {
+            max_document_bytes: settings.max_document_bytes as u64,
+            max_document_id_bytes: MAX_DOCUMENT_ID_BYTES as u32,
+            max_attributes: MAX_ATTRIBUTES as u32,
+            max_attribute_key_bytes: MAX_KEY_BYTES as u32,
+            max_attribute_string_bytes: MAX_STRING_BYTES as u32,
+            max_attribute_list_members: MAX_LIST_MEMBERS as u32,
+            max_delete_documents: MAX_DELETE_DOCUMENTS as u32,
+        }),
+        knowledge_bases: Some(pb::KnowledgeBaseLimits {
+            max_name_bytes: MAX_NAME_BYTES as u32,
+            max_description_bytes: MAX_DESCRIPTION_BYTES as u32,
+            max_tags: MAX_TAGS as u32,
+            max_client_token_bytes: MAX_CLIENT_TOKEN_BYTES as u32,
+            max_page_size: MAX_PAGE_SIZE as u32,
+            default_page_size: DEFAULT_PAGE_SIZE as u32,
+        }),
+        generation: Some(pb::GenerationLimits {
+            max_tokens: MAX_TOKENS,
+            default_max_tokens: Inference::default().max_tokens as u32,
+            max_temperature: MAX_TEMPERATURE,
+            max_stop_sequences: MAX_STOP_SEQUENCES as u32,
+            max_stop_sequence_bytes: MAX_STOP_SEQUENCE_BYTES as u32,
+            concurrent_answers: CONCURRENT_ANSWERS as u32,
+            max_queued_answers: settings.max_queued_answers as u32,
+            default_model_id: settings.language_model_id.clone(),
+        }),
+        default_embedding_model_id: settings.embedding_model_id.clone(),
+        knowledge_base: named.map(knowledge_base),
+    }
+}
+
+fn retrieval() -> pb::RetrievalLimits {
+    pb::RetrievalLimits {
+        max_query_characters: MAX_QUERY_CHARS as u32,
+        max_query_terms: MAX_QUERY_TERMS as u32,
+        max_number_of_results: MAX_RESULTS as u32,
+        default_number_of_results: DEFAULT_RESULTS as u32,
+        default_dense_weight: DEFAULT_DENSE_WEIGHT,
+        max_candidates_per_leg: MAX_CANDIDATES_PER_LEG as u32,
+        max_candidates_listed_deeper: MAX_LISTED_DEEPER as u32,
+        max_filter_depth: MAX_FILTER_DEPTH as u32,
+        max_boosts: MAX_BOOSTS as u32,
+        max_boost_factor: MAX_BOOST_FACTOR,
+        max_chunks_per_document: MAX_CHUNKS_PER_DOCUMENT as u32,
+        max_neighbors: MAX_NEIGHBORS as u32,
+        max_context_bytes: MAX_CONTEXT_BYTES as u32,
+        default_context_bytes: DEFAULT_CONTEXT_BYTES as u32,
+        default_diversity_lambda: DEFAULT_LAMBDA,
+        default_near_duplicate_similarity: DEFAULT_DUPLICATE_SIMILARITY,
+        default_recency_floor: DEFAULT_RECENCY_FLOOR,
+        max_batch_queries: MAX_BATCH_QUERIES as u32,
+    }
+}
