@@ -333,7 +333,11 @@ fn ingest_handbook(server: &Server) {
     paths.sort();
     for path in paths {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(&path).expect("the page can be read");
+        // One page is in another encoding, which a JSON text cannot carry.
+        let bytes = std::fs::read(&path).expect("the page can be read");
+        let Ok(text) = String::from_utf8(bytes) else {
+            continue;
+        };
         let header = json!({ "document_id": name, "mime_type": "text/markdown" });
         messages.push(json!({ "document": { "header": header, "text": text } }));
     }
