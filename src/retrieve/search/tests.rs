@@ -43,8 +43,7 @@ impl Fixture {
             vectors: &self.vectors,
         };
         let accepted = Accepted::Test(accept, self.vectors.len());
-        let (candidates, _) = search(&legs, query, Some(embedded(&[1.0, 0.0])), accepted).expect("found");
-        candidates
+        search(&legs, query, Some(embedded(&[1.0, 0.0])), accepted).expect("found")
     }
 }
 
@@ -165,8 +164,7 @@ fn dense_leg_needs_an_embedding() {
     };
     let ask = |search_type, embedding: Option<&[f32]>| {
         let accepted = Accepted::Test(&|_| true, 4);
-        let found = search(&legs, &query(search_type, 5), embedding.map(embedded), accepted);
-        found.map(|(candidates, _)| candidates)
+        search(&legs, &query(search_type, 5), embedding.map(embedded), accepted)
     };
     assert!(matches!(ask(SearchType::Hybrid, None), Err(Error::NoEmbedding)));
     assert!(matches!(ask(SearchType::Semantic, None), Err(Error::NoEmbedding)));

@@ -9,6 +9,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 pub(super) fn seconds_since_1970(value: &MetadataValue) -> Option<f64> {
     match value {
         MetadataValue::Number(seconds) => Some(*seconds),
+        MetadataValue::Date(date) => Some(date.seconds() as f64),
         MetadataValue::String(text) => parse(text.trim()),
         _ => None,
     }
