@@ -36,12 +36,14 @@ Examples:
 
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::Result<Exit> {
     let read = arguments.retrieval.read;
+    let user_context = arguments.retrieval.caller.clone().user_context();
     let request = pb::ExplainMissingRequest {
         knowledge_base_id: arguments.knowledge_base,
         retrieval_query: Some(pb::RetrievalQuery { text: arguments.query }),
         retrieval_configuration: Some(arguments.retrieval.configuration()),
         document_id: arguments.document,
         chunk_id: arguments.chunk.unwrap_or_default(),
+        user_context,
         min_epoch: read.min_epoch(),
         as_of_epoch: read.as_of_epoch(),
         as_of_time: read.as_of_time(),

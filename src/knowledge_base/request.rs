@@ -453,6 +453,8 @@ pub enum SuggestedChange {
     AtMost(f64),
     /// Leave it out.
     Remove,
+    /// Set it to true.
+    Set,
 }
 
 /// A change of a request.

@@ -12,6 +12,7 @@ use super::convert::{
 use super::pb::retrieve_and_generate_stream_response::Event;
 use super::{ServiceConfig, pb};
 use crate::knowledge_base::{Error, Groundwork};
+use crate::retrieve::Query;
 use crate::worker::{Cancel, Stopped};
 
 const KNOWLEDGE_BASE: &str = "knowledge_base_id";
@@ -65,7 +66,15 @@ impl pb::retrieval_service_server::RetrievalService for Retrievals {
         let at_shutdown = AtShutdown::of_read(request.get_ref().min_epoch);
         run(request, &self.groundwork, at_shutdown, |groundwork, request, cancel| {
             let id = required(KNOWLEDGE_BASE, request.knowledge_base_id)?;
-            let queries = request.queries.into_iter().map(batch_query).collect();
+            let caller = caller(request.user_context)?;
+            let as_caller = |wire| {
+                let query = batch_query(wire)?;
+                Ok(Query {
+                    caller: caller.clone(),
+                    ..query
+                })
+            };
+            let queries = request.queries.into_iter().map(as_caller).collect();
             let at = read_at(request.min_epoch, request.as_of_epoch, request.as_of_time)?;
             groundwork.batch_retrieve(&id, queries, at, cancel).map(batch)
         })

@@ -10,7 +10,7 @@ use std::ops::Range;
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::{Postings, SegmentPostings};
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{DocId, DocSet, InvertedIndexReader, SegmentReader, TantivyError, Term};
+use tantivy::{DocId, DocSet, InvertedIndexReader, SegmentReader, TERMINATED, TantivyError, Term};
 
 use super::order::RowOrder;
 use super::schema::HEADING_WEIGHT;
@@ -24,6 +24,8 @@ const SURROUNDINGS_WEIGHT: f32 = 0.8;
 const PROXIMITY_WEIGHT: f32 = 1.0;
 /// Words farther apart than this are not near.
 const NEAR: u32 = 8;
+/// Chunks with a term that are looked at to see how many windows have it.
+const SAMPLED_CHUNKS: usize = 64;
 /// Of queries with more distinct terms only the chunks themselves are scored: such a query is a text, not a question.
 const MAX_TERMS: usize = 64;
 
@@ -38,7 +40,7 @@ pub struct PassageScore {
     pub text: f32,
     /// BM25 over the title and headings, times their weight.
     pub heading: f32,
-    /// BM25 over the chunk's text together with its surroundings; the same as `text` for long queries.
+    /// BM25 over the chunk's text together with its surroundings; over its own text alone for long queries.
     pub surroundings: f32,
     /// Nearness of words that follow each other in the query.
     pub proximity: f32,
@@ -73,6 +75,8 @@ struct Asked {
     term: String,
     text: Lookup,
     heading: Lookup,
+    /// Inverse document frequency among windows instead of chunks.
+    window_idf: f32,
     count: f32,
 }
 
@@ -162,14 +166,39 @@ impl TermsSnapshot {
         };
         let terms = self.analyzer().query_terms(query).into_iter();
         let asked = terms.map(|(term, count)| {
+            let text = lookup(text, &term)?;
+            let windows = (text.chunk_frequency as f32 * self.windows_per_chunk(&text.key)?).min(rows);
             Ok(Asked {
-                text: lookup(text, &term)?,
+                window_idf: (1.0 + (rows - windows + 0.5) / (windows + 0.5)).ln(),
+                text,
                 heading: lookup(heading, &term)?,
                 term,
                 count: count as f32,
             })
         });
         asked.collect()
+    }
+
+    /// Returns how many windows have a term for each chunk that has it, as the first chunks of the largest segment tell:
+    /// fewer than a window is large, because chunks with the same term stand together.
+    fn windows_per_chunk(&self, term: &Term) -> Result<f32, TantivyError> {
+        let largest = self.segments().max_by_key(|(_, order)| order.len());
+        let Some((segment, order)) = largest else {
+            return Ok(1.0);
+        };
+        let index = segment.inverted_index(term.field())?;
+        let Some(mut postings) = index.read_postings(term, IndexRecordOption::Basic)? else {
+            return Ok(1.0);
+        };
+        let (mut chunks, mut windows, mut covered) = (0, 0, 0);
+        while chunks < SAMPLED_CHUNKS && postings.doc() != TERMINATED {
+            let window = order.window(postings.doc());
+            windows += window.end - window.start.max(covered);
+            covered = window.end;
+            chunks += 1;
+            postings.advance();
+        }
+        Ok(windows as f32 / chunks.max(1) as f32)
     }
 }
 
@@ -280,13 +309,19 @@ impl Passages {
             let own = frequencies[place.own];
             let around: u32 = frequencies[place.window.clone()].iter().sum();
             let text = idf * asked.count * saturated(own, place.length);
-            let surroundings = idf * asked.count * saturated(around, place.window_length);
+            let surroundings = asked.window_idf * asked.count * saturated(around, place.window_length);
             let score = &mut tally.scores[place.of];
             score.text += text;
             score.surroundings += surroundings;
-            for (field, frequency, weight, score) in [
-                (TermField::Text, own, 1.0 - SURROUNDINGS_WEIGHT, text),
-                (TermField::Surroundings, around, SURROUNDINGS_WEIGHT, surroundings),
+            for (field, frequency, idf, weight, score) in [
+                (TermField::Text, own, idf, 1.0 - SURROUNDINGS_WEIGHT, text),
+                (
+                    TermField::Surroundings,
+                    around,
+                    asked.window_idf,
+                    SURROUNDINGS_WEIGHT,
+                    surroundings,
+                ),
             ] {
                 tally.note(place.of, || TermPart {
                     term: asked.term.clone(),

@@ -119,47 +119,6 @@ fn snapshots_see_whole_commits() {
 }
 
 #[test]
-fn term_parts_add_up_to_the_score() {
-    let corpus = corpus(&[&["red fox fox", "a dog", "the fox"], &["red red wine", "fox wine"]]);
-    add(&corpus.terms, 6, "Foxes", "they are red");
-    corpus.terms.commit(Epoch(3), 0).expect("a commit");
-    let snapshot = corpus.terms.snapshot();
-    let chunk_ids: Vec<_> = [6, 1, 2, 4, 5, 9].map(ChunkId).to_vec();
-    let query = "red foxes and the fox";
-    let parts = snapshot.explain(query, &chunk_ids).expect("explained");
-    let scores = snapshot.score(query, &chunk_ids).expect("scored");
-    for (parts, score) in parts.iter().zip(&scores) {
-        let sum: f64 = parts.iter().map(|part| part.score).sum();
-        assert!((sum - f64::from(*score)).abs() < 1e-5, "{parts:?} is not {score}");
-    }
-    let told: Vec<_> = parts[0]
-        .iter()
-        .map(|part| {
-            (
-                part.term.as_str(),
-                part.field,
-                part.frequency,
-                part.chunk_frequency,
-                part.weight,
-            )
-        })
-        .collect();
-    let expected = [
-        ("red", TermField::Text, 1, 3, 1.0),
-        ("fox", TermField::Text, 1, 4, 2.0),
-        ("fox", TermField::Heading, 1, 1, 0.5),
-    ];
-    assert_eq!(told, expected);
-    assert_eq!(parts[1][1].frequency, 2);
-    assert!(
-        (parts[0][0].idf - (1.0_f64 + 3.5 / 3.5).ln()).abs() < 1e-9,
-        "{}",
-        parts[0][0].idf
-    );
-    assert!(parts[2].is_empty() && parts[5].is_empty());
-}
-
-#[test]
 fn exact_ranks_are_those_of_a_full_search() {
     let corpus = corpus(&[
         &["fox", "fox den", "dog", "fox fox"],

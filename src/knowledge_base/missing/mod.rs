@@ -13,6 +13,7 @@ use super::base::Base;
 use super::results::{self, Asked, Findable};
 use super::{Error, ExactLeg, Groundwork, Missing, MissingQuestion, MissingStage, Suggestion};
 use crate::document::DocumentId;
+use crate::document::access::UserContext;
 use crate::document::metadata::Metadata;
 use crate::embed::{Embedding, Purpose, TokenCoverage};
 use crate::index::{ChunkId, PassageScore};
@@ -36,9 +37,13 @@ impl Groundwork {
         let (record, base) = self.base(knowledge_base)?;
         let lease = base.lease(question.at, cancel)?;
         let id = &question.document_id;
+        let caller = query.caller.as_ref();
         let Some(revision) = base.store.revision(id, &lease)? else {
-            return unseen(&base, id, &lease);
+            return unseen(&base, id, caller, &lease);
         };
+        if !revision.access.admits(caller) {
+            return Ok(report(MissingStage::NoSuchDocument, reason::unknown(id, None), &lease));
+        }
         let chunks = base.store.chunks_of(revision.revision_id)?;
         let subject = match question.chunk_id {
             Some(chunk_id) if !chunks.contains(&chunk_id) => {
@@ -90,7 +95,11 @@ impl Groundwork {
 }
 
 /// Explains a document that the epoch does not see.
-fn unseen(base: &Base, id: &DocumentId, lease: &Lease<'_>) -> Result<Missing, Error> {
+fn unseen(base: &Base, id: &DocumentId, caller: Option<&UserContext>, lease: &Lease<'_>) -> Result<Missing, Error> {
+    let revisions = base.store.revisions(id, u64::MAX, usize::MAX)?;
+    if revisions.iter().any(|revision| !revision.access.admits(caller)) {
+        return Ok(report(MissingStage::NoSuchDocument, reason::unknown(id, None), lease));
+    }
     let visible = base.store.sightings(id)?;
     if visible.is_empty() {
         let attempt = base.store.document(id, lease, false)?;

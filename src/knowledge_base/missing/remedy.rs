@@ -16,6 +16,7 @@ fn suggestion(name: &str, change: SuggestedChange) -> Suggestion {
         SuggestedChange::AtLeast(number) => format!("set {name} to {number} or more"),
         SuggestedChange::AtMost(number) => format!("set {name} to {number} or less"),
         SuggestedChange::Remove => format!("leave out {name}"),
+        SuggestedChange::Set => format!("set {name}"),
     };
     Suggestion {
         field: format!("{SEARCH}.{name}"),
@@ -55,6 +56,10 @@ pub(super) fn remedy(query: &Query, fate: &Fate, metadata: &Metadata) -> Option<
         MissingStage::NoMatchingTerms => {
             changed.search_type = SearchType::Hybrid;
             suggestion("override_search_type", SuggestedChange::Remove)
+        }
+        MissingStage::NotReached if !query.exact => {
+            changed.exact = true;
+            suggestion("exact", SuggestedChange::Set)
         }
         MissingStage::NotListed | MissingStage::NotReached => return list_deeper(changed, fate),
         MissingStage::BelowThreshold => {
@@ -97,8 +102,8 @@ fn list_deeper(mut changed: Query, fate: &Fate) -> Option<(Query, Vec<Suggestion
     let rank = usize::try_from(rank).unwrap_or(usize::MAX);
     let listed = listed(&changed);
     let wanted = if rank > listed { rank } else { listed * 2 };
-    // With one leg and nothing that chooses among its candidates, it lists what is wanted.
-    let lists_results = changed.search_type != SearchType::Hybrid && !changed.options.has_stages();
+    // The dense leg alone, with nothing that chooses among its candidates, lists what is wanted.
+    let lists_results = changed.search_type == SearchType::Semantic && !changed.options.has_stages();
     if lists_results && changed.options.candidates_per_leg.is_none() {
         changed.limit = within(wanted, MAX_RESULTS)?;
         let suggestion = suggestion("number_of_results", at_least(changed.limit));

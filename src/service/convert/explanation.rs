@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::query::query;
-use super::{document_id, read_at};
+use super::{caller, document_id, read_at};
 use crate::index::{ChunkId, TermField, TermPart};
 use crate::knowledge_base::{Error, ExactLeg, Missing, MissingQuestion, MissingStage, SuggestedChange, Suggestion};
-use crate::retrieve::{Explanation, FilterOutcome, FusionMethod, Leg, LegPart};
+use crate::retrieve::{Explanation, FilterOutcome, FusionMethod, Leg, LegPart, Query};
 use crate::service::pb;
 
 /// Returns how a score came about.
@@ -102,12 +102,16 @@ pub(in crate::service) fn missing_question(request: pb::ExplainMissingRequest) -
         "" => None,
         text => Some(chunk_id(text)?),
     };
+    let query = query(
+        "retrieval_query",
+        request.retrieval_query,
+        request.retrieval_configuration,
+    )?;
     Ok(MissingQuestion {
-        query: query(
-            "retrieval_query",
-            request.retrieval_query,
-            request.retrieval_configuration,
-        )?,
+        query: Query {
+            caller: caller(request.user_context)?,
+            ..query
+        },
         document_id: document_id("document_id", request.document_id)?,
         chunk_id,
         at: read_at(request.min_epoch, request.as_of_epoch, request.as_of_time)?,
@@ -189,6 +193,7 @@ fn suggestion(suggestion: Suggestion) -> pb::RetrievalSuggestion {
         SuggestedChange::AtLeast(number) => (pb::SuggestedChange::AtLeast, number),
         SuggestedChange::AtMost(number) => (pb::SuggestedChange::AtMost, number),
         SuggestedChange::Remove => (pb::SuggestedChange::Remove, 0.0),
+        SuggestedChange::Set => (pb::SuggestedChange::Set, 0.0),
     };
     pb::RetrievalSuggestion {
         field: suggestion.field,

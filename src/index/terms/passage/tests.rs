@@ -61,6 +61,34 @@ fn a_chunk_alone_is_its_own_surroundings() {
 }
 
 #[test]
+fn parts_of_terms_add_up() {
+    let (_directory, terms) = terms(&[&[&["red fox fox", "a dog", "the fox"], &["red red wine", "fox wine"]]]);
+    let chunk_ids: Vec<_> = [3, 1, 2, 4, 5, 9].map(ChunkId).to_vec();
+    let snapshot = terms.snapshot();
+    for query in ["red foxes and the fox", "wine", "zebra"] {
+        let totals = snapshot.passages(query, &chunk_ids).expect("scored");
+        let parts = snapshot.explain(query, &chunk_ids).expect("explained");
+        for (parts, total) in parts.iter().zip(totals) {
+            let sum: f64 = parts.iter().map(|part| part.score).sum();
+            assert!((sum - f64::from(total.total())).abs() < 1e-5, "{parts:?} is not {total:?}");
+        }
+    }
+    let parts = snapshot.explain("red foxes", &chunk_ids[1..2]).expect("explained").remove(0);
+    let told: Vec<_> = parts
+        .iter()
+        .map(|part| (part.term.as_str(), part.field, part.frequency))
+        .collect();
+    let expected = [
+        ("red", TermField::Text, 1),
+        ("red", TermField::Surroundings, 1),
+        ("fox", TermField::Text, 2),
+        ("fox", TermField::Surroundings, 3),
+        ("red fox", TermField::Proximity, 1),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn near_words_of_the_query_count_more() {
     let (_directory, terms) = terms(&[&[
         &["the blue whale sings and swims in deep cold water of oceans near ice"],
