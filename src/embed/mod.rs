@@ -5,6 +5,7 @@
 //! Not here: fetching models (see [`crate::models`]).
 
 mod batch;
+mod cached;
 mod coverage;
 mod fastembed;
 mod hashing;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use crate::worker::{Cancel, Stopped};
 
+pub use cached::CachedEmbedder;
 pub use fastembed::FastEmbedder;
 pub use hashing::HashingEmbedder;
 

@@ -125,7 +125,7 @@ impl Terms {
             let terms = Self::with_engine(directory, language, analyzer, engine)?;
             return Ok((terms, TermsState::default()));
         };
-        let state = check_payload(directory, &index, language)?;
+        let state = check_payload(directory, &index, language, schema::SCHEMA_VERSION)?;
         let damaged = index.validate_checksum().map_err(|source| opening(directory, source))?;
         if let Some(file) = damaged.iter().min() {
             return Err(Error::damaged(
@@ -271,7 +271,7 @@ impl Terms {
 
     /// Returns how far the last commit on disk is.
     pub fn state(&self) -> Result<TermsState, Error> {
-        check_payload(&self.directory, &self.index(), self.language)
+        check_payload(&self.directory, &self.index(), self.language, schema::SCHEMA_VERSION)
     }
 
     /// Forgets what was added and removed since the last commit, and opens the files again, whatever happened to those
@@ -343,7 +343,12 @@ impl fmt::Debug for Terms {
     }
 }
 
-fn check_payload(directory: &Path, index: &Index, language: Language) -> Result<TermsState, Error> {
+fn check_payload(
+    directory: &Path,
+    index: &Index,
+    language: Language,
+    oldest_schema: u32,
+) -> Result<TermsState, Error> {
     let metas = index.load_metas().map_err(|source| opening(directory, source))?;
     let Some(payload) = metas.payload else {
         // Made, but its first commit never came.
@@ -353,11 +358,14 @@ fn check_payload(directory: &Path, index: &Index, language: Language) -> Result<
             Err(Error::damaged(directory, "the commit does not name its epoch"))
         };
     };
-    let found: Payload = serde_json::from_str(&payload).map_err(|source| Error::damaged(directory, source))?;
+    let mut found: Payload = serde_json::from_str(&payload).map_err(|source| Error::damaged(directory, source))?;
     let state = TermsState {
         epoch: found.epoch.map(Epoch),
         removal: found.removal,
     };
+    if (oldest_schema..schema::SCHEMA_VERSION).contains(&found.schema_version) {
+        found.schema_version = schema::SCHEMA_VERSION;
+    }
     if found != Payload::new(language, state) {
         return Err(mismatch(directory, language, found));
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{Availability, Error, ErrorKind, Groundwork, ModelInfo, Page, PageRequest, Settings, check};
-use crate::embed::{self, Embedder, EncoderFiles, FastEmbedder};
+use crate::embed::{self, CachedEmbedder, Embedder, EncoderFiles, FastEmbedder};
 use crate::generate::{CandleModel, LanguageModel};
 use crate::models::{self, Catalog, CatalogModel, InstalledEncoder, InstalledModel, Modality, ModelStore};
 use crate::worker::ComputeGate;
@@ -106,7 +106,7 @@ impl ModelHost {
         self.embedders.get_or_load(id, || match self.store.installed(id)? {
             InstalledModel::Encoder(encoder) => {
                 let embedder = FastEmbedder::open(encoder_files(encoder), self.threads, self.gate.clone())?;
-                Ok(Arc::new(embedder))
+                Ok(Arc::new(CachedEmbedder::new(Arc::new(embedder))))
             }
             InstalledModel::LanguageModel(_) => Err(wrong_kind(id, "a language model, not an embedding model")),
         })

@@ -1,8 +1,7 @@
 //! Benchmarks: each prints our side and, where there is one in the process, the other side of the same run.
 //!
-//! `cargo bench -- [embed] [ingest] [retrieve] [generate] [golden] [quality DIR [f32]]`; without names all but `quality` run.
-//! `quality` takes the directory of a collection in BEIR's form (`corpus.jsonl`, `queries.jsonl`, `qrels.tsv`) and,
-//! if wanted, a precision of the embedding model.
+//! `cargo bench -- [embed] [ingest] [retrieve] [generate] [golden]`; without names all of them run.
+//! Retrieval quality is measured by `groundwork eval retrieval DIR --json` on collections in BEIR's form.
 //! `vectors`, alone, takes a file of vectors; see `vectors.rs`.
 //! `store` and `filters` take texts and vectors of their own: see there.
 //! `--verbose` prints every golden answer. Figures hold for the machine they were taken on; only sides of one run compare.
@@ -14,7 +13,6 @@ mod generate;
 mod golden;
 mod handbook;
 mod ingest;
-mod quality;
 mod retrieve;
 mod store;
 mod vectors;
@@ -61,12 +59,6 @@ fn main() {
     }
     if wants("golden") {
         golden::run();
-    }
-    if let Some(at) = arguments.iter().position(|argument| argument == "quality") {
-        let directory = arguments
-            .get(at + 1)
-            .expect("quality takes the directory of a collection");
-        quality::run(directory.as_ref(), arguments.get(at + 2).map(String::as_str));
     }
 }
 

@@ -142,7 +142,7 @@ impl Terms {
     ) -> Result<(Self, TermsState), Error> {
         let failed = |source| opening(path, source);
         let index = Index::open(Sealed(Arc::new(files))).map_err(failed)?;
-        let state = check_payload(path, &index, language)?;
+        let state = check_payload(path, &index, language, schema::FIRST_SCHEMA_VERSION)?;
         let analyzer = Analyzer::new(language);
         index.tokenizers().register(schema::ANALYZER_NAME, analyzer.indexing());
         let reader = index

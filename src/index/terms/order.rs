@@ -17,8 +17,8 @@ const REACH: DocId = 2;
 #[derive(Debug)]
 pub(super) struct RowOrder {
     chunk_ids: Column<u64>,
-    /// Places of the chunks in their revisions.
-    ordinals: Column<u64>,
+    /// Places of the chunks in their revisions; nothing where they are not known.
+    ordinals: Option<Column<u64>>,
     rows: DocId,
     /// Rows in order of their chunks; nothing when they lie so. Looked at when it is first needed.
     sorted: OnceLock<Option<Vec<DocId>>>,
@@ -31,7 +31,7 @@ impl RowOrder {
         let columns = segment.fast_fields();
         Ok(Self {
             chunk_ids: columns.u64(Fields::CHUNK_ID_COLUMN)?,
-            ordinals: columns.u64(Fields::ORDINAL_COLUMN)?,
+            ordinals: columns.column_opt(Fields::ORDINAL_COLUMN)?,
             rows: segment.max_doc(),
             sorted: OnceLock::new(),
             window_rows: OnceLock::new(),
@@ -118,7 +118,7 @@ impl RowOrder {
     }
 
     fn ordinal(&self, row: DocId) -> u64 {
-        self.ordinals.first(row).unwrap_or(0)
+        self.ordinals.as_ref().and_then(|ordinals| ordinals.first(row)).unwrap_or(0)
     }
 
     /// Returns the sum of the sizes of all windows, in rows: a row is in its own window, and whatever stands before it at

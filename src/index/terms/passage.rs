@@ -9,11 +9,11 @@ use std::ops::Range;
 
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::{Postings, SegmentPostings};
-use tantivy::schema::{Field, IndexRecordOption};
+use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, InvertedIndexReader, SegmentReader, TERMINATED, TantivyError, Term};
 
 use super::order::RowOrder;
-use super::schema::HEADING_WEIGHT;
+use super::schema::{Fields, HEADING_WEIGHT};
 use super::snapshot::{TermField, TermPart, TermsSnapshot, alive_rows};
 use crate::index::{ChunkId, Error};
 
@@ -126,7 +126,7 @@ impl TermsSnapshot {
             let passages = Passages::of(segment, order, chunk_ids, asked.len() <= MAX_TERMS);
             if !passages.places.is_empty() {
                 passages
-                    .score(segment, self.fields().searched(), &asked, lengths, &mut tally)
+                    .score(segment, self.fields(), &asked, lengths, &mut tally)
                     .map_err(failed)?;
             }
         }
@@ -260,11 +260,12 @@ impl Passages {
     fn score(
         mut self,
         segment: &SegmentReader,
-        [text, heading]: [Field; 2],
+        fields: &Fields,
         asked: &[Asked],
         lengths: Lengths,
         tally: &mut Tally<'_>,
     ) -> Result<(), TantivyError> {
+        let [text, heading] = fields.searched();
         let norms = segment.get_fieldnorms_reader(text)?;
         for place in &mut self.places {
             let window = &self.rows[place.window.clone()];
@@ -282,7 +283,7 @@ impl Passages {
         let (mut before, mut here) = (Spots::default(), Spots::default());
         let mut term_before: Option<&Asked> = None;
         for term in asked {
-            let wants_spots = self.with_surroundings && asked.len() > 1;
+            let wants_spots = self.with_surroundings && asked.len() > 1 && fields.has_places();
             here.clear(self.places.len());
             if self.count(&index, &term.text.key, wants_spots, &mut frequencies, &mut here)? {
                 self.score_text(term, &frequencies, tally);

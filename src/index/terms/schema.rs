@@ -7,6 +7,8 @@ use super::TermRow;
 
 /// Changes whenever a row is written in another way, so that indexes made earlier are made again.
 pub(super) const SCHEMA_VERSION: u32 = 2;
+/// The version without places, which bundles may still have: they are read as they are.
+pub(super) const FIRST_SCHEMA_VERSION: u32 = 1;
 /// Name under which the analyzer is registered; its language is not part of it, because the payload names that.
 pub(super) const ANALYZER_NAME: &str = "groundwork";
 
@@ -23,12 +25,18 @@ const TEXT: &str = "text";
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields {
     pub(super) chunk_id: Field,
-    ordinal: Field,
+    /// Nothing in [`FIRST_SCHEMA_VERSION`].
+    ordinal: Option<Field>,
     heading: Field,
-    pub(super) text: Field,
+    text: Field,
 }
 
 pub(super) fn build() -> (Schema, Fields) {
+    with_places(true)
+}
+
+/// Builds the schema, with or without the places of words in chunks and of chunks in revisions.
+fn with_places(has_places: bool) -> (Schema, Fields) {
     let mut schema = Schema::builder();
     let words = |option| {
         let indexing = TextFieldIndexing::default().set_tokenizer(ANALYZER_NAME);
@@ -36,10 +44,17 @@ pub(super) fn build() -> (Schema, Fields) {
     };
     let fields = Fields {
         chunk_id: schema.add_u64_field(CHUNK_ID, NumericOptions::from(INDEXED).set_fast()),
-        ordinal: schema.add_u64_field(ORDINAL, NumericOptions::default().set_fast()),
+        ordinal: has_places.then(|| schema.add_u64_field(ORDINAL, NumericOptions::default().set_fast())),
         heading: schema.add_text_field(HEADING, words(IndexRecordOption::WithFreqs)),
-        // Positions say how near to each other the words of a query stand.
-        text: schema.add_text_field(TEXT, words(IndexRecordOption::WithFreqsAndPositions)),
+        text: schema.add_text_field(
+            TEXT,
+            words(if has_places {
+                // Positions say how near to each other the words of a query stand.
+                IndexRecordOption::WithFreqsAndPositions
+            } else {
+                IndexRecordOption::WithFreqs
+            }),
+        ),
     };
     (schema.build(), fields)
 }
@@ -47,8 +62,14 @@ pub(super) fn build() -> (Schema, Fields) {
 impl Fields {
     /// Finds the fields in the schema of an index that was opened; nothing when it has others.
     pub(super) fn of(found: &Schema) -> Option<Self> {
-        let (schema, fields) = build();
-        (schema == *found).then_some(fields)
+        let known = [true, false].map(with_places);
+        let fitting = known.into_iter().find(|(schema, _)| schema == found);
+        fitting.map(|(_, fields)| fields)
+    }
+
+    /// Returns whether the index knows where words stand in chunks, and chunks in revisions.
+    pub(super) fn has_places(&self) -> bool {
+        self.ordinal.is_some()
     }
 
     /// The fast field of chunk ids.
@@ -59,7 +80,9 @@ impl Fields {
     pub(super) fn document(&self, row: &TermRow<'_>) -> TantivyDocument {
         let mut document = TantivyDocument::new();
         document.add_u64(self.chunk_id, row.chunk_id.0);
-        document.add_u64(self.ordinal, u64::from(row.ordinal));
+        if let Some(ordinal) = self.ordinal {
+            document.add_u64(ordinal, u64::from(row.ordinal));
+        }
         let mut heading = row.title.to_owned();
         for part in row.headings {
             heading.push('\n');
