@@ -45,12 +45,12 @@ impl TermsSnapshot {
                 .find(|(known, _)| known.segment_id() == segment.segment_id())?;
             Some(Arc::clone(order))
         };
-        let order = |segment: &SegmentReader| match known(segment) {
-            Some(order) => Ok(order),
-            None => {
-                let chunk_ids = segment.fast_fields().u64(Fields::CHUNK_ID_COLUMN)?;
-                Ok(Arc::new(RowOrder::new(chunk_ids, segment.max_doc())))
+        let order = |segment: &SegmentReader| {
+            if let Some(order) = known(segment) {
+                return Ok(order);
             }
+            let chunk_ids = segment.fast_fields().u64(Fields::CHUNK_ID_COLUMN)?;
+            Ok(Arc::new(RowOrder::new(chunk_ids, segment.max_doc())))
         };
         let orders = searcher.segment_readers().iter().map(order);
         let orders = orders.collect::<Result<_, TantivyError>>()?;
@@ -219,7 +219,7 @@ impl TermsSnapshot {
                 let mut scorer = weight.scorer(segment, 1.0)?;
                 add_scores(scorer.as_mut(), rows, &mut scores);
             }
-            for &(place, row) in rows.iter() {
+            for &(place, row) in rows {
                 let score = scores[place];
                 if score > 0.0
                     && let Some(chunk_id) = order.chunk_id(row)

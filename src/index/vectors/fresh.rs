@@ -252,7 +252,9 @@ impl Fresh {
 
     /// Says how many rows of the graph are accepted.
     fn expected(&self, accepted: Accepted<'_>, graphed: usize, share: f64) -> usize {
-        let of_graph = self.blocks[..self.graphed].first().zip(self.blocks[..self.graphed].last());
+        let of_graph = self.blocks[..self.graphed]
+            .first()
+            .zip(self.blocks[..self.graphed].last());
         match (accepted, of_graph) {
             (Accepted::Set(set), Some((first, last))) => {
                 let bounds = first.ids.first().zip(last.ids.last());
