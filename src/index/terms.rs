@@ -343,12 +343,7 @@ impl fmt::Debug for Terms {
     }
 }
 
-fn check_payload(
-    directory: &Path,
-    index: &Index,
-    language: Language,
-    oldest_schema: u32,
-) -> Result<TermsState, Error> {
+fn check_payload(directory: &Path, index: &Index, language: Language, oldest_schema: u32) -> Result<TermsState, Error> {
     let metas = index.load_metas().map_err(|source| opening(directory, source))?;
     let Some(payload) = metas.payload else {
         // Made, but its first commit never came.

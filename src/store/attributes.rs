@@ -94,7 +94,7 @@ impl Attributes {
     }
 
     /// Keeps a set under a name.
-    pub(super) fn keep(&self, name: String, set: &Arc<ChunkSet>) {
+    pub(super) fn keep(&self, name: &str, set: &Arc<ChunkSet>) {
         self.chosen.lock().put(name, Arc::clone(set));
     }
 }
@@ -123,15 +123,15 @@ impl Chosen {
         Some(Arc::clone(set))
     }
 
-    fn put(&mut self, name: String, set: Arc<ChunkSet>) {
-        let bytes = Self::entry_bytes(&name, &set);
+    fn put(&mut self, name: &str, set: Arc<ChunkSet>) {
+        let bytes = Self::entry_bytes(name, &set);
         if bytes > MAX_CHOSEN_BYTES {
             return;
         }
         self.uses += 1;
         self.bytes += bytes;
-        if let Some((before, _)) = self.sets.insert(name.clone(), (set, self.uses)) {
-            self.bytes -= Self::entry_bytes(&name, &before);
+        if let Some((before, _)) = self.sets.insert(name.to_owned(), (set, self.uses)) {
+            self.bytes -= Self::entry_bytes(name, &before);
         }
         while self.bytes > MAX_CHOSEN_BYTES {
             let oldest = self.sets.iter().min_by_key(|(_, (_, used))| *used);
@@ -165,14 +165,14 @@ mod tests {
         set.insert(ChunkId(0), 8 * (MAX_CHOSEN_BYTES / 4));
         let set = Arc::new(set);
         for name in ["a", "b", "c"] {
-            chosen.put(name.to_owned(), Arc::clone(&set));
+            chosen.put(name, Arc::clone(&set));
         }
         assert!(chosen.get("a").is_some());
-        chosen.put("d".to_owned(), Arc::clone(&set));
+        chosen.put("d", Arc::clone(&set));
         let kept: Vec<bool> = ["a", "b", "c", "d"].map(|name| chosen.get(name).is_some()).to_vec();
         assert_eq!(kept, [true, false, true, true]);
         assert!(chosen.bytes <= MAX_CHOSEN_BYTES);
-        chosen.put("d".to_owned(), set);
+        chosen.put("d", set);
         assert_eq!(chosen.sets.len(), 3, "a name stands once");
         chosen.clear();
         assert_eq!((chosen.sets.len(), chosen.bytes), (0, 0));

@@ -78,7 +78,7 @@ impl<'a> Snapshot<'a> {
             }
             Ok::<_, E>(Arc::new(set))
         })??;
-        attributes.keep(name, &set);
+        attributes.keep(&name, &set);
         Ok((set, false))
     }
 }

@@ -19,6 +19,8 @@ mod vectors;
 
 use std::time::Duration;
 
+use groundwork::retrieve::EmbeddedQuery;
+
 fn main() {
     let arguments: Vec<String> = std::env::args()
         .skip(1)
@@ -60,6 +62,11 @@ fn main() {
     if wants("golden") {
         golden::run();
     }
+}
+
+/// Returns the query that a vector is of.
+fn embedded(vector: &[f32]) -> EmbeddedQuery<'_> {
+    EmbeddedQuery { vector, coverage: None }
 }
 
 /// Prints one figure.

@@ -289,8 +289,7 @@ fn restart(directory: &Path, options: OpenOptions, given: &Given) {
             let query = Query::new(text.to_owned());
             let is_visible = |id| snapshot.contains(id);
             let accepted = Accepted::Test(&is_visible, snapshot.chunk_count());
-            let (candidates, _) = search(&legs, &query, Some(vector.as_slice()), accepted).expect("it works");
-            candidates
+            search(&legs, &query, Some(super::embedded(vector.as_slice())), accepted).expect("it works")
         };
         let ids: Vec<_> = candidates.iter().map(|candidate| candidate.chunk_id).collect();
         store.chunks(&ids).expect("the records are there").len()

@@ -183,7 +183,7 @@ fn what_nobody_knows_is_refused() {
         "an empty knowledge base knows nothing"
     );
     ingest(&groundwork, vec![year("a", 1900.0, "1900-01-01")]);
-    let unknown = "no document has the attribute `town`; the nearest that is known: `built`, `year`";
+    let unknown = "no document has the attribute `town`; the nearest that is known: `year`, `built`";
     assert_eq!(outcome(&groundwork, &town, now), Err(unknown.to_owned()));
     let clash = "`year` is a number, which equals does not compare with a string";
     assert_eq!(

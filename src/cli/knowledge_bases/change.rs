@@ -44,7 +44,7 @@ pub(in crate::cli) struct Create {
 /// Declared attributes.
 #[derive(Debug, Clone, Args)]
 struct SchemaFlags {
-    /// Attribute of documents with its type (string, number, boolean, date, string_list, number_list) and what it says; may be repeated
+    /// Attribute of documents with its type (string, number, boolean, date, `string_list`, `number_list`) and what it says; may be repeated
     #[arg(long = "attribute", value_name = "KEY:TYPE[:TEXT]", value_parser = parse_declared)]
     attributes: Vec<pb::MetadataAttribute>,
     /// Refuse documents with other attributes
@@ -109,7 +109,7 @@ struct Changes {
     /// Whether the bytes of documents are kept from now on
     #[arg(long, value_enum, value_name = "RULE")]
     original_content: Option<OriginalContent>,
-    /// Attribute of documents with its type (string, number, boolean, date, string_list, number_list) and what it says; may be repeated, and these replace all that are declared
+    /// Attribute of documents with its type (string, number, boolean, date, `string_list`, `number_list`) and what it says; may be repeated, and these replace all that are declared
     #[arg(long = "attribute", value_name = "KEY:TYPE[:TEXT]", value_parser = parse_declared)]
     attributes: Vec<pb::MetadataAttribute>,
     /// Refuse documents with other attributes from now on

@@ -82,7 +82,9 @@ impl Column {
             }
             MetadataValue::Number(number) => self.numbers.push(row, *number),
             MetadataValue::NumberList(list) => {
-                list.iter().for_each(|number| self.number_lists.push(row, *number));
+                for number in list {
+                    self.number_lists.push(row, *number);
+                }
                 if list.is_empty() {
                     self.number_lists.push(row, NO_NUMBER);
                 }

@@ -118,7 +118,10 @@ impl RowOrder {
     }
 
     fn ordinal(&self, row: DocId) -> u64 {
-        self.ordinals.as_ref().and_then(|ordinals| ordinals.first(row)).unwrap_or(0)
+        self.ordinals
+            .as_ref()
+            .and_then(|ordinals| ordinals.first(row))
+            .unwrap_or(0)
     }
 
     /// Returns the sum of the sizes of all windows, in rows: a row is in its own window, and whatever stands before it at

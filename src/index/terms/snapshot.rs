@@ -48,9 +48,11 @@ impl TermsSnapshot {
                 .find(|(known, _)| known.segment_id() == segment.segment_id())?;
             Some(Arc::clone(order))
         };
-        let order = |segment: &SegmentReader| match known(segment) {
-            Some(order) => Ok(order),
-            None => RowOrder::of(segment).map(Arc::new),
+        let order = |segment: &SegmentReader| {
+            if let Some(order) = known(segment) {
+                return Ok(order);
+            }
+            RowOrder::of(segment).map(Arc::new)
         };
         let orders = searcher.segment_readers().iter().map(order);
         let orders = orders.collect::<Result<_, TantivyError>>()?;
@@ -241,7 +243,7 @@ impl TermsSnapshot {
                 let mut scorer = weight.scorer(segment, 1.0)?;
                 add_scores(scorer.as_mut(), rows, &mut scores);
             }
-            for &(place, row) in rows.iter() {
+            for &(place, row) in rows {
                 let score = scores[place];
                 if score > 0.0
                     && let Some(chunk_id) = order.chunk_id(row)

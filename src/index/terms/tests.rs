@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::index::{Accept, Scored};
+use crate::index::{Accept, Accepted, ChunkSet, Scored, TermsMode};
 
 struct Corpus {
     directory: TempDir,
@@ -56,6 +56,62 @@ fn rarer_words_rank_first() {
     assert_eq!(found(&corpus.terms, "the"), [1, 2, 3]);
     assert_eq!(found(&corpus.terms, "zebra"), [0; 0]);
     assert_eq!(found(&corpus.terms, ""), [0; 0]);
+}
+
+#[test]
+fn sets_are_searched_like_postings() {
+    let texts: Vec<String> = (1..=400)
+        .map(|at| {
+            format!(
+                "entry {} of the log {}",
+                at % 7,
+                if at % 3 == 0 { "fox fox" } else { "fox" }
+            )
+        })
+        .collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let corpus = corpus(&[&texts[..150], &texts[150..160], &texts[160..]]);
+    // Two rows of one chunk, and a segment whose rows are out of order.
+    corpus.terms.remove(&[ChunkId(5), ChunkId(200)]).expect("removed");
+    corpus.terms.commit(Epoch(4), 1).expect("a commit");
+    add(&corpus.terms, 401, "", "the last fox of the log");
+    add(&corpus.terms, 5, "", "a fox again");
+    corpus.terms.commit(Epoch(5), 1).expect("a commit");
+    corpus.terms.purge().expect("rewritten");
+    let snapshot = corpus.terms.snapshot();
+    for one_of in [1, 2, 9, 50, 397] {
+        let mut set = ChunkSet::default();
+        (0..=401)
+            .filter(|id| id % one_of == 5 % one_of)
+            .for_each(|id| set.insert(ChunkId(id), 1));
+        for query in ["fox", "the fox entry 3", "log 5", "zebra"] {
+            let expected = snapshot.search(query, 20, &|id| set.contains(id)).expect("a result");
+            let (found, work) = snapshot
+                .search_accepted(query, 20, Accepted::Set(&set))
+                .expect("a result");
+            let same = |left: &[Scored], right: &[Scored]| {
+                left.len() == right.len()
+                    && left
+                        .iter()
+                        .zip(right)
+                        .all(|(left, right)| left.chunk_id == right.chunk_id && (left.score - right.score).abs() < 1e-4)
+            };
+            assert!(
+                same(&found, &expected),
+                "{query} of one in {one_of}: {found:?} {expected:?}"
+            );
+            let ids: Vec<ChunkId> = found.iter().map(|scored| scored.chunk_id).collect();
+            let scores = snapshot.score(query, &ids).expect("scores");
+            let scored = found
+                .iter()
+                .zip(scores)
+                .all(|(scored, score)| (scored.score - score).abs() < 1e-4);
+            assert!(scored && work.candidates >= found.len() as u64);
+            if one_of >= 50 && query == "fox" {
+                assert_eq!(work.mode, TermsMode::AcceptedChunks);
+            }
+        }
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 
 use super::*;
+use crate::index::ChunkSet;
 use crate::index::best::best_first;
 
 pub(super) const DIMENSIONS: usize = 16;
@@ -127,11 +128,22 @@ fn brute(index: &Vectors, query: &[f32], limit: usize, accept: &Accept<'_>) -> V
 fn check_recall(index: &Vectors, queries: &[Vec<f32>], accept: &Accept<'_>, least: f64) {
     let accepted = (0..=index.state().last.0).filter(|id| accept(ChunkId(*id)) && index.contains(ChunkId(*id)));
     let accepted = accepted.count();
-    let (mut right, mut all) = (0, 0);
+    let mut set = ChunkSet::default();
+    (0..=index.state().last.0)
+        .map(ChunkId)
+        .filter(|id| accept(*id))
+        .for_each(|id| set.insert(id, 1));
+    let (mut right, mut of_sets, mut all) = (0, 0, 0);
     for query in queries {
         let found = index.search(query, 10, accept, accepted).expect("found");
         let exact = brute(index, query, 10, accept);
         assert_eq!(index.search_exact(query, 10, accept).expect("found"), exact);
+        let set = Accepted::Set(&set);
+        assert_eq!(index.scan_accepted(query, 10, set).expect("found").0, exact);
+        let (of_set, work) = index.search_accepted(query, 10, set).expect("found");
+        assert_eq!(of_set.len(), exact.len());
+        assert!(work.candidates >= exact.len() as u64 && work.visited >= work.candidates);
+        of_sets += exact.iter().filter(|one| of_set.contains(one)).count();
         assert!(
             found.is_sorted_by(|left, right| best_first(left, right).is_lt()),
             "{found:?}"
@@ -143,6 +155,8 @@ fn check_recall(index: &Vectors, queries: &[Vec<f32>], accept: &Accept<'_>, leas
     }
     let recall = right as f64 / all.max(1) as f64;
     assert!(recall >= least, "recall is {recall} of {accepted}");
+    let recall = of_sets as f64 / all.max(1) as f64;
+    assert!(recall >= least, "recall within a set is {recall} of {accepted}");
 }
 
 #[test]

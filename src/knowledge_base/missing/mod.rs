@@ -221,12 +221,11 @@ impl Search<'_> {
     /// Returns the missed chunk that fits the query best, for those that no leg listed.
     fn best_chunk(&self, query: &Query) -> Result<Option<ChunkId>, Error> {
         let snapshot = self.base.store.snapshot(self.lease);
-        let bm25 = match query.search_type {
-            SearchType::Semantic => vec![0.0; self.subject.len()],
-            _ => {
-                let passages = snapshot.terms().passages(&query.text, self.subject)?.into_iter();
-                passages.map(PassageScore::total).collect()
-            }
+        let bm25: Vec<f32> = if query.search_type == SearchType::Semantic {
+            vec![0.0; self.subject.len()]
+        } else {
+            let passages = snapshot.terms().passages(&query.text, self.subject)?.into_iter();
+            passages.map(PassageScore::total).collect()
         };
         let cosine = match self.embedded {
             Some(embedded) => snapshot.vectors().score(embedded.vector, self.subject)?,

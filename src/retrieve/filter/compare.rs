@@ -39,15 +39,13 @@ impl Comparison {
     pub(super) fn comparable(self, value: AttributeType) -> &'static [AttributeType] {
         use AttributeType as T;
         match (self, value) {
-            (Self::Equals | Self::StringContains | Self::StartsWith, T::String) => &[T::String, T::StringList],
-            (Self::Equals, T::Number) => &[T::Number, T::NumberList],
+            (Self::Equals | Self::StringContains | Self::StartsWith, T::String) | (Self::In, T::StringList) => {
+                &[T::String, T::StringList]
+            }
+            (Self::Equals, T::Number) | (Self::In, T::NumberList) => &[T::Number, T::NumberList],
             (Self::Equals, T::Boolean) => &[T::Boolean],
-            (Self::Equals, T::StringList) => &[T::StringList],
-            (Self::Equals, T::NumberList) => &[T::NumberList],
-            (Self::In, T::StringList) => &[T::String, T::StringList],
-            (Self::In, T::NumberList) => &[T::Number, T::NumberList],
-            (Self::ListContains, T::String) => &[T::StringList],
-            (Self::ListContains, T::Number) => &[T::NumberList],
+            (Self::Equals, T::StringList) | (Self::ListContains, T::String) => &[T::StringList],
+            (Self::Equals, T::NumberList) | (Self::ListContains, T::Number) => &[T::NumberList],
             (_, T::Number) if self.is_range() => &[T::Number, T::NumberList],
             (_, T::Date) if self.is_range() || self == Self::Equals => &[T::Date],
             _ => &[],

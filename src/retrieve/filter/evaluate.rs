@@ -14,12 +14,16 @@ impl Filter {
             Shape::Not(filter) => filter.rows(index).opposite(),
             Shape::All(filters) => {
                 let mut rows = index.all();
-                filters.iter().for_each(|filter| rows.and(&filter.rows(index)));
+                for filter in filters {
+                    rows.and(&filter.rows(index));
+                }
                 rows
             }
             Shape::Any(filters) => {
                 let mut rows = index.none();
-                filters.iter().for_each(|filter| rows.or(&filter.rows(index)));
+                for filter in filters {
+                    rows.or(&filter.rows(index));
+                }
                 rows
             }
         }

@@ -249,7 +249,9 @@ mod index {
             filter in any_filter(),
         ) {
             let mut index = indexed(&held);
-            removed.iter().for_each(|at| index.remove(ChunkId(*at as u64 * 2 + 1)));
+            for at in &removed {
+                index.remove(ChunkId(*at as u64 * 2 + 1));
+            }
             let expected: Vec<usize> = (0..held.len())
                 .filter(|at| filter.accepts(&held[*at]) && !removed.contains(at))
                 .collect();

@@ -66,7 +66,7 @@ fn wire_value(value: MetadataValue) -> pb::MetadataValue {
         MetadataValue::Date(date) => Kind::TimestampValue(prost_types::Timestamp {
             seconds: date.seconds(),
             // Below a billion.
-            nanos: date.nanos() as i32,
+            nanos: date.nanos().cast_signed(),
         }),
         MetadataValue::NumberList(values) => Kind::NumberListValue(pb::NumberList { values }),
     };

