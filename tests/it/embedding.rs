@@ -189,3 +189,24 @@ fn model_in_a_directory_of_the_user_serves() {
         "the same weights give the same graph"
     );
 }
+
+#[test]
+fn languages_the_model_does_not_know_fall_into_letters() {
+    let embedder = embedder("int8");
+    let letters_per_token = |text: &str| {
+        let coverage = embedder.coverage(text).expect("the tokenizer tells");
+        coverage.letters / coverage.tokens as f64
+    };
+    let english = letters_per_token("Which lighthouse on the northern cape was built of granite?");
+    assert!(english > 3.5, "{english}");
+    let german = letters_per_token("Welcher Leuchtturm am nördlichen Kap wurde aus Granit gebaut?");
+    assert!((1.5..english).contains(&german), "{german}");
+    for text in [
+        "Какой маяк на северном мысе построен из гранита?",
+        "أي منارة في الرأس الشمالي بنيت من الجرانيت؟",
+        "北角的哪座灯塔是用花岗岩建造的？",
+    ] {
+        let unknown = letters_per_token(text);
+        assert!(unknown < 1.4, "{unknown} for {text}");
+    }
+}

@@ -174,3 +174,56 @@ fn dense_leg_needs_an_embedding() {
     ));
     assert_eq!(ask(SearchType::Keyword, None).expect("found").len(), 2);
 }
+
+#[test]
+fn words_that_stand_near_each_other_rank_first() {
+    let apart = format!("red and {} fox", "some other words that mean nothing here ".repeat(2));
+    let near = format!(
+        "the red fox and {}",
+        "some other words that mean nothing here ".repeat(2)
+    );
+    let fixture = fixture(&[(&apart, 0.0), (&near, 90.0)]);
+    assert_eq!(ids(&fixture.search(&query(SearchType::Keyword, 10), &|_| true)), [2, 1]);
+}
+
+#[test]
+fn the_first_hit_lifts_what_is_like_it() {
+    // The first hit lies at 30 degrees; of two chunks as near to the query, one lies beside it.
+    let fixture = fixture(&[("red fox", 30.0), ("nothing", -40.0), ("none", 40.0)]);
+    let with = |feedback_weight| Query {
+        feedback_weight,
+        ..query(SearchType::Hybrid, 10)
+    };
+    assert_eq!(ids(&fixture.search(&with(0.0), &|_| true)), [1, 2, 3]);
+    let found = fixture.search(&with(0.2), &|_| true);
+    assert_eq!(ids(&found), [1, 3, 2]);
+    let cosine = found[1].cosine.expect("the dense leg took part");
+    assert!((cosine.raw - 40.0_f64.to_radians().cos()).abs() < 1e-3, "{cosine:?}");
+    assert!(cosine.normalized > cosine.raw, "{cosine:?}");
+}
+
+#[test]
+fn a_language_that_the_model_does_not_know_is_left_to_the_words() {
+    let fixture = fixture(&CHUNKS);
+    let legs = Legs {
+        terms: &fixture.terms,
+        vectors: &fixture.vectors,
+    };
+    let ask = |dense_weight, letters| {
+        let query = Query {
+            dense_weight,
+            ..query(SearchType::Hybrid, 10)
+        };
+        let coverage = Some(TokenCoverage { letters, tokens: 40 });
+        let embedded = EmbeddedQuery {
+            vector: &[1.0, 0.0],
+            coverage,
+        };
+        let accepted = Accepted::Test(&|_| true, 4);
+        let found = candidates(&legs, &query, Some(embedded), accepted, 100).expect("found");
+        (found.dense_weight, found.fused[0].chunk_id.0)
+    };
+    assert_eq!(ask(None, 180.0), (0.75, 2));
+    assert_eq!(ask(None, 0.0), (0.0, 1));
+    assert_eq!(ask(Some(1.0), 0.0), (1.0, 3));
+}
