@@ -6,6 +6,7 @@ use super::exit::Exit;
 use super::json;
 use super::output::{Output, note};
 use super::retrieval::RetrievalFlags;
+use super::scoring::reranked;
 use super::session::Session;
 use crate::service::pb;
 
@@ -86,6 +87,9 @@ pub(super) fn write(response: &pb::ExplainMissingResponse, output: &mut Output) 
             "  fused: place {}, score {:.4}",
             response.fused_rank, response.score
         ))?;
+    }
+    if let Some(effect) = &response.rerank {
+        output.line(format!("  {}", reranked(effect)))?;
     }
     for outcome in response.filter.iter().filter(|outcome| !outcome.accepted) {
         output.line(format!("  does not pass {}", outcome.path))?;

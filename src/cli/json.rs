@@ -251,6 +251,7 @@ fn metrics(metrics: &pb::StageMetrics) -> Value {
         "queue_micros": metrics.queue_micros,
         "embed_micros": metrics.embed_micros,
         "search_micros": metrics.search_micros,
+        "rerank_micros": metrics.rerank_micros,
         "prefill_micros": metrics.prefill_micros,
         "decode_micros": metrics.decode_micros,
         "time_to_first_token_micros": metrics.time_to_first_token_micros,

@@ -64,6 +64,14 @@ pub(super) struct SearchFlags {
     /// Weight of the first hit beside the query in the dense leg of a hybrid search, 0 to 1
     #[arg(long, value_name = "WEIGHT")]
     feedback_weight: Option<f64>,
+    /// Look at the best N candidates once more, token by token, and order them by that [default N: 10, or the hits wanted]
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[expect(clippy::option_option, reason = "absent, alone, and with a number are three things")]
+    rerank: Option<Option<u32>>,
+    /// Weight of the second look beside the fused score, 0 to 1 [default: 0.8]
+    #[arg(long, value_name = "WEIGHT", requires = "rerank")]
+    rerank_weight: Option<f64>,
     /// Compare all vectors that may be found, whatever it takes
     #[arg(long)]
     exact: bool,
@@ -98,6 +106,11 @@ impl SearchFlags {
             SearchType::Semantic => pb::SearchType::Semantic,
             SearchType::Keyword => pb::SearchType::Keyword,
         });
+        let rerank = self.rerank.map(|count| pb::RerankingConfiguration {
+            r#type: pb::RerankingType::LateInteraction.into(),
+            number_of_reranked_results: count.unwrap_or_default(),
+            weight: self.rerank_weight,
+        });
         pb::VectorSearchConfiguration {
             number_of_results: limit,
             override_search_type: search_type.into(),
@@ -106,6 +119,7 @@ impl SearchFlags {
             dense_weight: self.dense_weight,
             feedback_weight: self.feedback_weight,
             exact: self.exact,
+            reranking_configuration: rerank,
             ..pb::VectorSearchConfiguration::default()
         }
     }

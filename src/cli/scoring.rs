@@ -72,6 +72,7 @@ impl ScoringFlags {
 /// Returns how a score came about, line by line.
 pub(super) fn explained(explanation: &pb::ScoreExplanation) -> Vec<String> {
     let mut lines = vec![sum(explanation)];
+    lines.extend(explanation.rerank.iter().map(reranked));
     for factor in factors(explanation) {
         lines.push(factor);
     }
@@ -109,6 +110,23 @@ fn sum(explanation: &pb::ScoreExplanation) -> String {
         explanation.fused_rank,
         explanation.candidate_count
     )
+}
+
+/// Returns what reranking did.
+pub(super) fn reranked(effect: &pb::RerankEffect) -> String {
+    let pb::RerankEffect {
+        place_before,
+        place_after,
+        weight,
+        score,
+        ..
+    } = effect;
+    match effect.relevance {
+        Some(relevance) => format!(
+            "reranked {score:.4}, {weight} of it relevance {relevance:.4}: from place {place_before} to {place_after}"
+        ),
+        None => format!("kept below what was reranked at {score:.4}: from place {place_before} to {place_after}"),
+    }
 }
 
 fn factors(explanation: &pb::ScoreExplanation) -> impl Iterator<Item = String> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use super::{Embedder, Embedding, Error, Purpose, TokenCoverage};
+use super::{Embedder, Embedding, Error, Purpose, TokenCoverage, TokenVectors};
 use crate::worker::Cancel;
 
 /// Bytes of remembered vectors and texts at most.
@@ -87,6 +87,10 @@ impl Embedder for CachedEmbedder {
             Purpose::Passage => self.inner.embed(texts, purpose, cancel),
             Purpose::Query => texts.iter().map(|text| self.query(text, cancel)).collect(),
         }
+    }
+
+    fn token_vectors(&self, text: &str, purpose: Purpose, cancel: &Cancel) -> Result<TokenVectors, Error> {
+        self.inner.token_vectors(text, purpose, cancel)
     }
 }
 

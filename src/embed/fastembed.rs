@@ -7,12 +7,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fastembed::{InitOptionsUserDefined, TextEmbedding, TokenizerFiles, UserDefinedEmbeddingModel};
+use fastembed::{InitOptionsUserDefined, SingleBatchOutput, TextEmbedding, TokenizerFiles, UserDefinedEmbeddingModel};
 use ort::environment::Environment;
 use parking_lot::Mutex;
 use tokenizers::Tokenizer;
 
-use super::{Embedder, Embedding, EncoderFiles, Error, Pooling, Purpose, TokenCoverage, batch, coverage};
+use super::{
+    Embedder, Embedding, EncoderFiles, Error, Pooling, Purpose, Token, TokenCoverage, TokenVectors, batch, coverage,
+};
 use crate::worker::{Cancel, ComputeGate};
 
 /// Tokens of a batch at most, padding included: large enough for full speed, small enough that a query which waits
@@ -21,6 +23,9 @@ const MAX_BATCH_TOKENS: usize = 4_096;
 
 /// How vocabularies write the token for what they do not hold.
 const UNKNOWN: [&str; 2] = ["[UNK]", "<unk>"];
+
+/// How graphs name the vectors of tokens: those that are written here, and those that come from elsewhere.
+const TOKEN_OUTPUTS: [&str; 2] = ["token_embeddings", "last_hidden_state"];
 
 /// The one library of ONNX Runtime that this process has loaded.
 static RUNTIME: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
@@ -88,6 +93,39 @@ impl FastEmbedder {
     fn length(&self, text: &str) -> Result<usize, Error> {
         let encoding = self.tokenizer.encode_fast(text, true).map_err(Error::Inference)?;
         Ok(encoding.len().clamp(1, self.files.max_tokens))
+    }
+
+    /// Returns the tokens of a text that the model reads, with how many special ones stand before them.
+    fn tokens(&self, text: &str) -> Result<(Vec<Token>, usize), Error> {
+        let encoding = self.tokenizer.encode(text, true).map_err(Error::Inference)?;
+        let is_special = encoding.get_special_tokens_mask();
+        let before = is_special.iter().take_while(|mask| **mask == 1).count();
+        let rest = is_special.len() - before;
+        let after = is_special
+            .iter()
+            .rev()
+            .take(rest)
+            .take_while(|mask| **mask == 1)
+            .count();
+        // Of a long text the session's tokenizer keeps the beginning, between the special tokens.
+        let kept = (rest - after).min(self.files.max_tokens.saturating_sub(before + after));
+        let tokens = encoding.get_ids().iter().zip(encoding.get_offsets());
+        let tokens = tokens.skip(before).take(kept).map(|(id, (start, end))| Token {
+            id: *id,
+            place: *start..*end,
+        });
+        Ok((tokens.collect(), before))
+    }
+
+    /// Runs the model over one text, so that its vectors do not depend on others in the batch.
+    fn last_layer(&self, text: &str) -> Result<SingleBatchOutput, Error> {
+        let _cores = self.gate.enter();
+        let output = self.session.lock().transform([text], Some(1));
+        let output = output
+            .map_err(|source| Error::Inference(source.into()))?
+            .into_raw()
+            .pop();
+        output.ok_or(Error::NotAVector)
     }
 
     fn embed_batch(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> {
@@ -160,6 +198,51 @@ impl Embedder for FastEmbedder {
             .collect::<Option<Vec<_>>>()
             .ok_or(Error::NotAVector)
     }
+
+    fn token_vectors(&self, text: &str, purpose: Purpose, cancel: &Cancel) -> Result<TokenVectors, Error> {
+        cancel.check()?;
+        let prefix = self.prefix(purpose);
+        let prefixed = format!("{prefix}{text}");
+        let (mut tokens, before) = self.tokens(&prefixed)?;
+        let output = self.last_layer(&prefixed)?;
+        let (shape, values) = token_output(&output).ok_or_else(|| Error::NoTokenVectors {
+            model_id: self.files.model_id.clone(),
+        })?;
+        let [width, dimensions] = shape;
+        if before + tokens.len() > width {
+            let reason = format!("the model gave {width} vectors for {} tokens", before + tokens.len());
+            return Err(Error::Inference(reason.into()));
+        }
+        // What the prefix says is no part of the text.
+        let in_prefix = tokens
+            .iter()
+            .take_while(|token| token.place.end <= prefix.len())
+            .count();
+        let in_prefix = if prefix.is_empty() { 0 } else { in_prefix };
+        tokens.drain(..in_prefix);
+        for token in &mut tokens {
+            let within = |at: usize| at.saturating_sub(prefix.len());
+            token.place = within(token.place.start)..within(token.place.end);
+        }
+        let first = (before + in_prefix) * dimensions;
+        let values = &values[first..first + tokens.len() * dimensions];
+        TokenVectors::normalized(tokens, dimensions, values)
+    }
+}
+
+/// Finds the vectors of the tokens of one text: how many of how many dimensions, and their numbers.
+fn token_output(output: &SingleBatchOutput) -> Option<([usize; 2], &[f32])> {
+    let named = output
+        .outputs
+        .iter()
+        .filter(|(name, _)| TOKEN_OUTPUTS.contains(&name.as_str()));
+    let only = output.outputs.iter().filter(|_| output.outputs.len() == 1);
+    named.chain(only).find_map(|(_, value)| {
+        let (shape, values) = value.try_extract_tensor::<f32>().ok()?;
+        let [1, width, dimensions] = shape[..] else { return None };
+        let [width, dimensions] = [usize::try_from(width).ok()?, usize::try_from(dimensions).ok()?];
+        (width * dimensions == values.len()).then_some(([width, dimensions], values))
+    })
 }
 
 /// Loads ONNX Runtime, or returns what is loaded already if it is the same library.

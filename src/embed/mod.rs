@@ -1,6 +1,6 @@
 //! Text to [`Embedding`].
 //!
-//! Comes in: texts. Goes out: unit vectors of the model's dimension.
+//! Comes in: texts. Goes out: unit vectors of the model's dimension, of texts or of their tokens.
 //! Always holds: an embedding is finite and of unit length.
 //! Not here: fetching models (see [`crate::models`]).
 
@@ -11,6 +11,7 @@ mod fastembed;
 mod hashing;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ use crate::worker::{Cancel, Stopped};
 pub use cached::CachedEmbedder;
 pub use fastembed::FastEmbedder;
 pub use hashing::HashingEmbedder;
+pub use tokens::{Token, TokenVectors};
 
 /// A unit vector.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,6 +136,14 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The model has one vector for a text and none for its tokens.
+    #[error(
+        "the embedding model `{model_id}` gives no vectors of single tokens, which late interaction compares: choose a model that does"
+    )]
+    NoTokenVectors {
+        /// The model's id.
+        model_id: String,
+    },
     /// The model failed on these texts.
     #[error("the embedding model failed")]
     Inference(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -155,4 +165,12 @@ pub trait Embedder: Send + Sync {
     }
     /// Embeds texts, in their order. Looks at `cancel` once a batch.
     fn embed(&self, texts: &[&str], purpose: Purpose, cancel: &Cancel) -> Result<Vec<Embedding>, Error>;
+    /// Returns the tokens of a text, those that it reads, each with a vector; always the same ones for the same text.
+    /// Fails with [`Error::NoTokenVectors`] where the model has none.
+    fn token_vectors(&self, _text: &str, _purpose: Purpose, cancel: &Cancel) -> Result<TokenVectors, Error> {
+        cancel.check()?;
+        Err(Error::NoTokenVectors {
+            model_id: self.model_id().to_owned(),
+        })
+    }
 }

@@ -22,10 +22,18 @@ pub use attributes::{AttributeIndex, RowSet};
 pub(crate) use best::best_first;
 pub use chunk_set::{Accepted, ChunkSet};
 pub use error::Error;
-pub use terms::{PassageScore, TermField, TermPart, TermRow, Terms, TermsBundle, TermsSnapshot, TermsState};
+pub use terms::{
+    PassageScore, TermField, TermPart, TermRow, Terms, TermsBundle, TermsSnapshot, TermsState,
+    inverse_document_frequency,
+};
 pub use vectors::{Finding, Progress, Purged, SegmentFile, Upkeep, Vectors, VectorsFigures};
 pub use visibility::{Lifetime, Visibility, VisibleAt};
 pub use work::{TermsMode, TermsWork, VectorsMode, VectorsWork};
+
+/// Returns the dot product with a vector of IEEE half-precision numbers; what is longer than the other is left out.
+pub fn half_dot(numbers: &[f32], halves: &[u16]) -> f32 {
+    simd::dot(numbers, halves)
+}
 
 /// Number of a chunk in its knowledge base, from 1, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,14 +1,15 @@
 //! Searching, and answering from what is found.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::base::Base;
+use super::reranking::Reranking;
 use super::{
     AnswerSummary, BatchRetrieval, Error, Groundwork, MAX_BATCH_QUERIES, Question, ReadAt, Retrieval, RetrievalPlan,
     StageTimes, context, results,
 };
 use crate::document::DocumentId;
-use crate::embed::{Embedding, Purpose, TokenCoverage};
+use crate::embed::{Embedder, Embedding, Purpose, TokenCoverage};
 use crate::generate::{self, AnswerEvent, Asked, NoAnswerReason, Reference, Sink};
 use crate::index::Epoch;
 use crate::retrieve::{EmbeddedQuery, Hit, Query, SearchType};
@@ -44,14 +45,17 @@ impl Groundwork {
             queue: started.elapsed(),
             ..StageTimes::default()
         };
-        let embedded = if needs_embedding(query) {
-            let embedder = self.models.embedder(&record.embedding_model_id)?;
-            let embed_started = Instant::now();
-            let embedding = embedder.embed(&[&query.text], Purpose::Query, cancel)?.pop();
-            times.embed = embed_started.elapsed();
-            embedding.map(|embedding| (embedding, embedder.coverage(&query.text)))
-        } else {
-            None
+        let needs_embedder = needs_embedding(query) || query.options.rerank.is_some();
+        let embedder = needs_embedder.then(|| self.models.embedder(&record.embedding_model_id));
+        let embedder = embedder.transpose()?;
+        let embedded = match &embedder {
+            Some(embedder) if needs_embedding(query) => {
+                let embed_started = Instant::now();
+                let embedding = embedder.embed(&[&query.text], Purpose::Query, cancel)?.pop();
+                times.embed = embed_started.elapsed();
+                embedding.map(|embedding| (embedding, embedder.coverage(&query.text)))
+            }
+            _ => None,
         };
         cancel.check()?;
         let search_started = Instant::now();
@@ -62,9 +66,11 @@ impl Groundwork {
             embedded: embedded.as_ref().map(as_asked),
             lease: &lease,
             at,
+            reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
         };
         let found = search(asked)?;
-        times.search = search_started.elapsed();
+        times.rerank = found.reranked_in;
+        times.search = search_started.elapsed().saturating_sub(times.rerank);
         times.total = started.elapsed();
         Ok(Retrieval {
             hits: found.hits,
@@ -98,6 +104,9 @@ impl Groundwork {
             .collect();
         let embed_started = Instant::now();
         let mut embeddings = self.embed_queries(&record, &queries, cancel)?.into_iter();
+        let reranks = queries.iter().flatten().any(|query| query.options.rerank.is_some());
+        let embedder = reranks.then(|| self.models.embedder(&record.embedding_model_id));
+        let embedder = embedder.transpose()?;
         times.embed = embed_started.elapsed();
         let search_started = Instant::now();
         let mut results = Vec::with_capacity(queries.len());
@@ -112,17 +121,28 @@ impl Groundwork {
                     embedded: embedded.as_ref().map(as_asked),
                     lease: &lease,
                     at,
+                    reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
                 };
-                search(asked).map(|found| found.hits)
+                let found = search(asked)?;
+                times.rerank += found.reranked_in;
+                Ok(found.hits)
             }));
         }
-        times.search = search_started.elapsed();
+        times.search = search_started.elapsed().saturating_sub(times.rerank);
         times.total = started.elapsed();
         Ok(BatchRetrieval {
             results,
             epoch: lease.epoch(),
             times,
         })
+    }
+
+    pub(super) fn reranking<'a>(&'a self, embedder: &'a dyn Embedder, cancel: &'a Cancel) -> Reranking<'a> {
+        Reranking {
+            embedder,
+            cache: &self.tokens,
+            cancel,
+        }
     }
 
     /// Embeds the queries that need it, in their order.
@@ -251,6 +271,8 @@ struct Found {
     epoch: Epoch,
     /// Chunks that the caller may find, whatever the filter.
     chunk_count: usize,
+    /// How long reranking took.
+    reranked_in: Duration,
     plan: RetrievalPlan,
 }
 
@@ -261,6 +283,7 @@ fn search(asked: results::Asked<'_>) -> Result<Found, Error> {
         hits,
         epoch: searched.epoch,
         chunk_count: searched.plan.visible_chunks,
+        reranked_in: searched.reranked_in,
         plan: searched.plan,
     })
 }

@@ -292,6 +292,12 @@ impl From<crate::embed::Error> for Error {
     fn from(error: crate::embed::Error) -> Self {
         match error {
             crate::embed::Error::Stopped(stopped) => stopped.into(),
+            crate::embed::Error::NoTokenVectors { ref model_id } => {
+                let model_id = model_id.clone();
+                Self::new(ErrorKind::FailedPrecondition, "NO_TOKEN_VECTORS", error.to_string())
+                    .because(error)
+                    .about("model", &model_id)
+            }
             error => Self::internal("EMBEDDING_FAILED", error.to_string(), error),
         }
     }

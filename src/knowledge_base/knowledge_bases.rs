@@ -182,6 +182,7 @@ impl Groundwork {
         let record = self.record(id_or_name)?;
         self.check_writable(&record)?;
         self.bases.remove(&record.id);
+        self.tokens.forget(&record.id);
         self.catalog.remove(&record.id)?;
         Ok(record.id)
     }

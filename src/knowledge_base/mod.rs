@@ -21,6 +21,7 @@ mod keeper;
 mod knowledge_bases;
 mod missing;
 mod request;
+mod reranking;
 mod results;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::document::PdfReader;
+use crate::retrieve::rerank::TokenCache;
 use crate::store::{Catalog, DirectoryLock, Layout};
 use crate::worker::ComputeGate;
 use admission::Admission;
@@ -43,6 +45,7 @@ use keeper::{Keeper, Kept};
 pub use error::{Error, ErrorKind, FieldViolation, Resource};
 pub use host::ProvidedModels;
 pub use request::*;
+pub use reranking::{MAX_RERANK_BYTES, MAX_RERANK_SOURCE_CHARS, MAX_RERANK_SOURCES};
 
 /// Answers that are made at once. They take turns at the cores, token by token, so that a short one is not held up by a
 /// long one.
@@ -60,6 +63,7 @@ pub struct Groundwork {
     bases: Arc<OpenBases>,
     bundles: Bundles,
     models: ModelHost,
+    tokens: TokenCache,
     pdf: PdfReader,
     answers: Admission,
     gate: Arc<ComputeGate>,
@@ -106,6 +110,7 @@ impl Groundwork {
             settings,
             catalog,
             models,
+            tokens: TokenCache::new(reranking::TOKEN_CACHE_BYTES),
             pdf,
             gate,
             _lock: lock,

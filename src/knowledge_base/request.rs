@@ -11,6 +11,7 @@ use crate::document::schema::MetadataSchema;
 use crate::generate::{GenerationSummary, Inference};
 use crate::index::{ChunkId, Epoch, ExactRank};
 use crate::models::Modality;
+use crate::retrieve::stage::RerankEffect;
 use crate::retrieve::{Filter, FilterOutcome, Hit, Leg, LegsWork, Query};
 pub use crate::worker::Progress;
 
@@ -344,8 +345,34 @@ pub struct StageTimes {
     pub embed: Duration,
     /// Searching and fusing.
     pub search: Duration,
+    /// Looking closer at the best candidates.
+    pub rerank: Duration,
     /// The whole call so far.
     pub total: Duration,
+}
+
+/// Asks how relevant texts are to a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RerankQuestion {
+    /// The query.
+    pub query: String,
+    /// The texts.
+    pub sources: Vec<String>,
+    /// Results wanted; nothing for all.
+    pub limit: Option<usize>,
+    /// An embedding model; empty takes the server's.
+    pub model_id: String,
+}
+
+/// How relevant texts are to a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reranked {
+    /// Places of the texts with their scores, best first, equal ones by place.
+    pub results: Vec<(usize, f64)>,
+    /// The embedding model.
+    pub model_id: String,
+    /// Time per stage.
+    pub times: StageTimes,
 }
 
 /// What a search gave.
@@ -425,6 +452,8 @@ pub enum MissingStage {
     NearDuplicate,
     /// Better chunks of its document took its places.
     GroupedAway,
+    /// Reranking moved it behind the results.
+    Reranked,
     /// Diversity chose others.
     NotDiverse,
     /// Enough others stand before it.
@@ -483,7 +512,9 @@ pub struct Missing {
     pub legs: Vec<ExactLeg>,
     /// Its place after fusion.
     pub fused_rank: Option<u32>,
-    /// Its score after fusion, boosts and recency.
+    /// What reranking did.
+    pub rerank: Option<RerankEffect>,
+    /// Its score after fusion, reranking, boosts and recency.
     pub score: f64,
     /// Its place in the list that was cut.
     pub place_before_cut: Option<u32>,

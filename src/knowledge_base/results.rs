@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::base::Base;
+use super::reranking::{self, Reranking};
 use super::{Error, ReadAt, RetrievalPlan, context};
 use crate::document::ByteSpan;
 use crate::index::{Accepted, ChunkId, ChunkSet, Epoch, TermsSnapshot};
@@ -27,6 +28,8 @@ pub(super) struct Asked<'a> {
     pub(super) embedded: Option<EmbeddedQuery<'a>>,
     pub(super) lease: &'a Lease<'a>,
     pub(super) at: ReadAt,
+    /// There where the query wants it.
+    pub(super) reranking: Option<Reranking<'a>>,
 }
 
 /// What became of the candidates.
@@ -41,6 +44,8 @@ pub(super) struct Searched {
     /// Weight of the dense leg.
     pub(super) dense_weight: f64,
     pub(super) epoch: Epoch,
+    /// How long reranking took.
+    pub(super) reranked_in: Duration,
     pub(super) plan: RetrievalPlan,
 }
 
@@ -134,6 +139,7 @@ fn filtered(asked: Asked<'_>, snapshot: &Snapshot<'_>, filter: &Filter) -> Resul
 pub(super) fn search(asked: Asked<'_>, findable: &Findable) -> Result<Searched, Error> {
     let (query, options) = (asked.query, &asked.query.options);
     let mut listed = retrieve::listed(query);
+    let mut reranked_in = Duration::ZERO;
     loop {
         let found: Candidates = findable.with(asked, |legs, accepted| {
             retrieve::candidates(legs, query, asked.embedded, accepted, listed)
@@ -145,6 +151,7 @@ pub(super) fn search(asked: Asked<'_>, findable: &Findable) -> Result<Searched, 
             && listed < MAX_LISTED_DEEPER;
         let candidate_count = found.fused.len();
         let mut line = Line::new(found.fused);
+        reranked_in += reranking::rerank(asked, &mut line)?;
         let facts = run_stages(asked, &mut line)?;
         let is_short = line.kept.len() < query.limit;
         // What is listed deeper scores lower still.
@@ -160,12 +167,13 @@ pub(super) fn search(asked: Asked<'_>, findable: &Findable) -> Result<Searched, 
             listed,
             dense_weight,
             epoch: asked.lease.epoch(),
+            reranked_in,
             plan: findable.plan(work),
         });
     }
 }
 
-/// Takes the candidates through the stages, in their order.
+/// Takes the candidates through the stages after reranking, in their order.
 fn run_stages(asked: Asked<'_>, line: &mut Line) -> Result<Facts, Error> {
     let (query, options) = (asked.query, &asked.query.options);
     let store = &asked.base.store;

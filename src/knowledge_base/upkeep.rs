@@ -49,7 +49,10 @@ impl Groundwork {
         let (record, base) = self.writable_base(knowledge_base)?;
         base.check_selection(selection, &record.metadata_schema)?;
         let ids = base.ever_selected(selection)?;
-        Ok(base.store.erase(&ids, dry_run, include_pinned, cancel, on_progress)?)
+        let erased = base.store.erase(&ids, dry_run, include_pinned, cancel, on_progress);
+        // Also after an erasure that failed half way.
+        self.tokens.forget(&record.id);
+        Ok(erased?)
     }
 
     /// Looks for what is left of a document.

@@ -1,6 +1,6 @@
 //! How a score came about.
 
-use super::stage::{AppliedBoost, DiversityEffect, RecencyEffect, Staged};
+use super::stage::{AppliedBoost, DiversityEffect, RecencyEffect, RerankEffect, Staged};
 use super::{FilterOutcome, FusionMethod, LegScore, Query, SearchType};
 use crate::index::TermPart;
 
@@ -26,7 +26,8 @@ pub struct LegPart {
     pub contribution: f64,
 }
 
-/// How a score came about: the parts of the legs add up to the fused score, and that times all multipliers is the score.
+/// How a score came about: the parts of the legs add up to the fused score, and that, or the score that reranking made
+/// of it, times all multipliers is the score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
     /// Place among the results, from 1.
@@ -41,6 +42,8 @@ pub struct Explanation {
     pub legs: Vec<LegPart>,
     /// The score after fusion.
     pub fused_score: f64,
+    /// What reranking did.
+    pub rerank: Option<RerankEffect>,
     /// What each term added to BM25.
     pub terms: Vec<TermPart>,
     /// Boosts that applied.
@@ -82,6 +85,7 @@ impl Explanation {
             fusion: is_fused.then_some(query.options.fusion),
             legs: [dense, keyword].into_iter().flatten().collect(),
             fused_score: candidate.score,
+            rerank: staged.rerank,
             terms: Vec::new(),
             boosts: staged.boosts.clone(),
             recency: staged.recency,

@@ -33,6 +33,13 @@ pub const MAX_BOOST_FACTOR: f64 = 1_000.0;
 /// Share of a score that never fades when the caller does not say.
 pub const DEFAULT_RECENCY_FLOOR: f64 = 0.5;
 
+/// Most candidates that are reranked.
+pub const MAX_RERANKED: usize = 100;
+/// Candidates that are reranked when the caller does not say and wants no more results.
+pub const DEFAULT_RERANKED: usize = 10;
+/// Weight of late interaction beside the fused score when the caller does not say; found on training queries.
+pub const DEFAULT_RERANK_WEIGHT: f64 = 0.8;
+
 /// How the scores of both legs become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FusionMethod {
@@ -81,6 +88,31 @@ pub struct Recency {
     pub floor: f64,
 }
 
+/// Looks at the best candidates more closely, and orders them by what it finds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rerank {
+    /// How many of the best candidates; nothing for [`DEFAULT_RERANKED`], or as many as results are wanted.
+    pub count: Option<usize>,
+    /// Weight of what is found beside the score before, 0 to 1.
+    pub weight: f64,
+}
+
+impl Default for Rerank {
+    fn default() -> Self {
+        Self {
+            count: None,
+            weight: DEFAULT_RERANK_WEIGHT,
+        }
+    }
+}
+
+impl Rerank {
+    /// Returns how many candidates are looked at when `limit` results are wanted.
+    pub fn count_for(self, limit: usize) -> usize {
+        self.count.unwrap_or(DEFAULT_RERANKED.max(limit)).min(MAX_RERANKED)
+    }
+}
+
 /// What a query may ask for beyond the words. The default changes nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
@@ -88,6 +120,8 @@ pub struct Options {
     pub fusion: FusionMethod,
     /// Candidates that each leg lists.
     pub candidates_per_leg: Option<usize>,
+    /// A closer look at the best candidates.
+    pub rerank: Option<Rerank>,
     /// Weight of relevance against difference, 0 to 1.
     pub diversity: Option<f64>,
     /// Chunks of one document at most.
@@ -109,10 +143,10 @@ const SEARCH: &str = "retrieval_configuration.vector_search_configuration";
 impl Options {
     /// Returns whether scores or order change after fusion.
     pub fn has_stages(&self) -> bool {
-        self.changes_scores() || self.drops() || self.diversity.is_some()
+        self.rerank.is_some() || self.changes_scores() || self.drops() || self.diversity.is_some()
     }
 
-    /// Returns whether scores change after fusion.
+    /// Returns whether what is known of documents changes scores after fusion.
     pub fn changes_scores(&self) -> bool {
         !self.boosts.is_empty() || self.recency.is_some()
     }
@@ -134,6 +168,15 @@ impl Options {
                 (1..=MAX_CANDIDATES_PER_LEG).contains(&count),
                 reason,
             )?;
+        }
+        if let Some(rerank) = self.rerank {
+            let count = rerank.count.unwrap_or(DEFAULT_RERANKED);
+            let reason = format!("1 to {MAX_RERANKED} candidates can be reranked, not {count}");
+            let is_within = (1..=MAX_RERANKED).contains(&count);
+            within("reranking_configuration.number_of_reranked_results", is_within, reason)?;
+            let reason = format!("the weight of reranking is 0 to 1, not {}", rerank.weight);
+            let is_within = (0.0..=1.0).contains(&rerank.weight);
+            within("reranking_configuration.weight", is_within, reason)?;
         }
         if let Some(lambda) = self.diversity {
             let reason = format!("the weight of relevance is 0 to 1, not {lambda}");

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use super::call::{AtShutdown, Flow, Replies, run, stream};
 use super::convert::{
     AnswerMessages, batch, batch_query, caller, missing, missing_question, query, question, read_at, required,
-    retrieval,
+    rerank_question, reranked, retrieval,
 };
 use super::pb::retrieve_and_generate_stream_response::Event;
 use super::{ServiceConfig, pb};
@@ -79,6 +79,13 @@ impl pb::retrieval_service_server::RetrievalService for Retrievals {
             groundwork.batch_retrieve(&id, queries, at, cancel).map(batch)
         })
         .await
+    }
+
+    async fn rerank(&self, request: Request<pb::RerankRequest>) -> Result<Response<pb::RerankResponse>, Status> {
+        let rerank = |groundwork: &Groundwork, request: pb::RerankRequest, cancel: &Cancel| {
+            groundwork.rerank(&rerank_question(request)?, cancel).map(reranked)
+        };
+        run(request, &self.groundwork, AtShutdown::Cancel, rerank).await
     }
 
     async fn explain_missing(

@@ -210,3 +210,45 @@ fn languages_the_model_does_not_know_fall_into_letters() {
         assert!(unknown < 1.4, "{unknown} for {text}");
     }
 }
+
+#[test]
+fn token_vectors_add_up_to_the_pooled_one() {
+    let embedder = embedder("f32");
+    for text in texts().iter().step_by(7) {
+        let alone = embedder
+            .embed(&[text], Purpose::Passage, &Cancel::new())
+            .expect("it embeds");
+        let tokens = embedder
+            .token_vectors(text, Purpose::Passage, &Cancel::new())
+            .expect("our graphs have them");
+        assert_eq!(tokens.tokens().len(), embedder.count_tokens(text).min(254));
+        assert_eq!(tokens.vectors().len(), tokens.tokens().len());
+        // The pooled vector has the special tokens too, and the lengths that are lost here.
+        let vectors = tokens.widened();
+        let sum: Vec<f32> = (0..384)
+            .map(|at| vectors.iter().map(|vector| vector[at]).sum())
+            .collect();
+        let found = cosine(&sum, alone[0].as_slice());
+        assert!(found > 0.95, "{found} for {text:?}");
+        for (token, vector) in tokens.tokens().iter().zip(&vectors) {
+            assert!(!text[token.place.clone()].trim().is_empty());
+            assert!((cosine(vector, vector) - 1.0).abs() < 1e-3);
+        }
+    }
+}
+
+#[test]
+fn token_vectors_of_long_texts_end_with_the_window() {
+    let embedder = embedder("int8");
+    let long = "word ".repeat(5_000);
+    for (text, count) in [("", 0), (" ", 0), ("the old lighthouse", 3), (long.as_str(), 254)] {
+        let tokens = embedder
+            .token_vectors(text, Purpose::Query, &Cancel::new())
+            .expect("our graphs have them");
+        assert_eq!(tokens.tokens().len(), count, "{text:.20}");
+        let again = embedder
+            .token_vectors(text, Purpose::Query, &Cancel::new())
+            .expect("our graphs have them");
+        assert!(tokens == again, "the same text has the same vectors");
+    }
+}

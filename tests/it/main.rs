@@ -21,6 +21,7 @@ mod missing;
 mod old_formats;
 mod pdf_isolation;
 mod replace_and_delete;
+mod reranking;
 mod scoring;
 mod service;
 mod terminal;

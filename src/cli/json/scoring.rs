@@ -51,6 +51,17 @@ pub(super) fn explanation(explanation: &pb::ScoreExplanation) -> Value {
             "marginal_relevance": effect.marginal_relevance,
         })),
         "filter": outcomes(&explanation.filter),
+        "rerank": explanation.rerank.as_ref().map(rerank_effect),
+    })
+}
+
+fn rerank_effect(effect: &pb::RerankEffect) -> Value {
+    json!({
+        "place_before": effect.place_before,
+        "place_after": effect.place_after,
+        "relevance": effect.relevance,
+        "weight": effect.weight,
+        "score": effect.score,
     })
 }
 
@@ -105,5 +116,6 @@ pub(in crate::cli) fn missing(missing: &pb::ExplainMissingResponse) -> Value {
         "visible_epochs": visible.collect::<Vec<_>>(),
         "suggestions": suggestions.collect::<Vec<_>>(),
         "epoch": missing.epoch,
+        "rerank": missing.rerank.as_ref().map(rerank_effect),
     })
 }

@@ -1,6 +1,7 @@
 //! Searching in one commit of the keyword index.
 
 mod explain;
+mod rarity;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -16,6 +17,7 @@ use crate::index::analyzer::Analyzer;
 use crate::index::best::Best;
 use crate::index::{Accept, Accepted, ChunkId, ChunkSet, Error, Scored, TermsMode, TermsWork};
 pub use explain::{TermField, TermPart};
+pub use rarity::inverse_document_frequency;
 
 /// A set that holds more than one of so many chunks is not worth looking up chunk by chunk.
 const SELECTIVE_SHARE: u64 = 8;

@@ -2,7 +2,7 @@
 
 use crate::index::ChunkId;
 use crate::knowledge_base::{ExactLeg, MissingStage};
-use crate::retrieve::stage::{Line, Loss, Lost};
+use crate::retrieve::stage::{Line, Loss, Lost, RerankEffect, Staged};
 use crate::retrieve::{Candidate, Leg};
 
 /// What became of a document.
@@ -13,6 +13,7 @@ pub(super) struct Fate {
     pub(super) chunk_id: Option<ChunkId>,
     pub(super) rank: Option<u32>,
     pub(super) fused_rank: Option<u32>,
+    pub(super) rerank: Option<RerankEffect>,
     pub(super) score: f64,
     pub(super) place_before_cut: Option<u32>,
     /// The chunk that took its place.
@@ -31,6 +32,7 @@ impl Fate {
             chunk_id: None,
             rank: None,
             fused_rank: None,
+            rerank: None,
             score: 0.0,
             place_before_cut: None,
             other: None,
@@ -41,7 +43,8 @@ impl Fate {
     }
 
     /// Returns what became of the chunk that came farthest; nothing when none was a candidate.
-    pub(super) fn of(line: &Line, subject: &[ChunkId]) -> Option<Self> {
+    /// `limit` results are wanted.
+    pub(super) fn of(line: &Line, subject: &[ChunkId], limit: usize) -> Option<Self> {
         let found = (1..)
             .zip(&line.kept)
             .find(|(_, staged)| subject.contains(&staged.chunk_id()));
@@ -50,6 +53,7 @@ impl Fate {
                 chunk_id: Some(staged.chunk_id()),
                 rank: Some(rank),
                 fused_rank: Some(staged.fused_rank),
+                rerank: staged.rerank,
                 score: staged.score,
                 ..Self::at(MissingStage::Found)
             });
@@ -59,21 +63,23 @@ impl Fate {
             .iter()
             .filter(|lost| subject.contains(&lost.staged.chunk_id()));
         let lost = lost.max_by_key(|lost| (depth(lost.loss), std::cmp::Reverse(lost.place)))?;
-        Some(Self::of_lost(line, lost))
+        Some(Self::of_lost(line, lost, limit))
     }
 
-    fn of_lost(line: &Line, lost: &Lost) -> Self {
+    fn of_lost(line: &Line, lost: &Lost, limit: usize) -> Self {
         let (stage, other) = match lost.loss {
             Loss::BelowThreshold => (MissingStage::BelowThreshold, None),
             Loss::DuplicateOf(other) => (MissingStage::NearDuplicate, Some(other)),
             Loss::GroupedUnder(best) => (MissingStage::GroupedAway, Some(best)),
             Loss::NotDiverse => (MissingStage::NotDiverse, None),
+            Loss::CutOff if is_moved_out(&lost.staged, limit) => (MissingStage::Reranked, None),
             Loss::CutOff => (MissingStage::CutOff, None),
         };
         let is_at_cut = matches!(lost.loss, Loss::NotDiverse | Loss::CutOff);
         Self {
             chunk_id: Some(lost.staged.chunk_id()),
             fused_rank: Some(lost.staged.fused_rank),
+            rerank: lost.staged.rerank,
             score: lost.staged.score,
             place_before_cut: is_at_cut.then_some(lost.place),
             other,
@@ -81,6 +87,13 @@ impl Fate {
             ..Self::at(stage)
         }
     }
+}
+
+/// Returns whether reranking moved a candidate from the results to behind them.
+fn is_moved_out(staged: &Staged, limit: usize) -> bool {
+    let is_result = |place: u32| place as usize <= limit;
+    let effect = staged.rerank;
+    effect.is_some_and(|effect| is_result(effect.place_before) && !is_result(effect.place))
 }
 
 /// Counts the chunks of the same group that were grouped away before, those that were kept not included.

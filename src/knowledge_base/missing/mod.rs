@@ -10,6 +10,7 @@ mod reason;
 mod remedy;
 
 use super::base::Base;
+use super::reranking::Reranking;
 use super::results::{self, Asked, Findable};
 use super::{Error, ExactLeg, Groundwork, Missing, MissingQuestion, MissingStage, Suggestion};
 use crate::document::DocumentId;
@@ -70,7 +71,14 @@ impl Groundwork {
             vector: embedding.as_slice(),
             coverage: *coverage,
         });
+        let embedder = query
+            .options
+            .rerank
+            .is_some()
+            .then(|| self.models.embedder(&record.embedding_model_id));
+        let embedder = embedder.transpose()?;
         let search = Search {
+            reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
             record: &record,
             base: &base,
             embedded,
@@ -124,6 +132,7 @@ fn report(stage: MissingStage, reason: String, lease: &Lease<'_>) -> Missing {
         rank: None,
         legs: Vec::new(),
         fused_rank: None,
+        rerank: None,
         score: 0.0,
         place_before_cut: None,
         other: None,
@@ -136,6 +145,7 @@ fn report(stage: MissingStage, reason: String, lease: &Lease<'_>) -> Missing {
 
 /// What is looked for, and where.
 struct Search<'a> {
+    reranking: Option<Reranking<'a>>,
     record: &'a BaseRecord,
     base: &'a Base,
     embedded: Option<EmbeddedQuery<'a>>,
@@ -159,6 +169,7 @@ impl Search<'_> {
             embedded: self.embedded,
             lease: self.lease,
             at: self.question.at,
+            reranking: self.reranking,
         }
     }
 
@@ -181,6 +192,7 @@ impl Search<'_> {
             chunk_id: fate.chunk_id,
             rank: fate.rank,
             fused_rank: fate.fused_rank,
+            rerank: fate.rerank,
             score: fate.score,
             place_before_cut: fate.place_before_cut,
             other,
@@ -202,7 +214,7 @@ impl Search<'_> {
         let asked = self.asked(query);
         let findable = Findable::of(asked)?;
         let searched = results::search(asked, &findable)?;
-        let mut fate = match Fate::of(&searched.line, self.subject) {
+        let mut fate = match Fate::of(&searched.line, self.subject, query.limit) {
             Some(fate) => fate,
             None => Fate {
                 chunk_id: self.best_chunk(query)?,

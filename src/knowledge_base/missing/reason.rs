@@ -59,10 +59,30 @@ pub(super) fn of(query: &Query, fate: &Fate, other: Option<&(ChunkId, DocumentId
         MissingStage::NotDiverse => {
             format!("it would be at place {place}, but it is too similar to results that diversity chose before it")
         }
-        MissingStage::CutOff => format!("it is at place {place}, and {} results were asked for", query.limit),
+        MissingStage::CutOff => format!(
+            "it is at place {place}, and {} results were asked for{}",
+            query.limit,
+            moved(fate)
+        ),
+        MissingStage::Reranked => {
+            let (before, after) = fate.rerank.map_or((0, 0), |effect| (effect.place_before, effect.place));
+            format!(
+                "reranking moved it from place {before} to place {after}, and {} results were asked for",
+                query.limit
+            )
+        }
         // Told without a search.
         MissingStage::NoSuchDocument | MissingStage::NotVisible | MissingStage::NoChunks => String::new(),
     }
+}
+
+fn moved(fate: &Fate) -> String {
+    fate.rerank.map_or_else(String::new, |effect| {
+        format!(
+            "; reranking had moved it from place {} to place {}",
+            effect.place_before, effect.place
+        )
+    })
 }
 
 fn ranks(legs: &[ExactLeg]) -> String {

@@ -84,6 +84,10 @@ pub(super) fn remedy(query: &Query, fate: &Fate, metadata: &Metadata) -> Option<
             options.diversity = None;
             suggestion("diversity", SuggestedChange::Remove)
         }
+        MissingStage::Reranked => {
+            options.rerank = None;
+            suggestion("reranking_configuration", SuggestedChange::Remove)
+        }
         MissingStage::CutOff => {
             changed.limit = within(fate.place_before_cut? as usize, MAX_RESULTS)?;
             suggestion("number_of_results", at_least(changed.limit))

@@ -2,7 +2,8 @@
 //!
 //! Comes in: the shape of an encoder and its weights. Goes out: the bytes of an ONNX file.
 //! Always holds: the graph takes `input_ids`, `attention_mask` and `token_type_ids` (64-bit, batch by sequence), and
-//! gives one pooled vector for each text, of any length but of the right direction.
+//! gives one pooled vector for each text, of any length but of the right direction, and the vectors of its tokens that
+//! were pooled (batch by sequence by width; those of padding mean nothing).
 //! Not here: tokenizing, unit length.
 
 use super::config::{Activation, EncoderConfig};
@@ -13,8 +14,10 @@ use super::weights::{Matrix, Weights};
 use super::{InvalidEncoder, Precision};
 use crate::models::Pooling;
 
-/// Name of the graph's output.
+/// Name of the output with one vector for each text.
 const OUTPUT: &str = "sentence_embedding";
+/// Name of the output with one vector for each token: what the last layer gives, so that it costs nothing.
+const TOKEN_OUTPUT: &str = "token_embeddings";
 
 /// Code of 32-bit integers in the attribute of a cast.
 const TO_I32: Attribute = Attribute::Int("to", ElementType::I32 as i64);
@@ -46,6 +49,9 @@ pub(super) fn write(
     writer.pool(pooling, &hidden);
     let shape = [Dimension::Open("batch"), Dimension::Fixed(config.hidden_size)];
     writer.graph.output(OUTPUT, ElementType::F32, &shape);
+    let [batch, sequence] = text;
+    let shape = [batch, sequence, Dimension::Fixed(config.hidden_size)];
+    writer.graph.output(&hidden, ElementType::F32, &shape);
     Ok(writer.graph.finish("encoder"))
 }
 
@@ -92,7 +98,8 @@ impl BertWriter<'_> {
         let at = format!("encoder.layer.{layer}");
         let attended = self.attention(&at, hidden, mask)?;
         let projected = self.matmul(&format!("{at}.attention.output.dense"), &attended, width, width)?;
-        let middle = self.add_and_norm(&format!("{at}.attention.output"), &projected, hidden)?;
+        let output = format!("{at}.attention.output");
+        let middle = self.add_and_norm(&output, &format!("{output}.normed"), &projected, hidden)?;
         let widened = self.matmul(&format!("{at}.intermediate.dense"), &middle, width, inner)?;
         let bias = self.vector(&format!("{at}.intermediate.dense.bias"), inner)?;
         let operator = match self.config.activation {
@@ -102,7 +109,13 @@ impl BertWriter<'_> {
         let name = format!("{at}.activated");
         let activated = self.graph.fused(operator, &name, &[&widened, &bias], &[]);
         let narrowed = self.matmul(&format!("{at}.output.dense"), &activated, inner, width)?;
-        self.add_and_norm(&format!("{at}.output"), &narrowed, &middle)
+        let output = format!("{at}.output");
+        let name = if layer + 1 == self.config.layers {
+            TOKEN_OUTPUT.to_owned()
+        } else {
+            format!("{output}.normed")
+        };
+        self.add_and_norm(&output, &name, &narrowed, &middle)
     }
 
     /// Self-attention with query, key and value as one matrix.
@@ -168,15 +181,15 @@ impl BertWriter<'_> {
         }
     }
 
-    /// `norm(input + bias + skip)`, with the bias of the product that made `input`.
-    fn add_and_norm(&mut self, at: &str, input: &str, skip: &str) -> Result<String, InvalidEncoder> {
+    /// `norm(input + bias + skip)` as `name`, with the bias of the product that made `input`.
+    fn add_and_norm(&mut self, at: &str, name: &str, input: &str, skip: &str) -> Result<String, InvalidEncoder> {
         let width = self.config.hidden_size;
         let gamma = self.vector(&format!("{at}.LayerNorm.weight"), width)?;
         let beta = self.vector(&format!("{at}.LayerNorm.bias"), width)?;
         let bias = self.vector(&format!("{at}.dense.bias"), width)?;
         Ok(self.graph.fused(
             "SkipLayerNormalization",
-            &format!("{at}.normed"),
+            name,
             &[input, skip, &gamma, &beta, &bias],
             &[Attribute::Float("epsilon", self.config.epsilon)],
         ))

@@ -19,7 +19,7 @@ use super::Pooling;
 pub(super) use config::EncoderConfig;
 
 /// Changes whenever the bytes change that are written for the same weights.
-pub(super) const WRITER_VERSION: u32 = 1;
+pub(super) const WRITER_VERSION: u32 = 2;
 
 /// In how many bits the products of a graph are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -5,7 +5,7 @@
 //! Always holds: each candidate is either kept or lost, once; a stage that was not asked for changes nothing.
 //! Not here: reading texts, vectors and attributes; the caller brings them.
 //!
-//! The order is fixed: boosts and recency, threshold, near duplicates, grouping, diversity, cut.
+//! The order is fixed: reranking, boosts and recency, threshold, near duplicates, grouping, diversity, cut.
 
 mod boost;
 mod cut;
@@ -14,6 +14,7 @@ mod diversity;
 mod duplicates;
 mod grouping;
 mod recency;
+mod rerank;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub use diversity::{diversify, pool_size};
 pub use duplicates::fold;
 pub use grouping::group;
 pub use recency::fade;
+pub use rerank::rerank;
 
 /// What is known of chunks, by their ids. A chunk that is missing has no attributes and a document of its own.
 pub type Facts = HashMap<ChunkId, Arc<ChunkFacts>>;
@@ -55,6 +57,21 @@ pub struct RecencyEffect {
     pub age: Option<Duration>,
     /// What the score was multiplied by.
     pub multiplier: f64,
+}
+
+/// How reranking placed a candidate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RerankEffect {
+    /// Its place before, from 1.
+    pub place_before: u32,
+    /// Its place afterwards, from 1.
+    pub place: u32,
+    /// How relevant a closer look found it; nothing when it was not among those that were looked at.
+    pub relevance: Option<f64>,
+    /// Weight of the relevance beside the score before.
+    pub weight: f64,
+    /// Its score afterwards.
+    pub score: f64,
 }
 
 /// How diversity placed a result.
@@ -92,6 +109,8 @@ pub struct Staged {
     pub fused_rank: u32,
     /// Its score as it is now.
     pub score: f64,
+    /// What reranking did.
+    pub rerank: Option<RerankEffect>,
     /// Boosts that applied.
     pub boosts: Vec<AppliedBoost>,
     /// What recency did.
@@ -166,6 +185,7 @@ impl Line {
             candidate,
             fused_rank,
             score: candidate.score,
+            rerank: None,
             boosts: Vec::new(),
             recency: None,
             diversity: None,

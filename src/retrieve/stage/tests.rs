@@ -241,3 +241,67 @@ proptest! {
         prop_assert!(counts.values().all(|count| *count <= per_document));
     }
 }
+
+#[test]
+fn reranking_blends_and_keeps_the_rest_below() {
+    #[track_caller]
+    fn check(scores: &[f64], relevances: &[f64], weight: f64, relative: bool, expected: &[(u64, f64)]) {
+        let mut line = line(scores);
+        rerank(&mut line, relevances, weight, relative);
+        let order: Vec<u64> = line.kept.iter().map(|staged| staged.chunk_id().0).collect();
+        assert_eq!(order, expected.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+        for (place, (staged, (_, score))) in (1..).zip(line.kept.iter().zip(expected)) {
+            let effect = staged.rerank.expect("all of them are told");
+            assert!((staged.score - score).abs() < 1e-12, "{effect:?} is not {score}");
+            assert_eq!((effect.place_before, effect.place), (staged.fused_rank, place));
+            assert!(effect.relevance.is_some() == (staged.fused_rank as usize <= relevances.len()));
+        }
+        assert!(line.kept.iter().is_sorted_by(|left, right| left.score >= right.score));
+    }
+    check(
+        &[0.9, 0.8, 0.7],
+        &[0.1, 0.6],
+        0.5,
+        false,
+        &[(2, 0.7), (1, 0.5), (3, 0.5)],
+    );
+    check(
+        &[0.9, 0.8, 0.7, 0.2],
+        &[0.3],
+        1.0,
+        false,
+        &[(1, 0.3), (2, 0.3), (3, 0.3), (4, 0.2)],
+    );
+    check(&[0.9, 0.8], &[0.0, 0.0], 0.0, false, &[(1, 0.9), (2, 0.8)]);
+    check(&[0.9, 0.8], &[], 0.8, false, &[(1, 0.9), (2, 0.8)]);
+    check(
+        &[20.0, 10.0, 5.0],
+        &[0.2, 1.0],
+        0.5,
+        true,
+        &[(2, 0.75), (1, 0.6), (3, 0.25)],
+    );
+    check(&[-1.0, -2.0], &[0.5], 0.5, true, &[(1, -0.25), (2, -2.0)]);
+    check(&[], &[], 0.8, true, &[]);
+}
+
+proptest! {
+    #[test]
+    fn reranked_order_survives_sorting(
+        scores in prop::collection::vec(-2.0..2.0_f64, 0..30),
+        relevances in prop::collection::vec(-1.0..1.0_f64, 0..30),
+        weight in 0.0..=1.0_f64,
+        relative in any::<bool>(),
+    ) {
+        let mut scores = scores;
+        scores.sort_by(|left, right| right.total_cmp(left));
+        let mut line = line(&scores);
+        let count = relevances.len().min(scores.len());
+        rerank(&mut line, &relevances[..count], weight, relative);
+        let order = line.chunk_ids();
+        let rest: Vec<u64> = order[count..].iter().map(|id| id.0).collect();
+        prop_assert_eq!(rest, (count as u64 + 1..=scores.len() as u64).collect::<Vec<_>>());
+        line.sort();
+        prop_assert_eq!(line.chunk_ids(), order);
+    }
+}

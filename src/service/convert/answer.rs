@@ -180,7 +180,7 @@ impl From<AnswerSummary> for pb::AnswerSummary {
         let generation = summary.generation;
         let first_token = generation
             .time_to_first_token
-            .map(|time| summary.times.queue + summary.times.embed + summary.times.search + time);
+            .map(|time| summary.times.queue + summary.times.embed + summary.times.search + summary.times.rerank + time);
         let (model_id, model_hash) = summary.model.unwrap_or_default();
         Self {
             stop_reason: stop_reason(generation.stop_reason).into(),

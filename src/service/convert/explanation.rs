@@ -6,6 +6,7 @@ use super::query::query;
 use super::{caller, document_id, read_at};
 use crate::index::{ChunkId, TermField, TermPart};
 use crate::knowledge_base::{Error, ExactLeg, Missing, MissingQuestion, MissingStage, SuggestedChange, Suggestion};
+use crate::retrieve::stage::RerankEffect;
 use crate::retrieve::{Explanation, FilterOutcome, FusionMethod, Leg, LegPart, Query};
 use crate::service::pb;
 
@@ -41,6 +42,17 @@ pub(super) fn explanation(explanation: Explanation) -> pb::ScoreExplanation {
             marginal_relevance: effect.marginal_relevance,
         }),
         filter: outcomes(explanation.filter),
+        rerank: explanation.rerank.map(rerank_effect),
+    }
+}
+
+fn rerank_effect(effect: RerankEffect) -> pb::RerankEffect {
+    pb::RerankEffect {
+        place_before: effect.place_before,
+        place_after: effect.place,
+        relevance: effect.relevance,
+        weight: effect.weight,
+        score: effect.score,
     }
 }
 
@@ -157,6 +169,7 @@ pub(in crate::service) fn missing(missing: Missing) -> pb::ExplainMissingRespons
         visible_epochs: visible.collect(),
         suggestions: missing.suggestions.into_iter().map(suggestion).collect(),
         epoch: missing.epoch.0,
+        rerank: missing.rerank.map(rerank_effect),
     }
 }
 
@@ -175,6 +188,7 @@ fn stage(stage: MissingStage) -> pb::MissingStage {
         MissingStage::GroupedAway => pb::MissingStage::GroupedAway,
         MissingStage::NotDiverse => pb::MissingStage::NotDiverse,
         MissingStage::CutOff => pb::MissingStage::CutOff,
+        MissingStage::Reranked => pb::MissingStage::Reranked,
     }
 }
 

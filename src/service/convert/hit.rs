@@ -123,6 +123,7 @@ pub(super) fn metrics(times: StageTimes) -> pb::StageMetrics {
         queue_micros: micros(times.queue),
         embed_micros: micros(times.embed),
         search_micros: micros(times.search),
+        rerank_micros: micros(times.rerank),
         total_micros: micros(times.total),
         ..pb::StageMetrics::default()
     }

@@ -8,13 +8,15 @@ use crate::generate::Inference;
 use crate::index::MAX_QUERY_TERMS;
 use crate::knowledge_base::{
     CONCURRENT_ANSWERS, DEFAULT_PAGE_SIZE, KnowledgeBaseInfo, MAX_BATCH_QUERIES, MAX_CLIENT_TOKEN_BYTES,
-    MAX_DELETE_DOCUMENTS, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_PAGE_SIZE, MAX_TAGS, Settings,
+    MAX_DELETE_DOCUMENTS, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_PAGE_SIZE, MAX_RERANK_BYTES,
+    MAX_RERANK_SOURCE_CHARS, MAX_RERANK_SOURCES, MAX_TAGS, Settings,
 };
 use crate::retrieve::DEFAULT_DENSE_WEIGHT;
 use crate::retrieve::filter::MAX_FILTER_DEPTH;
 use crate::retrieve::options::{
-    DEFAULT_CONTEXT_BYTES, DEFAULT_DUPLICATE_SIMILARITY, DEFAULT_LAMBDA, DEFAULT_RECENCY_FLOOR, MAX_BOOST_FACTOR,
-    MAX_BOOSTS, MAX_CANDIDATES_PER_LEG, MAX_CHUNKS_PER_DOCUMENT, MAX_CONTEXT_BYTES, MAX_LISTED_DEEPER, MAX_NEIGHBORS,
+    DEFAULT_CONTEXT_BYTES, DEFAULT_DUPLICATE_SIMILARITY, DEFAULT_LAMBDA, DEFAULT_RECENCY_FLOOR, DEFAULT_RERANK_WEIGHT,
+    DEFAULT_RERANKED, MAX_BOOST_FACTOR, MAX_BOOSTS, MAX_CANDIDATES_PER_LEG, MAX_CHUNKS_PER_DOCUMENT, MAX_CONTEXT_BYTES,
+    MAX_LISTED_DEEPER, MAX_NEIGHBORS, MAX_RERANKED,
 };
 use crate::retrieve::query::{DEFAULT_RESULTS, MAX_QUERY_CHARS, MAX_RESULTS};
 use crate::service::pb;
@@ -75,5 +77,11 @@ fn retrieval() -> pb::RetrievalLimits {
         default_near_duplicate_similarity: DEFAULT_DUPLICATE_SIMILARITY,
         default_recency_floor: DEFAULT_RECENCY_FLOOR,
         max_batch_queries: MAX_BATCH_QUERIES as u32,
+        max_reranked_results: MAX_RERANKED as u32,
+        default_reranked_results: DEFAULT_RERANKED as u32,
+        default_reranking_weight: DEFAULT_RERANK_WEIGHT,
+        max_rerank_sources: MAX_RERANK_SOURCES as u32,
+        max_rerank_source_characters: MAX_RERANK_SOURCE_CHARS as u32,
+        max_rerank_bytes: MAX_RERANK_BYTES as u32,
     }
 }

@@ -21,6 +21,7 @@ mod model;
 mod options;
 mod plan;
 mod query;
+mod rerank;
 mod revision;
 mod schema;
 mod upkeep;
@@ -44,6 +45,7 @@ pub(super) use knowledge_base::{change, knowledge_base, new_knowledge_base};
 pub(super) use limits::limits;
 pub(super) use model::{modality_filter, model};
 pub(super) use query::{batch_query, query};
+pub(super) use rerank::{rerank_question, reranked};
 pub(super) use revision::{content_messages, content_request, revision};
 pub(super) use upkeep::progress;
 

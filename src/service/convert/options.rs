@@ -7,9 +7,9 @@ use super::known;
 use super::query::SEARCH_PATH;
 use crate::knowledge_base::Error;
 use crate::retrieve::options::{
-    DEFAULT_CONTEXT_BYTES, DEFAULT_DUPLICATE_SIMILARITY, DEFAULT_LAMBDA, DEFAULT_RECENCY_FLOOR,
+    DEFAULT_CONTEXT_BYTES, DEFAULT_DUPLICATE_SIMILARITY, DEFAULT_LAMBDA, DEFAULT_RECENCY_FLOOR, DEFAULT_RERANK_WEIGHT,
 };
-use crate::retrieve::{Boost, Expansion, Extent, FusionMethod, Options, Recency};
+use crate::retrieve::{Boost, Expansion, Extent, FusionMethod, Options, Recency, Rerank};
 use crate::service::pb;
 
 /// Returns the options of a search; their bounds are the query's to check.
@@ -18,6 +18,7 @@ pub(super) fn options(search: &mut pb::VectorSearchConfiguration) -> Result<Opti
     Ok(Options {
         fusion: fusion(search.fusion)?,
         candidates_per_leg: (search.candidates_per_leg > 0).then_some(search.candidates_per_leg as usize),
+        rerank: search.reranking_configuration.map(rerank).transpose()?,
         diversity: search.diversity.map(|wire| wire.lambda.unwrap_or(DEFAULT_LAMBDA)),
         chunks_per_document: search.grouping.map(|wire| match wire.max_chunks_per_document {
             0 => 1,
@@ -38,6 +39,16 @@ fn fusion(number: i32) -> Result<FusionMethod, Error> {
         pb::FusionMethod::Unspecified | pb::FusionMethod::WeightedSum => FusionMethod::WeightedSum,
         pb::FusionMethod::ReciprocalRank => FusionMethod::ReciprocalRank,
     })
+}
+
+fn rerank(wire: pb::RerankingConfiguration) -> Result<Rerank, Error> {
+    let field = path("reranking_configuration.type");
+    match known::<pb::RerankingType>(&field, wire.r#type)? {
+        pb::RerankingType::Unspecified | pb::RerankingType::LateInteraction => Ok(Rerank {
+            count: (wire.number_of_reranked_results > 0).then_some(wire.number_of_reranked_results as usize),
+            weight: wire.weight.unwrap_or(DEFAULT_RERANK_WEIGHT),
+        }),
+    }
 }
 
 fn expansion(wire: pb::ContextExpansionConfiguration) -> Option<Expansion> {

@@ -3,10 +3,10 @@
 use super::*;
 use crate::index::{TermField, TermPart};
 use crate::knowledge_base::{BatchRetrieval, Missing, MissingStage, SuggestedChange, Suggestion};
-use crate::retrieve::stage::{AppliedBoost, DiversityEffect, RecencyEffect};
+use crate::retrieve::stage::{AppliedBoost, DiversityEffect, RecencyEffect, RerankEffect};
 use crate::retrieve::{
     Boost, Context, Expansion, Explanation, Extent, FilterOutcome, FoldedHit, FusionMethod, Leg, LegPart, Options,
-    Recency,
+    Recency, Rerank,
 };
 use crate::service::pb::context_expansion_configuration::Extent as WireExtent;
 
@@ -29,6 +29,11 @@ fn options_take_what_is_given() {
     let options = with(pb::VectorSearchConfiguration {
         fusion: pb::FusionMethod::ReciprocalRank.into(),
         candidates_per_leg: 30,
+        reranking_configuration: Some(pb::RerankingConfiguration {
+            r#type: pb::RerankingType::Unspecified.into(),
+            number_of_reranked_results: 20,
+            weight: Some(0.0),
+        }),
         diversity: Some(pb::DiversityConfiguration { lambda: Some(0.0) }),
         grouping: Some(pb::GroupingConfiguration {
             max_chunks_per_document: 2,
@@ -53,6 +58,10 @@ fn options_take_what_is_given() {
     let expected = Options {
         fusion: FusionMethod::ReciprocalRank,
         candidates_per_leg: Some(30),
+        rerank: Some(Rerank {
+            count: Some(20),
+            weight: 0.0,
+        }),
         diversity: Some(0.0),
         chunks_per_document: Some(2),
         near_duplicates: Some(1.0),
@@ -107,6 +116,14 @@ fn bad_options_name_their_field() {
         boosts: vec![pb::ScoreBoost { filter, factor }],
         ..search()
     };
+    let rerank = |number, number_of_reranked_results, weight| pb::VectorSearchConfiguration {
+        reranking_configuration: Some(pb::RerankingConfiguration {
+            r#type: number,
+            number_of_reranked_results,
+            weight,
+        }),
+        ..search()
+    };
     let recency = |half_life| pb::VectorSearchConfiguration {
         recency: Some(pb::RecencyConfiguration {
             attribute_key: "date".to_owned(),
@@ -126,6 +143,13 @@ fn bad_options_name_their_field() {
             "candidates_per_leg",
             "1001",
         ),
+        (rerank(9, 0, None), "reranking_configuration.type", "9"),
+        (
+            rerank(0, 101, None),
+            "reranking_configuration.number_of_reranked_results",
+            "101",
+        ),
+        (rerank(1, 0, Some(1.5)), "reranking_configuration.weight", "1.5"),
         (boost(None, 1.0), "boosts[0].filter", "required"),
         (boost(Some(draft()), 0.0), "boosts[0].factor", "above 0"),
         (
@@ -188,6 +212,13 @@ fn explanations_say_every_part() {
             contribution: 0.25,
         }],
         fused_score: 0.25,
+        rerank: Some(RerankEffect {
+            place_before: 4,
+            place: 1,
+            relevance: Some(0.5),
+            weight: 0.8,
+            score: 0.45,
+        }),
         terms: vec![TermPart {
             term: "grus".to_owned(),
             field: TermField::Heading,
@@ -228,6 +259,11 @@ fn explanations_say_every_part() {
     assert_eq!(
         wire.diversity.expect("it was placed").similar_chunk_id,
         "chunk-00000009"
+    );
+    let rerank = wire.rerank.expect("it was reranked");
+    assert_eq!(
+        (rerank.place_before, rerank.place_after, rerank.relevance),
+        (4, 1, Some(0.5))
     );
     assert!(wire.filter[0].accepted);
 }
@@ -280,6 +316,7 @@ fn missing_documents_say_what_helps() {
         rank: None,
         legs: Vec::new(),
         fused_rank: Some(9),
+        rerank: None,
         score: 0.5,
         place_before_cut: Some(9),
         other: None,

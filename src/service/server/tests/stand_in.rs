@@ -192,6 +192,10 @@ impl RetrievalService for StandIn {
         Err(Status::unimplemented("not part of the tests"))
     }
 
+    async fn rerank(&self, _: Request<pb::RerankRequest>) -> Result<Response<pb::RerankResponse>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
     async fn explain_missing(
         &self,
         _: Request<pb::ExplainMissingRequest>,

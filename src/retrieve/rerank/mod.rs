@@ -1,0 +1,50 @@
+//! Passages read once more beside the query: slower than a leg, and better at the top.
+//!
+//! Comes in: a query and the passages that it found. Goes out: how relevant each is.
+//! Always holds: a passage has the same score whichever others are scored with it, where weights come from an index.
+//! Not here: what becomes of the scores (see [`stage`](super::stage)).
+
+mod cache;
+mod late_interaction;
+mod max_sim;
+#[cfg(test)]
+mod tests;
+
+use crate::embed;
+use crate::index::{self, ChunkId};
+use crate::worker::{Cancel, Stopped};
+
+pub use cache::{KeptTokens, TokenCache};
+pub use late_interaction::{LateInteraction, TokenWeights};
+
+/// A passage to be scored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passage<'a> {
+    /// The chunk that it is the text of, if it is one.
+    pub chunk_id: Option<ChunkId>,
+    /// What the model reads.
+    pub text: std::borrow::Cow<'a, str>,
+}
+
+/// Why passages cannot be scored.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The model failed, or the caller wants no more.
+    #[error(transparent)]
+    Model(#[from] embed::Error),
+    /// The keyword index cannot say how rare words are.
+    #[error(transparent)]
+    Index(#[from] index::Error),
+}
+
+impl From<Stopped> for Error {
+    fn from(stopped: Stopped) -> Self {
+        Self::Model(stopped.into())
+    }
+}
+
+/// Says how relevant passages are to a query.
+pub trait Reranker {
+    /// Scores passages, in their order; a larger number is more relevant. Looks at `cancel` once a passage.
+    fn score(&self, query: &str, passages: &[Passage<'_>], cancel: &Cancel) -> Result<Vec<f64>, Error>;
+}
