@@ -59,7 +59,7 @@ impl Embedder for Words {
 fn lighthouses() -> (tempfile::TempDir, Groundwork) {
     let home = tempfile::tempdir().expect("a temporary directory");
     let mut settings = settings(home.path());
-    settings.embedding_model_id = "words".to_owned();
+    "words".clone_into(&mut settings.embedding_model_id);
     let provided = ProvidedModels {
         embedders: vec![Arc::new(Words(HashingEmbedder::new(DIMENSIONS)))],
         language_models: vec![scripted(&[])],
