@@ -81,7 +81,7 @@ impl Groundwork {
         })
     }
 
-    /// Puts several queries to one epoch of a knowledge base. They are embedded together; one that is refused fails
+    /// Puts several queries to one epoch of a knowledge base; one that is refused fails
     /// alone.
     pub fn batch_retrieve(
         &self,
