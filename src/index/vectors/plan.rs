@@ -6,7 +6,8 @@ pub(super) const FEW_ROWS: usize = 3_000;
 const MIN_EF: usize = 128;
 /// The same in a part that holds a small share of all rows, and so of the nearest.
 const MIN_EF_OF_SMALL_PART: usize = 64;
-/// Rows from which on a walk keeps a quarter more with each doubling: measured, the recall falls by half a point for each.
+/// Rows from which on a walk keeps half as many more with each doubling: measured, the recall falls by half a point for
+/// each otherwise.
 const LARGE_ROWS: usize = 131_072;
 /// How many times as large as a small part all parts together are.
 const SMALL_PART: usize = 4;
@@ -64,7 +65,7 @@ fn ef(len: usize, all: usize, limit: usize) -> usize {
     let is_small = len.saturating_mul(SMALL_PART) < all;
     let least = if is_small { MIN_EF_OF_SMALL_PART } else { MIN_EF };
     let doublings = (all / LARGE_ROWS).checked_ilog2().unwrap_or(0) as usize;
-    (least + least / 4 * doublings).max(limit.saturating_mul(2))
+    (least + least / 2 * doublings).max(limit.saturating_mul(2))
 }
 
 #[cfg(test)]
