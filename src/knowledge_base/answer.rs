@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::base::Base;
 use super::reranking::Reranking;
+use super::transformation::Transformed;
 use super::{
-    AnswerSummary, BatchRetrieval, Error, Groundwork, MAX_BATCH_QUERIES, Question, ReadAt, Retrieval, RetrievalPlan,
-    StageTimes, context, results,
+    AnswerSummary, BatchHits, BatchRetrieval, Error, Groundwork, MAX_BATCH_QUERIES, Question, ReadAt, Retrieval,
+    RetrievalPlan, StageTimes, context, results,
 };
 use crate::document::DocumentId;
 use crate::embed::{Embedder, Embedding, Purpose, TokenCoverage};
@@ -45,6 +46,8 @@ impl Groundwork {
             queue: started.elapsed(),
             ..StageTimes::default()
         };
+        let transformed = self.transform(record, base, query, &lease, &mut times, cancel)?;
+        let query = &transformed.query;
         let needs_embedder = needs_embedding(query) || query.options.rerank.is_some();
         let embedder = needs_embedder.then(|| self.models.embedder(&record.embedding_model_id));
         let embedder = embedder.transpose()?;
@@ -68,7 +71,7 @@ impl Groundwork {
             at,
             reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
         };
-        let found = search(asked)?;
+        let found = search(asked, &transformed)?;
         times.rerank = found.reranked_in;
         times.search = search_started.elapsed().saturating_sub(times.rerank);
         times.total = started.elapsed();
@@ -78,6 +81,7 @@ impl Groundwork {
             chunk_count: found.chunk_count,
             times,
             plan: found.plan,
+            implicit_filter: transformed.implicit_filter,
         })
     }
 
@@ -98,13 +102,16 @@ impl Groundwork {
             queue: started.elapsed(),
             ..StageTimes::default()
         };
-        let queries: Vec<Result<Query, Error>> = queries
-            .into_iter()
-            .map(|query| query.and_then(|query| Ok(query.check()?)))
-            .collect();
+        let mut transformed = |query: Result<Query, Error>| {
+            let query = query?.check()?;
+            self.transform(&record, &base, &query, &lease, &mut times, cancel)
+        };
+        let queries: Vec<Result<Transformed, Error>> = queries.into_iter().map(&mut transformed).collect();
+        cancel.check()?;
         let embed_started = Instant::now();
         let mut embeddings = self.embed_queries(&record, &queries, cancel)?.into_iter();
-        let reranks = queries.iter().flatten().any(|query| query.options.rerank.is_some());
+        let mut options = queries.iter().flatten().map(|transformed| &transformed.query.options);
+        let reranks = options.any(|options| options.rerank.is_some());
         let embedder = reranks.then(|| self.models.embedder(&record.embedding_model_id));
         let embedder = embedder.transpose()?;
         times.embed = embed_started.elapsed();
@@ -112,20 +119,24 @@ impl Groundwork {
         let mut results = Vec::with_capacity(queries.len());
         for query in queries {
             cancel.check()?;
-            results.push(query.and_then(|query| {
-                let embedded = needs_embedding(&query).then(|| embeddings.next()).flatten();
+            results.push(query.and_then(|transformed| {
+                let query = &transformed.query;
+                let embedded = needs_embedding(query).then(|| embeddings.next()).flatten();
                 let asked = results::Asked {
                     record: &record,
                     base: &base,
-                    query: &query,
+                    query,
                     embedded: embedded.as_ref().map(as_asked),
                     lease: &lease,
                     at,
                     reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
                 };
-                let found = search(asked)?;
+                let found = search(asked, &transformed)?;
                 times.rerank += found.reranked_in;
-                Ok(found.hits)
+                Ok(BatchHits {
+                    hits: found.hits,
+                    implicit_filter: transformed.implicit_filter,
+                })
             }));
         }
         times.search = search_started.elapsed().saturating_sub(times.rerank);
@@ -149,10 +160,11 @@ impl Groundwork {
     fn embed_queries(
         &self,
         record: &BaseRecord,
-        queries: &[Result<Query, Error>],
+        queries: &[Result<Transformed, Error>],
         cancel: &Cancel,
     ) -> Result<Vec<Embedded>, Error> {
-        let asking = queries.iter().flatten().filter(|query| needs_embedding(query));
+        let queries = queries.iter().flatten().map(|transformed| &transformed.query);
+        let asking = queries.filter(|query| needs_embedding(query));
         let texts: Vec<&str> = asking.map(|query| query.text.as_str()).collect();
         if texts.is_empty() {
             return Ok(Vec::new());
@@ -234,6 +246,7 @@ impl Groundwork {
             times,
             current_epoch,
             outdated_references,
+            implicit_filter: retrieval.implicit_filter,
         })
     }
 }
@@ -276,9 +289,14 @@ struct Found {
     plan: RetrievalPlan,
 }
 
-fn search(asked: results::Asked<'_>) -> Result<Found, Error> {
+fn search(asked: results::Asked<'_>, transformed: &Transformed) -> Result<Found, Error> {
     let mut searched = results::search(asked, &results::Findable::of(asked)?)?;
-    let hits = results::hits(asked, &mut searched)?;
+    let mut hits = results::hits(asked, &mut searched)?;
+    transformed.rename(
+        hits.iter_mut()
+            .filter_map(|hit| hit.explanation.as_deref_mut())
+            .map(|it| &mut it.filter),
+    );
     Ok(Found {
         hits,
         epoch: searched.epoch,

@@ -25,6 +25,7 @@ mod reranking;
 mod results;
 #[cfg(test)]
 mod tests;
+mod transformation;
 mod upkeep;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::document::PdfReader;
+use crate::generate::PrefixCache;
 use crate::retrieve::rerank::TokenCache;
 use crate::store::{Catalog, DirectoryLock, Layout};
 use crate::worker::ComputeGate;
@@ -64,6 +66,7 @@ pub struct Groundwork {
     bundles: Bundles,
     models: ModelHost,
     tokens: TokenCache,
+    prefixes: PrefixCache,
     pdf: PdfReader,
     answers: Admission,
     gate: Arc<ComputeGate>,
@@ -111,6 +114,7 @@ impl Groundwork {
             catalog,
             models,
             tokens: TokenCache::new(reranking::TOKEN_CACHE_BYTES),
+            prefixes: PrefixCache::default(),
             pdf,
             gate,
             _lock: lock,

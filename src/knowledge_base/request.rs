@@ -8,6 +8,7 @@ use super::Error;
 use crate::chunk::ChunkConfig;
 use crate::document::DocumentId;
 use crate::document::schema::MetadataSchema;
+pub use crate::generate::RejectedClause;
 use crate::generate::{GenerationSummary, Inference};
 use crate::index::{ChunkId, Epoch, ExactRank};
 use crate::models::Modality;
@@ -347,6 +348,8 @@ pub struct StageTimes {
     pub search: Duration,
     /// Looking closer at the best candidates.
     pub rerank: Duration,
+    /// Asking a language model what the question asks for.
+    pub transform: Duration,
     /// The whole call so far.
     pub total: Duration,
 }
@@ -388,6 +391,30 @@ pub struct Retrieval {
     pub times: StageTimes,
     /// How it was searched.
     pub plan: RetrievalPlan,
+    /// What was derived from the question, where that was asked for.
+    pub implicit_filter: Option<ImplicitFilter>,
+}
+
+/// A filter that was derived from a question.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ImplicitFilter {
+    /// The filter, beside the caller's own; nothing when the question asks for no restriction.
+    pub filter: Option<Filter>,
+    /// Language model that judged; empty when none was asked.
+    pub model_id: String,
+    /// Clauses that were left out, in the order of the question.
+    pub rejected: Vec<RejectedClause>,
+    /// Tokens that the model read.
+    pub input_tokens: u64,
+}
+
+/// What one query of a batch found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BatchHits {
+    /// The hits, best first.
+    pub hits: Vec<Hit>,
+    /// What was derived from the question, where that was asked for.
+    pub implicit_filter: Option<ImplicitFilter>,
 }
 
 /// How a search was done.
@@ -407,7 +434,7 @@ pub struct RetrievalPlan {
 #[derive(Debug)]
 pub struct BatchRetrieval {
     /// The hits of each query, or why it failed, in the order of the queries.
-    pub results: Vec<Result<Vec<Hit>, Error>>,
+    pub results: Vec<Result<BatchHits, Error>>,
     /// Epoch that was searched.
     pub epoch: Epoch,
     /// Time per stage, of all queries together.
@@ -528,6 +555,8 @@ pub struct Missing {
     pub suggestions: Vec<Suggestion>,
     /// Epoch that was searched.
     pub epoch: Epoch,
+    /// What was derived from the question, where that was asked for.
+    pub implicit_filter: Option<ImplicitFilter>,
 }
 
 /// Asks a question.
@@ -560,6 +589,8 @@ pub struct AnswerSummary {
     pub current_epoch: Epoch,
     /// Numbers of the references whose documents were replaced or deleted while the answer was made.
     pub outdated_references: Vec<u32>,
+    /// What was derived from the question, where that was asked for.
+    pub implicit_filter: Option<ImplicitFilter>,
 }
 
 /// Whether a model's files are here.

@@ -23,7 +23,7 @@ pub use clauses::{FilterOutcome, obstacles, outcomes, without_obstacles};
 pub use explanation::{Explanation, Leg, LegPart};
 pub use filter::Filter;
 pub use hit::{Context, FoldedHit, Hit, LegScore, Passage};
-pub use options::{Boost, Expansion, Extent, FusionMethod, Options, Recency, Rerank};
+pub use options::{Boost, Expansion, Extent, FusionMethod, ImplicitFilterOptions, Options, Recency, Rerank};
 pub use query::{InvalidQuery, Query, SearchType};
 pub use search::{Candidate, Candidates, EmbeddedQuery, Legs, LegsWork, candidates, dense_weight, listed, search};
 pub use weight::DEFAULT_DENSE_WEIGHT;

@@ -14,6 +14,7 @@ mod filters;
 mod golden_questions;
 mod grounded_answers;
 mod grpcurl_session;
+mod implicit_filter;
 mod ingest;
 mod knowledge_bases;
 mod language_model;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::explanation::explanation;
+use super::implicit::implicit_filter;
 use super::metadata::wire_attributes;
 use super::plan::plan;
 use crate::document::ByteSpan;
@@ -17,18 +18,21 @@ pub(in crate::service) fn retrieval(found: Retrieval) -> pb::RetrieveResponse {
         epoch: found.epoch.0,
         metrics: Some(metrics(found.times)),
         plan: Some(plan(found.plan)),
+        implicit_filter: found.implicit_filter.map(implicit_filter),
     }
 }
 
 /// Returns what became of a batch.
 pub(in crate::service) fn batch(found: BatchRetrieval) -> pb::BatchRetrieveResponse {
     let results = found.results.into_iter().map(|result| match result {
-        Ok(hits) => pb::BatchRetrieveResult {
-            retrieval_results: hits.into_iter().map(hit).collect(),
+        Ok(found) => pb::BatchRetrieveResult {
+            retrieval_results: found.hits.into_iter().map(hit).collect(),
             error: None,
+            implicit_filter: found.implicit_filter.map(implicit_filter),
         },
         Err(error) => pb::BatchRetrieveResult {
             retrieval_results: Vec::new(),
+            implicit_filter: None,
             error: Some(pb::BatchRetrieveError {
                 code: status::code(error.kind).into(),
                 message: error.message.clone(),
@@ -124,6 +128,7 @@ pub(super) fn metrics(times: StageTimes) -> pb::StageMetrics {
         embed_micros: micros(times.embed),
         search_micros: micros(times.search),
         rerank_micros: micros(times.rerank),
+        transform_micros: micros(times.transform),
         total_micros: micros(times.total),
         ..pb::StageMetrics::default()
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::filter::filter;
+use super::implicit::implicit_filter_options;
 use super::known;
 use super::query::SEARCH_PATH;
 use crate::knowledge_base::Error;
@@ -31,6 +32,11 @@ pub(super) fn options(search: &mut pb::VectorSearchConfiguration) -> Result<Opti
         boosts: boosts.map(|(at, wire)| boost(at, wire)).collect::<Result<_, _>>()?,
         recency: search.recency.take().map(recency).transpose()?,
         highlight: search.highlight,
+        implicit_filter: search
+            .implicit_filter_configuration
+            .take()
+            .map(implicit_filter_options)
+            .transpose()?,
     })
 }
 

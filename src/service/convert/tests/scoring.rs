@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::index::{TermField, TermPart};
-use crate::knowledge_base::{BatchRetrieval, Missing, MissingStage, SuggestedChange, Suggestion};
+use crate::knowledge_base::{BatchHits, BatchRetrieval, Missing, MissingStage, SuggestedChange, Suggestion};
 use crate::retrieve::stage::{AppliedBoost, DiversityEffect, RecencyEffect, RerankEffect};
 use crate::retrieve::{
     Boost, Context, Expansion, Explanation, Extent, FilterOutcome, FoldedHit, FusionMethod, Leg, LegPart, Options,
@@ -56,6 +56,7 @@ fn options_take_what_is_given() {
         ..pb::VectorSearchConfiguration::default()
     });
     let expected = Options {
+        implicit_filter: None,
         fusion: FusionMethod::ReciprocalRank,
         candidates_per_leg: Some(30),
         rerank: Some(Rerank {
@@ -278,7 +279,13 @@ fn one_bad_query_of_a_batch_has_its_own_error() {
     });
     assert!(good.expect("it is valid").explain);
     let wire = batch(BatchRetrieval {
-        results: vec![Ok(vec![found()]), bad.map(|_| Vec::new())],
+        results: vec![
+            Ok(BatchHits {
+                hits: vec![found()],
+                implicit_filter: None,
+            }),
+            bad.map(|_| BatchHits::default()),
+        ],
         epoch: Epoch(3),
         times: StageTimes::default(),
     });
@@ -327,6 +334,7 @@ fn missing_documents_say_what_helps() {
             change: SuggestedChange::AtLeast(9.0),
             text: "set it to 9".to_owned(),
         }],
+        implicit_filter: None,
         epoch: Epoch(2),
     });
     assert_eq!((wire.stage(), wire.place_before_cut), (pb::MissingStage::CutOff, 9));
