@@ -185,6 +185,7 @@ impl Answer {
             note(warning);
         }
         summary.implicit_filter.iter().flat_map(derived::lines).for_each(note);
+        derived::parts(&summary.transformed_queries).into_iter().for_each(note);
         note(made_of(&summary));
         Ok(())
     }

@@ -158,6 +158,7 @@ pub(super) fn retrieval(response: &pb::RetrieveResponse) -> Value {
         "metrics": response.metrics.as_ref().map(metrics),
         "plan": response.plan.as_ref().map(plan),
         "implicit_filter": response.implicit_filter.as_ref().map(implicit_filter),
+        "transformed_queries": response.transformed_queries,
     })
 }
 
@@ -281,6 +282,7 @@ pub(super) fn summary(summary: &pb::AnswerSummary) -> Value {
         "current_epoch": summary.current_epoch,
         "outdated_reference_numbers": summary.outdated_reference_numbers,
         "implicit_filter": summary.implicit_filter.as_ref().map(implicit_filter),
+        "transformed_queries": summary.transformed_queries,
     })
 }
 

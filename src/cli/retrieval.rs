@@ -81,6 +81,9 @@ pub(super) struct SearchFlags {
     /// Derive a filter by this attribute: key:type or key:type:description, such as year:number; may be repeated
     #[arg(long, value_name = "ATTRIBUTE", value_parser = derived::parse_attribute)]
     derive_filter_attribute: Vec<pb::ImplicitFilterAttribute>,
+    /// Take a question that asks for several things apart, and search for the parts too
+    #[arg(long)]
+    decompose: bool,
     /// Language model that derives the filter [default: the server's]
     #[arg(long, value_name = "MODEL")]
     derive_filter_model: Option<String>,
@@ -128,6 +131,10 @@ impl SearchFlags {
         });
         pb::VectorSearchConfiguration {
             implicit_filter_configuration: implicit_filter,
+            query_transformation_configuration: self.decompose.then(|| pb::QueryTransformationConfiguration {
+                r#type: pb::QueryTransformationType::QueryDecomposition.into(),
+                model_id: String::new(),
+            }),
             number_of_results: limit,
             override_search_type: search_type.into(),
             filter: attribute::all(self.filters),

@@ -62,6 +62,7 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
         return Ok(Exit::Done);
     }
     response.implicit_filter.iter().flat_map(derived::lines).for_each(note);
+    derived::parts(&response.transformed_queries).into_iter().for_each(note);
     for (position, result) in response.retrieval_results.iter().enumerate() {
         write_result(position + 1, result, output)?;
     }

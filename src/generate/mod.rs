@@ -12,6 +12,7 @@ mod citation;
 mod context;
 mod decline;
 mod decode;
+mod decompose;
 #[cfg(test)]
 mod fixture;
 mod grounding;
@@ -36,6 +37,7 @@ use crate::retrieve::Hit;
 use crate::worker::Stopped;
 pub use answer::{Asked, answer, answer_nothing};
 pub use candle::{CandleModel, SUPPORTED_ARCHITECTURES};
+pub use decompose::{parts, sees_one_part};
 pub use implicit_filter::{FilterQuestion, RejectedClause};
 pub use judge::PrefixCache;
 pub use relevance::{MIN_COSINE, MIN_COVERAGE, MIN_COVERAGE_ALONE, no_answer_text, relevance};

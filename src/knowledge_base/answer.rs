@@ -55,7 +55,7 @@ impl Groundwork {
             Some(embedder) if needs_embedding(query) => {
                 let embed_started = Instant::now();
                 let embedding = embedder.embed(&[&query.text], Purpose::Query, cancel)?.pop();
-                times.embed = embed_started.elapsed();
+                times.embed += embed_started.elapsed();
                 embedding.map(|embedding| (embedding, embedder.coverage(&query.text)))
             }
             _ => None,
@@ -67,6 +67,7 @@ impl Groundwork {
             base,
             query,
             embedded: embedded.as_ref().map(as_asked),
+            parts: &transformed.parts,
             lease: &lease,
             at,
             reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
@@ -81,6 +82,7 @@ impl Groundwork {
             chunk_count: found.chunk_count,
             times,
             plan: found.plan,
+            transformed_queries: transformed.texts(),
             implicit_filter: transformed.implicit_filter,
         })
     }
@@ -114,7 +116,7 @@ impl Groundwork {
         let reranks = options.any(|options| options.rerank.is_some());
         let embedder = reranks.then(|| self.models.embedder(&record.embedding_model_id));
         let embedder = embedder.transpose()?;
-        times.embed = embed_started.elapsed();
+        times.embed += embed_started.elapsed();
         let search_started = Instant::now();
         let mut results = Vec::with_capacity(queries.len());
         for query in queries {
@@ -127,6 +129,7 @@ impl Groundwork {
                     base: &base,
                     query,
                     embedded: embedded.as_ref().map(as_asked),
+                    parts: &transformed.parts,
                     lease: &lease,
                     at,
                     reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
@@ -135,6 +138,7 @@ impl Groundwork {
                 times.rerank += found.reranked_in;
                 Ok(BatchHits {
                     hits: found.hits,
+                    transformed_queries: transformed.texts(),
                     implicit_filter: transformed.implicit_filter,
                 })
             }));
@@ -247,6 +251,7 @@ impl Groundwork {
             current_epoch,
             outdated_references,
             implicit_filter: retrieval.implicit_filter,
+            transformed_queries: retrieval.transformed_queries,
         })
     }
 }

@@ -393,6 +393,8 @@ pub struct Retrieval {
     pub plan: RetrievalPlan,
     /// What was derived from the question, where that was asked for.
     pub implicit_filter: Option<ImplicitFilter>,
+    /// Parts that were searched for beside the question.
+    pub transformed_queries: Vec<String>,
 }
 
 /// A filter that was derived from a question.
@@ -415,6 +417,8 @@ pub struct BatchHits {
     pub hits: Vec<Hit>,
     /// What was derived from the question, where that was asked for.
     pub implicit_filter: Option<ImplicitFilter>,
+    /// Parts that were searched for beside the question.
+    pub transformed_queries: Vec<String>,
 }
 
 /// How a search was done.
@@ -591,6 +595,8 @@ pub struct AnswerSummary {
     pub outdated_references: Vec<u32>,
     /// What was derived from the question, where that was asked for.
     pub implicit_filter: Option<ImplicitFilter>,
+    /// Parts that were searched for beside the question.
+    pub transformed_queries: Vec<String>,
 }
 
 /// Whether a model's files are here.

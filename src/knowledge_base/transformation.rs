@@ -1,15 +1,16 @@
-//! What a language model makes of a question before the search: a filter.
+//! What a language model makes of a question before the search: a filter, and parts.
 
 use std::time::{Duration, Instant};
 
 use super::base::Base;
 use super::{Error, Groundwork, ImplicitFilter, Missing, StageTimes};
 use crate::document::schema::DeclaredAttribute;
-use crate::generate::{FilterQuestion, RejectedClause};
+use crate::embed::{Embedding, Purpose, TokenCoverage};
+use crate::generate::{self, FilterQuestion, RejectedClause};
 use crate::index::AttributeIndex;
 use crate::retrieve::filter::Known;
-use crate::retrieve::query::{FILTER, IMPLICIT_FILTER};
-use crate::retrieve::{Filter, FilterOutcome, ImplicitFilterOptions, Query};
+use crate::retrieve::query::{FILTER, IMPLICIT_FILTER, QUERY_TRANSFORMATION};
+use crate::retrieve::{Filter, FilterOutcome, ImplicitFilterOptions, Query, QueryDecomposition, SearchType};
 use crate::store::{BaseRecord, Lease};
 use crate::worker::Cancel;
 
@@ -26,11 +27,25 @@ const DERIVED: &str = "implicit_filter.filter";
 pub(super) struct Transformed {
     pub(super) query: Query,
     pub(super) implicit_filter: Option<ImplicitFilter>,
+    /// What is searched for beside the query's own words.
+    pub(super) parts: Vec<Part>,
     /// Whether the caller gave a filter too.
     has_own_filter: bool,
 }
 
+/// A part of a question.
+pub(super) struct Part {
+    pub(super) text: String,
+    /// There where vectors are compared.
+    pub(super) embedded: Option<(Embedding, Option<TokenCoverage>)>,
+}
+
 impl Transformed {
+    /// Returns the parts as they were searched for.
+    pub(super) fn texts(&self) -> Vec<String> {
+        self.parts.iter().map(|part| part.text.clone()).collect()
+    }
+
     fn is_restricted(&self) -> bool {
         let derived = self.implicit_filter.as_ref();
         derived.is_some_and(|derived| derived.filter.is_some())
@@ -103,26 +118,79 @@ impl Groundwork {
         times: &mut StageTimes,
         cancel: &Cancel,
     ) -> Result<Transformed, Error> {
-        let mut query = query.clone();
-        let Some(options) = query.options.implicit_filter.clone() else {
-            return Ok(Transformed {
-                has_own_filter: query.filter.is_some(),
-                query,
-                implicit_filter: None,
-            });
+        let mut transformed = Transformed {
+            query: query.clone(),
+            implicit_filter: None,
+            parts: Vec::new(),
+            has_own_filter: query.filter.is_some(),
         };
-        let started = Instant::now();
-        let (derived, waited) = self.derive_filter(record, base, &query, &options, lease, cancel)?;
-        times.queue += waited;
-        times.transform += started.elapsed().saturating_sub(waited);
-        let has_own_filter = query.filter.is_some();
-        let filters: Vec<Filter> = query.filter.take().into_iter().chain(derived.filter.clone()).collect();
-        query.filter = joined(filters);
-        Ok(Transformed {
-            query,
-            implicit_filter: Some(derived),
-            has_own_filter,
-        })
+        if let Some(options) = &query.options.implicit_filter {
+            let started = Instant::now();
+            let (derived, waited) = self.derive_filter(record, base, query, options, lease, cancel)?;
+            times.queue += waited;
+            times.transform += started.elapsed().saturating_sub(waited);
+            let own = query.filter.clone();
+            transformed.query.filter = joined(own.into_iter().chain(derived.filter.clone()).collect());
+            transformed.implicit_filter = Some(derived);
+        }
+        if let Some(options) = &query.options.decomposition {
+            let started = Instant::now();
+            let (texts, waited) = self.decompose(query, options, cancel)?;
+            times.queue += waited;
+            times.transform += started.elapsed().saturating_sub(waited);
+            let started = Instant::now();
+            transformed.parts = self.parts(record, query, texts, cancel)?;
+            times.embed += started.elapsed();
+        }
+        Ok(transformed)
+    }
+
+    /// Returns the parts of a question, and how long it waited for the model.
+    fn decompose(
+        &self,
+        query: &Query,
+        options: &QueryDecomposition,
+        cancel: &Cancel,
+    ) -> Result<(Vec<String>, Duration), Error> {
+        let model_id = match options.model_id.as_str() {
+            "" => &self.settings.language_model_id,
+            id => id,
+        };
+        self.models
+            .check_language_model(model_id)
+            .map_err(|error| error.in_field(&format!("{QUERY_TRANSFORMATION}.model_id")))?;
+        let parts = generate::parts(&query.text);
+        if parts.is_empty() {
+            return Ok((parts, Duration::ZERO));
+        }
+        let waiting = Instant::now();
+        let _slot = self.answers.enter(cancel)?;
+        let waited = waiting.elapsed();
+        let model = self.models.language_model(model_id)?;
+        let objects = generate::sees_one_part(&*model, &query.text, &self.prefixes, &self.gate, cancel)?;
+        Ok((if objects { Vec::new() } else { parts }, waited))
+    }
+
+    /// Embeds the parts where the query wants vectors.
+    fn parts(
+        &self,
+        record: &BaseRecord,
+        query: &Query,
+        texts: Vec<String>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Part>, Error> {
+        let without = |text| Part { text, embedded: None };
+        if texts.is_empty() || query.search_type == SearchType::Keyword {
+            return Ok(texts.into_iter().map(without).collect());
+        }
+        let embedder = self.models.embedder(&record.embedding_model_id)?;
+        let asked: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let embeddings = embedder.embed(&asked, Purpose::Query, cancel)?;
+        let parts = texts.into_iter().zip(embeddings).map(|(text, embedding)| Part {
+            embedded: Some((embedding, embedder.coverage(&text))),
+            text,
+        });
+        Ok(parts.collect())
     }
 
     /// Returns what is derived, and how long it waited for the model.

@@ -126,6 +126,13 @@ pub struct ImplicitFilterOptions {
     pub attributes: Vec<DeclaredAttribute>,
 }
 
+/// Takes a question apart before the search, and searches for the parts too.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueryDecomposition {
+    /// The language model; empty takes the server's.
+    pub model_id: String,
+}
+
 /// What a query may ask for beyond the words. The default changes nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
@@ -151,6 +158,8 @@ pub struct Options {
     pub highlight: bool,
     /// A filter that is derived from the words.
     pub implicit_filter: Option<ImplicitFilterOptions>,
+    /// Whether the question is taken apart.
+    pub decomposition: Option<QueryDecomposition>,
 }
 
 const SEARCH: &str = "retrieval_configuration.vector_search_configuration";

@@ -204,7 +204,7 @@ fn questions_restrict_what_is_found() {
         &groundwork,
         "harbour reports of the SEARCH team",
         &["search"],
-        Some(team),
+        Some(&team),
     );
     assert_eq!((derived.model_id.as_str(), derived.rejected.len()), ("inclined", 0));
     assert!(derived.input_tokens > 100, "{derived:?}");

@@ -6,6 +6,7 @@ mod access;
 mod backup;
 mod bundle;
 mod crash_recovery;
+mod decomposition;
 mod embedding;
 mod epochs;
 mod evaluation;

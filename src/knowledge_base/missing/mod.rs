@@ -12,6 +12,7 @@ mod remedy;
 use super::base::Base;
 use super::reranking::Reranking;
 use super::results::{self, Asked, Findable};
+use super::transformation::Part;
 use super::{Error, ExactLeg, Groundwork, Missing, MissingQuestion, MissingStage, StageTimes, Suggestion};
 use crate::document::DocumentId;
 use crate::document::access::UserContext;
@@ -88,6 +89,7 @@ impl Groundwork {
             question,
             revision: &revision,
             subject: &subject,
+            parts: &transformed.parts,
         };
         let mut missing = search.explain(query, cancel)?;
         transformed.rename_missing(&mut missing);
@@ -158,6 +160,7 @@ struct Search<'a> {
     lease: &'a Lease<'a>,
     question: &'a MissingQuestion,
     revision: &'a RevisionInfo,
+    parts: &'a [Part],
     /// The chunks that are missed: one found is enough.
     subject: &'a [ChunkId],
 }
@@ -173,6 +176,7 @@ impl Search<'_> {
             base: self.base,
             query,
             embedded: self.embedded,
+            parts: self.parts,
             lease: self.lease,
             at: self.question.at,
             reranking: self.reranking,

@@ -212,6 +212,7 @@ impl From<AnswerSummary> for pb::AnswerSummary {
             current_epoch: summary.current_epoch.0,
             outdated_reference_numbers: summary.outdated_references,
             implicit_filter: summary.implicit_filter.map(implicit_filter),
+            transformed_queries: summary.transformed_queries,
         }
     }
 }

@@ -19,6 +19,7 @@ pub(in crate::service) fn retrieval(found: Retrieval) -> pb::RetrieveResponse {
         metrics: Some(metrics(found.times)),
         plan: Some(plan(found.plan)),
         implicit_filter: found.implicit_filter.map(implicit_filter),
+        transformed_queries: found.transformed_queries,
     }
 }
 
@@ -29,10 +30,12 @@ pub(in crate::service) fn batch(found: BatchRetrieval) -> pb::BatchRetrieveRespo
             retrieval_results: found.hits.into_iter().map(hit).collect(),
             error: None,
             implicit_filter: found.implicit_filter.map(implicit_filter),
+            transformed_queries: found.transformed_queries,
         },
         Err(error) => pb::BatchRetrieveResult {
             retrieval_results: Vec::new(),
             implicit_filter: None,
+            transformed_queries: Vec::new(),
             error: Some(pb::BatchRetrieveError {
                 code: status::code(error.kind).into(),
                 message: error.message.clone(),

@@ -540,6 +540,7 @@ fn summary_adds_up_usage_and_time() {
         current_epoch: Epoch(5),
         outdated_references: vec![2],
         implicit_filter: None,
+        transformed_queries: Vec::new(),
     });
     assert_eq!(wire.stop_reason(), pb::StopReason::NoAnswer);
     assert_eq!(wire.no_answer_reason(), pb::NoAnswerReason::NotSupported);

@@ -57,6 +57,7 @@ fn options_take_what_is_given() {
     });
     let expected = Options {
         implicit_filter: None,
+        decomposition: None,
         fusion: FusionMethod::ReciprocalRank,
         candidates_per_leg: Some(30),
         rerank: Some(Rerank {
@@ -283,6 +284,7 @@ fn one_bad_query_of_a_batch_has_its_own_error() {
             Ok(BatchHits {
                 hits: vec![found()],
                 implicit_filter: None,
+                transformed_queries: Vec::new(),
             }),
             bad.map(|_| BatchHits::default()),
         ],
