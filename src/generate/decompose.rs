@@ -143,6 +143,8 @@ fn sentences(text: &str) -> Vec<&str> {
     let mut characters = text.char_indices().peekable();
     while let Some((at, character)) = characters.next() {
         let is_border = characters.peek().is_none_or(|(_, next)| next.is_whitespace());
+        // `vs.` ends no sentence.
+        let is_border = is_border && !(character == '.' && text[..at].ends_with(" vs"));
         if (matches!(character, '?' | '!' | '.' | ';') && is_border) || matches!(character, '？' | '。' | '\n') {
             found.push(&text[start..at]);
             start = at + character.len_utf8();
