@@ -20,7 +20,7 @@ use crate::worker::{Cancel, Stopped};
 pub use cached::CachedEmbedder;
 pub use fastembed::FastEmbedder;
 pub use hashing::HashingEmbedder;
-pub use tokens::{Token, TokenVectors};
+pub use tokens::TokenVectors;
 
 /// A unit vector.
 #[derive(Debug, Clone, PartialEq)]

@@ -125,21 +125,6 @@ impl Analyzer {
         terms
     }
 
-    /// Returns where the words of a query stand, in order, each with its terms; a stop word has none.
-    pub(super) fn query_words(&self, query: &str) -> Vec<(Range<usize>, Vec<String>)> {
-        let mut chain = self.asking.clone();
-        let words = self.words.bounds(query).into_iter();
-        let with_terms = words.map(|bounds| {
-            let mut terms = Vec::new();
-            let mut stream = chain.token_stream(&query[bounds.clone()]);
-            while stream.advance() {
-                terms.push(stream.token().text.clone());
-            }
-            (bounds, terms)
-        });
-        with_terms.collect()
-    }
-
     /// Returns where words stand in a text whose terms are among these: byte ranges, in order, apart from each other.
     pub(super) fn places_of(&self, terms: &HashSet<String>, text: &str) -> Vec<Range<usize>> {
         // As words of a query, where a pair of characters is one term.

@@ -30,7 +30,7 @@ pub use bundle::TermsBundle;
 use engine::{Engine, META_FILE, Writer};
 pub use passage::PassageScore;
 use schema::Fields;
-pub use snapshot::{TermField, TermPart, TermsSnapshot, inverse_document_frequency};
+pub use snapshot::{TermField, TermPart, TermsSnapshot};
 
 /// Ending of tantivy's files that say which rows were removed; old ones go at any time.
 const DELETES_SUFFIX: &str = ".del";

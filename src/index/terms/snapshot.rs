@@ -1,7 +1,6 @@
 //! Searching in one commit of the keyword index.
 
 mod explain;
-mod rarity;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 
 use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, Occur, Query, Scorer, TermQuery, Weight};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocId, Searcher, SegmentReader, TERMINATED, TantivyError};
+use tantivy::{DocId, Searcher, SegmentReader, TERMINATED, TantivyError, Term};
 
 use super::order::RowOrder;
 use super::schema::Fields;
@@ -17,12 +16,14 @@ use crate::index::analyzer::Analyzer;
 use crate::index::best::Best;
 use crate::index::{Accept, Accepted, ChunkId, ChunkSet, Error, Scored, TermsMode, TermsWork};
 pub use explain::{TermField, TermPart};
-pub use rarity::inverse_document_frequency;
 
 /// A set that holds more than one of so many chunks is not worth looking up chunk by chunk.
 const SELECTIVE_SHARE: u64 = 8;
 /// Lookups of chunks in postings that cost as much as one posting that is walked.
 const SEEKS_PER_POSTING: u64 = 1;
+
+/// Distinct terms of a query by which chunks are listed; what was listed is scored by all of them.
+const MAX_LISTING_TERMS: usize = 16;
 
 /// The keyword index as one commit left it; clones are cheap.
 #[derive(Clone)]
@@ -117,23 +118,49 @@ impl TermsSnapshot {
     }
 
     /// Returns one query a term and field: BM25 with `k1` = 1.2 and `b` = 0.75, times the weight of the field and how
-    /// often the user said the word.
-    fn lookups(&self, query: &str) -> Vec<BoostQuery> {
-        let terms = self.0.analyzer.query_terms(query);
+    /// often the user said the word. Of many terms those that say most are looked up.
+    fn lookups(&self, query: &str) -> Result<Vec<BoostQuery>, TantivyError> {
+        let terms = self.telling(self.0.analyzer.query_terms(query))?;
         let lookups = terms.iter().flat_map(|(term, count)| {
             let fields = self.0.fields.lookups(term).into_iter();
             fields.map(|(term, weight)| (term, weight * *count as f32))
         });
-        lookups
-            .map(|(term, weight)| {
-                let bm25 = TermQuery::new(term, IndexRecordOption::WithFreqs);
-                BoostQuery::new(Box::new(bm25), weight)
-            })
-            .collect()
+        let lookups = lookups.map(|(term, weight)| {
+            let bm25 = TermQuery::new(term, IndexRecordOption::WithFreqs);
+            BoostQuery::new(Box::new(bm25), weight)
+        });
+        Ok(lookups.collect())
+    }
+
+    /// Leaves out the most common terms of a query that has more than [`MAX_LISTING_TERMS`]: a walk over the postings of
+    /// a text's worth of words is long, and the others list nearly the same chunks.
+    fn telling(&self, mut terms: Vec<(String, u32)>) -> Result<Vec<(String, u32)>, TantivyError> {
+        if terms.len() <= MAX_LISTING_TERMS {
+            return Ok(terms);
+        }
+        let mut rarest = Vec::with_capacity(terms.len());
+        for (place, (term, _)) in terms.iter().enumerate() {
+            let mut found = 0;
+            for field in self.0.fields.searched() {
+                found += self.0.searcher.doc_freq(&Term::from_field_text(field, term))?;
+            }
+            if found > 0 {
+                rarest.push((found, place));
+            }
+        }
+        rarest.sort_unstable();
+        let mut is_rare = vec![false; terms.len()];
+        for (_, place) in rarest.into_iter().take(MAX_LISTING_TERMS) {
+            is_rare[place] = true;
+        }
+        let mut is_rare = is_rare.into_iter();
+        terms.retain(|_| is_rare.next().unwrap_or(false));
+        Ok(terms)
     }
 
     /// Finds the best accepted chunks for the user's words, best first, equal ones by chunk id. No words have a meaning
-    /// as syntax; of a long query the first [`MAX_QUERY_TERMS`](crate::index::MAX_QUERY_TERMS) distinct terms count.
+    /// as syntax; of a query with more than 16 distinct terms the rarest of the first
+    /// [`MAX_QUERY_TERMS`](crate::index::MAX_QUERY_TERMS) count.
     pub fn search(&self, query: &str, limit: usize, accept: &Accept<'_>) -> Result<Vec<Scored>, Error> {
         let (found, _) = self.search_accepted(query, limit, Accepted::Test(accept, usize::MAX))?;
         Ok(found)
@@ -147,7 +174,7 @@ impl TermsSnapshot {
         accepted: Accepted<'_>,
     ) -> Result<(Vec<Scored>, TermsWork), Error> {
         let failed = |source: TantivyError| Error::terms("be searched", source);
-        let lookups = self.lookups(query);
+        let lookups = self.lookups(query).map_err(failed)?;
         if lookups.is_empty() || limit == 0 || accepted.is_empty() {
             return Ok(Default::default());
         }
@@ -268,6 +295,7 @@ impl TermsSnapshot {
         let failed = |source: TantivyError| Error::terms("be searched", source);
         let any = self
             .lookups(query)
+            .map_err(failed)?
             .into_iter()
             .map(|lookup| (Occur::Should, Box::new(lookup) as Box<dyn Query>))
             .collect();
@@ -291,7 +319,10 @@ impl TermsSnapshot {
     /// Scores these chunks as [`TermsSnapshot::search`] does, in their order; 0 when no term matches.
     pub fn score(&self, query: &str, chunk_ids: &[ChunkId]) -> Result<Vec<f32>, Error> {
         let failed = |source: TantivyError| Error::terms("be searched", source);
-        let weights = self.weights(&self.lookups(query)).map_err(failed)?;
+        let weights = self
+            .lookups(query)
+            .and_then(|lookups| self.weights(&lookups))
+            .map_err(failed)?;
         let mut scores = vec![0.0; chunk_ids.len()];
         for (segment, order) in self.segments() {
             let rows = alive_rows(segment, order, chunk_ids);

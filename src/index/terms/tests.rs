@@ -334,21 +334,3 @@ fn no_words_are_syntax() {
     let long = "fox ".repeat(5_000) + &words.join(" ");
     assert_eq!(found(&corpus.terms, &long), [1]);
 }
-
-#[test]
-fn rarities_are_those_of_the_words() {
-    let corpus = corpus(&[&["the common foxes", "the common dog"], &["the rare common lynx"]]);
-    let terms = corpus.terms.snapshot();
-    let query = "The fox, a zebra: lynx's common?";
-    // In parts as a model's tokens are, the question mark and a place behind the end too.
-    let places = [0..3, 4..7, 7..8, 9..10, 11..13, 13..16, 18..22, 25..31, 31..32, 40..41];
-    let found = terms.rarities(query, &places).expect("the index can be read");
-    let of = |holding| inverse_document_frequency(3, holding);
-    let (none, one, all) = (of(0), of(1), of(3));
-    assert!(none > one && one > all && all > 0.0);
-    let expected = [all, one, all, all, none, none, one, all, all, all];
-    for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
-        assert!((found - expected).abs() < 1e-12, "{at}: {found} is not {expected}");
-    }
-    assert!(inverse_document_frequency(0, 5) > 0.0);
-}

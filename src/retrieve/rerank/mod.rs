@@ -1,7 +1,7 @@
 //! Passages read once more beside the query: slower than a leg, and better at the top.
 //!
 //! Comes in: a query and the passages that it found. Goes out: how relevant each is.
-//! Always holds: a passage has the same score whichever others are scored with it, where weights come from an index.
+//! Always holds: a passage has the same score whichever others are scored with it.
 //! Not here: what becomes of the scores (see [`stage`](super::stage)).
 
 mod cache;
@@ -15,7 +15,7 @@ use crate::index::{self, ChunkId};
 use crate::worker::{Cancel, Stopped};
 
 pub use cache::{KeptTokens, TokenCache};
-pub use late_interaction::{LateInteraction, TokenWeights};
+pub use late_interaction::LateInteraction;
 
 /// A passage to be scored.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,16 +4,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::max_sim::{best_matches, weighted_mean};
-use super::{Error, LateInteraction, Passage, Reranker as _, TokenCache, TokenWeights};
-use crate::embed::{self, Embedder, Embedding, HashingEmbedder, Purpose, Token, TokenVectors};
+use super::{Error, LateInteraction, Passage, Reranker as _, TokenCache};
+use crate::embed::{self, Embedder, Embedding, HashingEmbedder, Purpose, TokenVectors};
 use crate::index::ChunkId;
 use crate::worker::Cancel;
 
 /// Tokens with these vectors in two dimensions.
 fn plane(vectors: &[[f32; 2]]) -> TokenVectors {
-    let token = |at| Token { id: at, place: 0..0 };
-    let tokens = (0..vectors.len() as u32).map(token).collect();
-    TokenVectors::normalized(tokens, 2, vectors.as_flattened()).expect("they are vectors")
+    let ranks = (0..vectors.len() as u32).collect();
+    TokenVectors::normalized(ranks, 2, vectors.as_flattened()).expect("they are vectors")
 }
 
 #[test]
@@ -44,14 +43,13 @@ fn each_token_finds_its_best_match() {
 
 #[test]
 fn useless_token_vectors_are_refused() {
-    let tokens = || vec![Token { id: 1, place: 0..1 }];
     for (dimensions, values) in [
         (2, vec![1.0]),
         (0, vec![]),
         (2, vec![0.0, 0.0]),
         (2, vec![f32::NAN, 1.0]),
     ] {
-        let refused = TokenVectors::normalized(tokens(), dimensions, &values);
+        let refused = TokenVectors::normalized(vec![1], dimensions, &values);
         assert!(matches!(refused, Err(embed::Error::NotAVector)), "{values:?}");
     }
 }
@@ -83,18 +81,10 @@ impl Embedder for Words {
     fn token_vectors(&self, text: &str, purpose: Purpose, cancel: &Cancel) -> Result<TokenVectors, embed::Error> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let vectors = self.embed(&words, purpose, cancel)?;
-        let token = |word: &&str| {
-            let start = word.as_ptr() as usize - text.as_ptr() as usize;
-            let id = word
-                .bytes()
-                .fold(0_u32, |id, byte| id.wrapping_mul(31).wrapping_add(u32::from(byte)));
-            Token {
-                id,
-                place: start..start + word.len(),
-            }
-        };
+        // Short words are common.
+        let ranks = words.iter().map(|word| 10_u32.pow(word.len().min(9) as u32)).collect();
         let values: Vec<f32> = vectors.into_iter().flat_map(Embedding::into_vec).collect();
-        TokenVectors::normalized(words.iter().map(token).collect(), self.dimensions(), &values)
+        TokenVectors::normalized(ranks, self.dimensions(), &values)
     }
 }
 
@@ -111,7 +101,6 @@ fn rare_tokens_decide() {
     let embedder = Words(HashingEmbedder::new(256));
     let reranker = LateInteraction {
         embedder: &embedder,
-        weights: TokenWeights::Passages,
         kept: None,
     };
     let texts = ["the old harbour", "the lighthouse", "the old wall of the town"];
@@ -128,7 +117,6 @@ fn models_without_token_vectors_are_refused() {
     let embedder = HashingEmbedder::new(8);
     let reranker = LateInteraction {
         embedder: &embedder,
-        weights: TokenWeights::Passages,
         kept: None,
     };
     let refused = reranker.score("words", &passages(&["words"]), &Cancel::new());
@@ -142,7 +130,6 @@ fn cancelled_reranking_stops_at_once() {
     let embedder = Words(HashingEmbedder::new(8));
     let reranker = LateInteraction {
         embedder: &embedder,
-        weights: TokenWeights::Passages,
         kept: None,
     };
     let cancel = Cancel::new();
@@ -196,7 +183,6 @@ fn kept_tokens_give_the_same_scores() {
     let score = || {
         let reranker = LateInteraction {
             embedder: &embedder,
-            weights: TokenWeights::Passages,
             kept: Some(cache.of("kb")),
         };
         let scores = reranker.score(
