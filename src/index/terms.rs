@@ -189,7 +189,11 @@ impl Terms {
 
     /// Adds a chunk; it is found after the next commit. A chunk is added once: adding it again counts it twice.
     pub fn add(&self, row: &TermRow<'_>) -> Result<(), Error> {
-        let added = self.engine.read().writer()?.add_document(self.fields.document(row));
+        let added = self
+            .engine
+            .read()
+            .writer()?
+            .add_document(self.fields.document(row, &self.analyzer));
         added.map(drop).map_err(|source| Error::terms("add a chunk", source))
     }
 

@@ -14,7 +14,7 @@ use crate::store::BaseRecord;
 use crate::worker::Cancel;
 
 /// Analyzer when the caller does not say.
-const DEFAULT_LANGUAGE: &str = "en";
+const DEFAULT_LANGUAGE: &str = "auto";
 
 impl Groundwork {
     /// Creates a knowledge base.

@@ -101,7 +101,7 @@ pub struct NewKnowledgeBase {
     pub embedding_model_id: String,
     /// How documents are split.
     pub chunking: ChunkConfig,
-    /// Analyzer of the keyword leg; empty takes `en`.
+    /// Analyzer of the keyword leg; empty takes `auto`.
     pub language: String,
     /// Labels.
     pub tags: BTreeMap<String, String>,

@@ -64,8 +64,8 @@ struct Lengths {
 
 /// A term of the query in one field.
 struct Lookup {
-    /// Where it is in each segment, if it is.
-    found: Vec<Option<TermInfo>>,
+    /// Its forms in each segment, as far as they are there.
+    found: Vec<Vec<TermInfo>>,
     /// Chunks that have it, retired ones included.
     chunk_frequency: u64,
     idf: f32,
@@ -161,11 +161,17 @@ impl TermsSnapshot {
                 of_field.push(segment.inverted_index(*field)?);
             }
         }
-        let lookup = |of_field: usize, term: &str| -> Result<Lookup, TantivyError> {
-            let key = Term::from_field_text(fields[of_field], term);
-            let found = dictionaries[of_field].iter().map(|index| index.get_term_info(&key));
-            let found: Vec<Option<TermInfo>> = found.collect::<Result<_, _>>()?;
-            let chunk_frequency = found.iter().flatten().map(|info| u64::from(info.doc_freq)).sum();
+        let lookup = |of_field: usize, forms: &[String]| -> Result<Lookup, TantivyError> {
+            let mut found = Vec::with_capacity(dictionaries[of_field].len());
+            for index in &dictionaries[of_field] {
+                let mut infos = Vec::with_capacity(forms.len());
+                for form in forms {
+                    infos.extend(index.get_term_info(&Term::from_field_text(fields[of_field], form))?);
+                }
+                found.push(infos);
+            }
+            let chunk_frequency = found.iter().flatten().map(|info| u64::from(info.doc_freq)).sum::<u64>();
+            let chunk_frequency = chunk_frequency.min(rows);
             Ok(Lookup {
                 found,
                 chunk_frequency,
@@ -173,19 +179,20 @@ impl TermsSnapshot {
             })
         };
         let largest = self.segments().enumerate().max_by_key(|(_, (_, order))| order.len());
-        let terms = self.analyzer().query_terms(query).into_iter();
-        let asked = terms.map(|(term, count)| {
-            let text = lookup(0, &term)?;
-            let sample =
-                largest.and_then(|(at, (_, order))| Some((&dictionaries[0][at], order, text.found[at].as_ref()?)));
+        let asked = self.query_terms(query).into_iter().map(|term| {
+            let text = lookup(0, &term.forms)?;
+            let sample = largest.and_then(|(at, (_, order))| {
+                let commonest = text.found[at].iter().max_by_key(|info| info.doc_freq)?;
+                Some((&dictionaries[0][at], order, commonest))
+            });
             let windows = sample.map_or(Ok(1.0), |(index, order, info)| windows_per_chunk(index, order, info))?;
             let windows = (text.chunk_frequency as f32 * windows).min(rows as f32);
             Ok(Asked {
                 window_idf: inverse_document_frequency(rows, windows as u64) as f32,
-                heading: lookup(1, &term)?,
+                heading: lookup(1, &term.forms)?,
                 text,
-                term,
-                count: count as f32,
+                count: term.count as f32,
+                term: term.forms.into_iter().next().unwrap_or_default(),
             })
         });
         asked.collect()
@@ -290,8 +297,12 @@ impl Passages {
         for term in asked {
             let wants_spots = self.with_surroundings && asked.len() > 1 && fields.has_places();
             here.clear(self.places.len());
-            if let Some(info) = &term.text.found[at] {
-                self.count(&index, info, wants_spots, &mut frequencies, &mut here)?;
+            let forms = &term.text.found[at];
+            if !forms.is_empty() {
+                frequencies.fill(0);
+                for form in forms {
+                    self.count(&index, form, wants_spots, &mut frequencies, &mut here)?;
+                }
                 self.score_text(term, &frequencies, tally);
                 if let Some(term_before) = term_before {
                     self.score_proximity((term_before, &before), (term, &here), tally);
@@ -303,8 +314,8 @@ impl Passages {
         let norms = segment.get_fieldnorms_reader(heading)?;
         let index = segment.inverted_index(heading)?;
         for term in asked {
-            if let Some(info) = &term.heading.found[at] {
-                let postings = index.read_postings_from_terminfo(info, IndexRecordOption::WithFreqs)?;
+            for form in &term.heading.found[at] {
+                let postings = index.read_postings_from_terminfo(form, IndexRecordOption::WithFreqs)?;
                 self.score_headings(postings, &norms, term, lengths.heading, tally);
             }
         }
@@ -366,7 +377,7 @@ impl Passages {
         }
     }
 
-    /// Counts a term in all rows, and notes where it stands in the chunks themselves.
+    /// Adds how often a form of a term is in all rows, and notes where it stands in the chunks themselves.
     fn count(
         &self,
         index: &InvertedIndexReader,
@@ -381,7 +392,6 @@ impl Passages {
             IndexRecordOption::WithFreqs
         };
         let mut postings = index.read_postings_from_terminfo(info, option)?;
-        frequencies.fill(0);
         let mut places = self.places.iter().enumerate().peekable();
         for (row, frequency) in self.rows.iter().zip(frequencies) {
             let is_there = reach(&mut postings, *row);
@@ -391,7 +401,7 @@ impl Passages {
                 }
             }
             if is_there {
-                *frequency = postings.term_freq();
+                *frequency += postings.term_freq();
             }
         }
         Ok(())
@@ -465,6 +475,7 @@ impl Spots {
         self.ranges.resize(places, 0..0);
     }
 
+    /// Notes where a form stands in a chunk. A chunk is in one language, so that one form is all that counts.
     fn note(&mut self, at: usize, postings: &mut SegmentPostings) {
         postings.positions(&mut self.buffer);
         let start = self.positions.len();

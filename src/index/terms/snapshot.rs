@@ -3,18 +3,21 @@
 mod explain;
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use tantivy::query::{BooleanQuery, BoostQuery, EnableScoring, Occur, Query, Scorer, TermQuery, Weight};
-use tantivy::schema::IndexRecordOption;
+use tantivy::query::{
+    Bm25StatisticsProvider, BooleanQuery, BoostQuery, EnableScoring, Occur, Query, Scorer, TermQuery, Weight,
+};
+use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocId, Searcher, SegmentReader, TERMINATED, TantivyError, Term};
 
 use super::order::RowOrder;
 use super::schema::Fields;
-use crate::index::analyzer::Analyzer;
+use crate::index::analyzer::{Analyzer, QueryTerm};
 use crate::index::best::Best;
-use crate::index::{Accept, Accepted, ChunkId, ChunkSet, Error, Scored, TermsMode, TermsWork};
+use crate::index::{Accept, Accepted, ChunkId, ChunkSet, Error, Language, Scored, TermsMode, TermsWork};
 pub use explain::{TermField, TermPart};
 
 /// A set that holds more than one of so many chunks is not worth looking up chunk by chunk.
@@ -35,6 +38,8 @@ struct Inner {
     analyzer: Arc<Analyzer>,
     // Chunk ids by row and rows by chunk id, for each segment.
     orders: Vec<Arc<RowOrder>>,
+    // Those that chunks are in, most of them in the first; none where they are not detected.
+    languages: Vec<Language>,
 }
 
 impl TermsSnapshot {
@@ -59,12 +64,19 @@ impl TermsSnapshot {
         };
         let orders = searcher.segment_readers().iter().map(order);
         let orders = orders.collect::<Result<_, TantivyError>>()?;
+        let languages = languages(&searcher, fields)?;
         Ok(Self(Arc::new(Inner {
             searcher,
             fields,
             analyzer,
             orders,
+            languages,
         })))
+    }
+
+    /// Returns the distinct words of a query as they are in the languages of the index.
+    pub(super) fn query_terms(&self, query: &str) -> Vec<QueryTerm> {
+        self.0.analyzer.query_terms(query, &self.0.languages)
     }
 
     pub(super) fn rows(&self) -> u64 {
@@ -109,40 +121,40 @@ impl TermsSnapshot {
         &self.0.fields
     }
 
-    pub(super) fn analyzer(&self) -> &Analyzer {
-        &self.0.analyzer
-    }
-
     pub(super) fn segments(&self) -> impl Iterator<Item = (&SegmentReader, &Arc<RowOrder>)> {
         self.0.searcher.segment_readers().iter().zip(&self.0.orders)
     }
 
-    /// Returns one query a term and field: BM25 with `k1` = 1.2 and `b` = 0.75, times the weight of the field and how
+    /// Returns one query a form and field: BM25 with `k1` = 1.2 and `b` = 0.75, times the weight of the field and how
     /// often the user said the word. Of many terms those that say most are looked up.
-    fn lookups(&self, query: &str) -> Result<Vec<BoostQuery>, TantivyError> {
-        let terms = self.telling(self.0.analyzer.query_terms(query))?;
-        let lookups = terms.iter().flat_map(|(term, count)| {
-            let fields = self.0.fields.lookups(term).into_iter();
-            fields.map(|(term, weight)| (term, weight * *count as f32))
-        });
-        let lookups = lookups.map(|(term, weight)| {
-            let bm25 = TermQuery::new(term, IndexRecordOption::WithFreqs);
-            BoostQuery::new(Box::new(bm25), weight)
-        });
-        Ok(lookups.collect())
+    fn lookups(&self, query: &str) -> Result<Lookups<'_>, TantivyError> {
+        let mut lookups = Lookups {
+            queries: Vec::new(),
+            frequencies: Frequencies {
+                searcher: &self.0.searcher,
+                shared: HashMap::new(),
+            },
+        };
+        for term in self.telling(self.query_terms(query))? {
+            for field in 0..self.0.fields.searched().len() {
+                let forms = term.forms.iter().map(|form| self.0.fields.lookups(form)[field].clone());
+                lookups.add(forms.collect(), term.count)?;
+            }
+        }
+        Ok(lookups)
     }
 
     /// Leaves out the most common terms of a query that has more than [`MAX_LISTING_TERMS`]: a walk over the postings of
     /// a text's worth of words is long, and the others list nearly the same chunks.
-    fn telling(&self, mut terms: Vec<(String, u32)>) -> Result<Vec<(String, u32)>, TantivyError> {
+    fn telling(&self, mut terms: Vec<QueryTerm>) -> Result<Vec<QueryTerm>, TantivyError> {
         if terms.len() <= MAX_LISTING_TERMS {
             return Ok(terms);
         }
         let mut rarest = Vec::with_capacity(terms.len());
-        for (place, (term, _)) in terms.iter().enumerate() {
+        for (place, term) in terms.iter().enumerate() {
             let mut found = 0;
-            for field in self.0.fields.searched() {
-                found += self.0.searcher.doc_freq(&Term::from_field_text(field, term))?;
+            for (key, _) in term.forms.iter().flat_map(|form| self.0.fields.lookups(form)) {
+                found += self.0.searcher.doc_freq(&key)?;
             }
             if found > 0 {
                 rarest.push((found, place));
@@ -175,7 +187,7 @@ impl TermsSnapshot {
     ) -> Result<(Vec<Scored>, TermsWork), Error> {
         let failed = |source: TantivyError| Error::terms("be searched", source);
         let lookups = self.lookups(query).map_err(failed)?;
-        if lookups.is_empty() || limit == 0 || accepted.is_empty() {
+        if lookups.queries.is_empty() || limit == 0 || accepted.is_empty() {
             return Ok(Default::default());
         }
         if let Accepted::Set(set) = accepted
@@ -189,16 +201,11 @@ impl TermsSnapshot {
     /// Walks the postings, and asks of every chunk that may be among the best whether it is accepted.
     fn search_postings(
         &self,
-        lookups: Vec<BoostQuery>,
+        lookups: Lookups<'_>,
         limit: usize,
         accepted: Accepted<'_>,
     ) -> Result<(Vec<Scored>, TermsWork), TantivyError> {
-        let any = lookups
-            .into_iter()
-            .map(|lookup| (Occur::Should, Box::new(lookup) as Box<dyn Query>))
-            .collect();
-        let scoring = EnableScoring::enabled_from_searcher(&self.0.searcher);
-        let weight = BooleanQuery::new(any).weight(scoring)?;
+        let weight = lookups.any()?;
         let mut best = Best::new(limit);
         let mut work = TermsWork {
             mode: TermsMode::Postings,
@@ -225,30 +232,30 @@ impl TermsSnapshot {
     }
 
     /// Returns whether looking up the chunks of a set costs less than walking the postings.
-    fn is_selective(&self, set: &ChunkSet, lookups: &[BoostQuery]) -> Result<bool, TantivyError> {
+    fn is_selective(&self, set: &ChunkSet, lookups: &Lookups<'_>) -> Result<bool, TantivyError> {
         if set.len() as u64 > self.rows() / SELECTIVE_SHARE {
             return Ok(false);
         }
         let mut postings = 0;
-        for lookup in lookups {
+        for lookup in &lookups.queries {
             let mut terms = Vec::new();
             lookup.query_terms(&mut |term, _| terms.push(term.clone()));
             for term in terms {
                 postings += self.0.searcher.doc_freq(&term)?;
             }
         }
-        let seeks = (set.len() * lookups.len()) as u64;
+        let seeks = (set.len() * lookups.queries.len()) as u64;
         Ok(seeks / SEEKS_PER_POSTING <= postings)
     }
 
     /// Looks every chunk of a set up in the postings.
     fn search_set(
         &self,
-        lookups: &[BoostQuery],
+        lookups: &Lookups<'_>,
         limit: usize,
         set: &ChunkSet,
     ) -> Result<(Vec<Scored>, TermsWork), TantivyError> {
-        let weights = self.weights(lookups)?;
+        let weights = lookups.each()?;
         let mut best = Best::new(limit);
         let mut work = TermsWork {
             mode: TermsMode::AcceptedChunks,
@@ -285,22 +292,10 @@ impl TermsSnapshot {
         Ok((best.into_sorted(), work))
     }
 
-    fn weights(&self, lookups: &[BoostQuery]) -> Result<Vec<Box<dyn Weight>>, TantivyError> {
-        let scoring = EnableScoring::enabled_from_searcher(&self.0.searcher);
-        lookups.iter().map(|lookup| lookup.weight(scoring)).collect()
-    }
-
     /// Calls `each` for every chunk with a score above `least`, whoever may find it.
     fn each_above(&self, query: &str, least: f32, each: &mut dyn FnMut(Scored)) -> Result<(), Error> {
         let failed = |source: TantivyError| Error::terms("be searched", source);
-        let any = self
-            .lookups(query)
-            .map_err(failed)?
-            .into_iter()
-            .map(|lookup| (Occur::Should, Box::new(lookup) as Box<dyn Query>))
-            .collect();
-        let scoring = EnableScoring::enabled_from_searcher(&self.0.searcher);
-        let weight = BooleanQuery::new(any).weight(scoring).map_err(failed)?;
+        let weight = self.lookups(query).and_then(|lookups| lookups.any()).map_err(failed)?;
         for (segment, order) in self.segments() {
             let alive = segment.alive_bitset();
             let mut offer = |row: DocId, score: f32| {
@@ -319,10 +314,7 @@ impl TermsSnapshot {
     /// Scores these chunks as [`TermsSnapshot::search`] does, in their order; 0 when no term matches.
     pub fn score(&self, query: &str, chunk_ids: &[ChunkId]) -> Result<Vec<f32>, Error> {
         let failed = |source: TantivyError| Error::terms("be searched", source);
-        let weights = self
-            .lookups(query)
-            .and_then(|lookups| self.weights(&lookups))
-            .map_err(failed)?;
+        let weights = self.lookups(query).and_then(|lookups| lookups.each()).map_err(failed)?;
         let mut scores = vec![0.0; chunk_ids.len()];
         for (segment, order) in self.segments() {
             let rows = alive_rows(segment, order, chunk_ids);
@@ -336,6 +328,87 @@ impl TermsSnapshot {
         }
         Ok(scores)
     }
+}
+
+/// What a query looks up.
+struct Lookups<'a> {
+    queries: Vec<BoostQuery>,
+    frequencies: Frequencies<'a>,
+}
+
+impl Lookups<'_> {
+    /// Adds the forms of a word in one field, which count as one term.
+    fn add(&mut self, forms: Vec<(Term, f32)>, count: u32) -> Result<(), TantivyError> {
+        if forms.len() > 1 {
+            let mut found = 0;
+            for (form, _) in &forms {
+                found += self.frequencies.searcher.doc_freq(form)?;
+            }
+            let found = found.min(self.frequencies.searcher.num_docs());
+            let shared = forms.iter().map(|(form, _)| (form.clone(), found));
+            self.frequencies.shared.extend(shared);
+        }
+        for (form, weight) in forms {
+            let bm25 = TermQuery::new(form, IndexRecordOption::WithFreqs);
+            self.queries
+                .push(BoostQuery::new(Box::new(bm25), weight * count as f32));
+        }
+        Ok(())
+    }
+
+    fn scoring(&self) -> EnableScoring<'_> {
+        EnableScoring::enabled_from_statistics_provider(&self.frequencies, self.frequencies.searcher)
+    }
+
+    /// Returns the sum of all.
+    fn any(&self) -> Result<Box<dyn Weight>, TantivyError> {
+        let queries = self.queries.iter();
+        let any = queries.map(|query| (Occur::Should, Box::new(query.clone()) as Box<dyn Query>));
+        BooleanQuery::new(any.collect()).weight(self.scoring())
+    }
+
+    /// Returns each by itself.
+    fn each(&self) -> Result<Vec<Box<dyn Weight>>, TantivyError> {
+        let weights = self.queries.iter().map(|query| query.weight(self.scoring()));
+        weights.collect()
+    }
+}
+
+/// In how many rows terms are: those that are forms of one word as often as all of them together.
+struct Frequencies<'a> {
+    searcher: &'a Searcher,
+    shared: HashMap<Term, u64>,
+}
+
+impl Bm25StatisticsProvider for Frequencies<'_> {
+    fn total_num_tokens(&self, field: Field) -> tantivy::Result<u64> {
+        self.searcher.total_num_tokens(field)
+    }
+
+    fn total_num_docs(&self) -> tantivy::Result<u64> {
+        self.searcher.total_num_docs()
+    }
+
+    fn doc_freq(&self, term: &Term) -> tantivy::Result<u64> {
+        if let Some(found) = self.shared.get(term) {
+            return Ok(*found);
+        }
+        Bm25StatisticsProvider::doc_freq(self.searcher, term)
+    }
+}
+
+/// Returns the languages that chunks are in, most of them in the first.
+fn languages(searcher: &Searcher, fields: Fields) -> Result<Vec<Language>, TantivyError> {
+    let mut found = Vec::new();
+    for language in Language::detectable() {
+        if let Some(term) = fields.language(language) {
+            found.push((searcher.doc_freq(&term)?, language));
+        }
+    }
+    found.retain(|(chunks, _)| *chunks > 0);
+    // Of as many chunks the first in the list of languages.
+    found.sort_by_key(|(chunks, _)| std::cmp::Reverse(*chunks));
+    Ok(found.into_iter().map(|(_, language)| language).collect())
 }
 
 /// Returns the row of a chunk that was not removed from the segment.

@@ -334,3 +334,52 @@ fn no_words_are_syntax() {
     let long = "fox ".repeat(5_000) + &words.join(" ");
     assert_eq!(found(&corpus.terms, &long), [1]);
 }
+
+#[test]
+fn each_language_is_found_by_its_stems() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let detected = Language::parse("auto").expect("a known language");
+    let (terms, _) = Terms::open(directory.path(), detected).expect("a new index");
+    let texts = [
+        "The keepers of the lighthouse were running down to the harbour whenever a ship was in danger.",
+        "Die Häuser am Hafen wurden nach dem großen Sturm von den Leuten wieder aufgebaut.",
+        "There is a house near the harbour which was built after the storm by the people of the town.",
+        "北角的灯塔是在大风暴那一年用花岗岩建造的。",
+    ];
+    for (chunk_id, text) in (1..).zip(texts) {
+        add(&terms, chunk_id, "", text);
+    }
+    terms.commit(Epoch(1), 0).expect("a commit");
+    assert_eq!(found(&terms, "Haus"), [2]);
+    assert_eq!(found(&terms, "houses"), [3]);
+    assert_eq!(found(&terms, "run"), [1]);
+    assert_eq!(found(&terms, "花岗岩"), [4]);
+    let both = found(&terms, "running Haus");
+    assert!(both.len() == 2 && both.contains(&1) && both.contains(&2), "{both:?}");
+    let snapshot = terms.snapshot();
+    let parts = snapshot
+        .explain("das Haus", &[ChunkId(2), ChunkId(1)])
+        .expect("explained");
+    assert!(
+        parts[0].iter().any(|part| part.term == "haus") && parts[1].is_empty(),
+        "{parts:?}"
+    );
+    let words = snapshot.highlights("Haus running", texts[1]);
+    assert_eq!(words.len(), 1);
+    assert_eq!(&texts[1][words[0].clone()], "Häuser");
+    let scores = snapshot.passages("Haus", &[ChunkId(2)]).expect("scored");
+    let listed = snapshot.score("Haus", &[ChunkId(2)]).expect("scored");
+    assert!(
+        (scores[0].text - listed[0]).abs() < 1e-4,
+        "both count forms as one term"
+    );
+    drop(terms);
+    let (reopened, state) = Terms::open(directory.path(), detected).expect("it opens");
+    assert_eq!((state.epoch, reopened.rows()), (Some(Epoch(1)), 4));
+    drop(reopened);
+    let other = Terms::open(directory.path(), Language::default());
+    assert!(
+        other.is_err_and(|error| error.wants_rebuild()),
+        "one language is another index"
+    );
+}
