@@ -24,7 +24,12 @@ impl Connection {
     pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
         match remote(config) {
             Some(address) => Self::connect(address).await,
-            None => Self::own(config, &open_data(config).await?),
+            None => {
+                // A command asks once; `eval` measures searches, not what was kept of them.
+                let mut alone = config.clone();
+                alone.result_cache_bytes = 0;
+                Self::own(config, &open_data(&alone).await?)
+            }
         }
     }
 

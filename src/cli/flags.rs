@@ -159,11 +159,14 @@ impl Arguments {
             })?;
             layers.add_flag(key, joined);
         }
-        let texts = [
+        let mut texts = vec![
             (Key::Server, global.server.as_ref()),
             (Key::Log, global.log.as_ref()),
             (Key::Listen, listen),
         ];
+        if let Command::Serve(serve) = &self.command {
+            texts.push((Key::ResultCacheMegabytes, serve.result_cache_mb.as_ref()));
+        }
         for (key, text) in texts {
             if let Some(text) = text {
                 layers.add_flag(key, text);

@@ -157,6 +157,7 @@ pub(super) fn retrieval(response: &pb::RetrieveResponse) -> Value {
         "epoch": response.epoch,
         "metrics": response.metrics.as_ref().map(metrics),
         "plan": response.plan.as_ref().map(plan),
+        "cached": response.cached,
     })
 }
 

@@ -173,6 +173,8 @@ pub struct Config {
     pub backup_dir: Option<PathBuf>,
     /// Sealed bundles that are served.
     pub bundles: Vec<PathBuf>,
+    /// Bytes in which results of searches are kept; 0 keeps none.
+    pub result_cache_bytes: usize,
     /// Which log lines are written; nothing takes what fits the command.
     pub log: Option<String>,
     /// How log lines are written.
@@ -212,6 +214,7 @@ impl Config {
             compute_threads: self.compute_threads,
             backup_dir: self.backup_dir.clone(),
             bundles: self.bundles.clone(),
+            result_cache_bytes: self.result_cache_bytes,
         }
     }
 

@@ -22,6 +22,8 @@ const DEFAULT_LANGUAGE_MODEL: &str = "smollm2-135m-instruct";
 const DEFAULT_MAX_DOCUMENT_BYTES: usize = 64 << 20;
 /// One answer takes seconds on a laptop; who waits behind more than these is told so at once.
 const DEFAULT_MAX_QUEUED_ANSWERS: usize = 8;
+/// Some thousand results of five hits.
+const DEFAULT_RESULT_CACHE_MB: usize = 16;
 
 /// Each call may hold a blocking thread, of which Tokio gives 512.
 const MAX_CONCURRENT_CALLS: usize = 500;
@@ -60,6 +62,7 @@ pub(super) fn resolve(layers: &Layers) -> Result<Config, Error> {
         grace_period: values.seconds(Key::GracePeriodSeconds, 0..=3_600, service.grace_period)?,
         backup_dir: values.optional(Key::BackupDir, "a path", path, |path| json!(path))?,
         bundles: values.value(Key::Bundles, "a list of paths", Vec::new(), paths, |paths| json!(paths))?,
+        result_cache_bytes: values.count(Key::ResultCacheMegabytes, 0..=65_536, DEFAULT_RESULT_CACHE_MB)? << 20,
         log: values.optional(Key::Log, "a filter such as info or groundwork=debug", text, |filter| {
             json!(filter)
         })?,

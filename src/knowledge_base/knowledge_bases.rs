@@ -183,6 +183,7 @@ impl Groundwork {
         self.check_writable(&record)?;
         self.bases.remove(&record.id);
         self.tokens.forget(&record.id);
+        self.results.forget(&record.id);
         self.catalog.remove(&record.id)?;
         Ok(record.id)
     }

@@ -22,6 +22,7 @@ mod knowledge_bases;
 mod missing;
 mod request;
 mod reranking;
+mod result_cache;
 mod results;
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ use bundles::Bundles;
 pub use bundles::check_bundle_file;
 use host::ModelHost;
 use keeper::{Keeper, Kept};
+use result_cache::ResultCache;
 
 pub use error::{Error, ErrorKind, FieldViolation, Resource};
 pub use host::ProvidedModels;
@@ -64,6 +66,7 @@ pub struct Groundwork {
     bundles: Bundles,
     models: ModelHost,
     tokens: TokenCache,
+    results: Arc<ResultCache>,
     pdf: PdfReader,
     answers: Admission,
     gate: Arc<ComputeGate>,
@@ -94,7 +97,9 @@ impl Groundwork {
             program: settings.pdf_reader.clone(),
             ..PdfReader::default()
         };
+        let results = Arc::new(ResultCache::new(settings.result_cache_bytes));
         let keeper = Keeper::start(Kept {
+            results: Arc::clone(&results),
             bases: Arc::clone(&bases),
             catalog: Arc::clone(&catalog),
             gate: Arc::clone(&gate),
@@ -111,6 +116,7 @@ impl Groundwork {
             catalog,
             models,
             tokens: TokenCache::new(reranking::TOKEN_CACHE_BYTES),
+            results,
             pdf,
             gate,
             _lock: lock,

@@ -70,6 +70,8 @@ pub struct Settings {
     pub backup_dir: Option<PathBuf>,
     /// Sealed bundles that are served beside the knowledge bases of the data directory.
     pub bundles: Vec<PathBuf>,
+    /// Bytes of memory in which results of searches are kept; 0 keeps none.
+    pub result_cache_bytes: usize,
 }
 
 /// Asks for a page of a list.
@@ -388,6 +390,8 @@ pub struct Retrieval {
     pub times: StageTimes,
     /// How it was searched.
     pub plan: RetrievalPlan,
+    /// Whether the result was known from an earlier search; hits and plan are those of that search.
+    pub is_cached: bool,
 }
 
 /// How a search was done.
@@ -403,11 +407,20 @@ pub struct RetrievalPlan {
     pub work: LegsWork,
 }
 
+/// What one of several searches gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundHits {
+    /// The hits, best first.
+    pub hits: Vec<Hit>,
+    /// Whether they were known from an earlier search.
+    pub is_cached: bool,
+}
+
 /// What several searches of one epoch gave.
 #[derive(Debug)]
 pub struct BatchRetrieval {
-    /// The hits of each query, or why it failed, in the order of the queries.
-    pub results: Vec<Result<Vec<Hit>, Error>>,
+    /// What each query found, or why it failed, in the order of the queries.
+    pub results: Vec<Result<FoundHits, Error>>,
     /// Epoch that was searched.
     pub epoch: Epoch,
     /// Time per stage, of all queries together.

@@ -22,6 +22,7 @@ mod old_formats;
 mod pdf_isolation;
 mod replace_and_delete;
 mod reranking;
+mod result_cache;
 mod scoring;
 mod service;
 mod terminal;

@@ -152,44 +152,6 @@ fn cancelled_reranking_stops_at_once() {
 }
 
 #[test]
-fn kept_tokens_stay_within_the_bound() {
-    let tokens = || Arc::new(plane(&[[1.0, 0.0]; 10]));
-    let cache = TokenCache::new(3 * tokens().bytes());
-    let kept = cache.of("kb");
-    for id in 0..3 {
-        kept.keep(ChunkId(id), &tokens());
-    }
-    assert!(kept.get(ChunkId(0)).is_some());
-    // Chunk 1 was not asked for longest.
-    kept.keep(ChunkId(3), &tokens());
-    let there: Vec<u64> = (0..4).filter(|id| kept.get(ChunkId(*id)).is_some()).collect();
-    assert_eq!(there, [0, 2, 3]);
-    assert_eq!(cache.bytes(), 3 * tokens().bytes());
-    let large = Arc::new(plane(&[[1.0, 0.0]; 100]));
-    kept.keep(ChunkId(4), &large);
-    assert!(kept.get(ChunkId(4)).is_none());
-}
-
-#[test]
-fn forgotten_tokens_do_not_come_back() {
-    let tokens = Arc::new(plane(&[[1.0, 0.0]; 10]));
-    let cache = TokenCache::new(1 << 20);
-    let (kept, other) = (cache.of("kb"), cache.of("other"));
-    kept.keep(ChunkId(1), &tokens);
-    other.keep(ChunkId(1), &tokens);
-    cache.forget("kb");
-    assert!(kept.get(ChunkId(1)).is_none() && other.get(ChunkId(1)).is_some());
-    // A search that read the text before it was forgotten.
-    kept.keep(ChunkId(1), &tokens);
-    assert!(kept.get(ChunkId(1)).is_none());
-    cache.of("kb").keep(ChunkId(2), &tokens);
-    assert!(cache.of("kb").get(ChunkId(2)).is_some());
-    cache.forget("kb");
-    cache.forget("other");
-    assert_eq!(cache.bytes(), 0);
-}
-
-#[test]
 fn kept_tokens_give_the_same_scores() {
     let embedder = Words(HashingEmbedder::new(64));
     let cache = TokenCache::new(1 << 20);
