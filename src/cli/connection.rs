@@ -28,6 +28,7 @@ impl Connection {
                 // A command asks once; `eval` measures searches, not what was kept of them.
                 let mut alone = config.clone();
                 alone.result_cache_bytes = 0;
+                alone.live_recall_share = 0.0;
                 Self::own(config, &open_data(&alone).await?)
             }
         }

@@ -166,6 +166,7 @@ impl Arguments {
         ];
         if let Command::Serve(serve) = &self.command {
             texts.push((Key::ResultCacheMegabytes, serve.result_cache_mb.as_ref()));
+            texts.push((Key::LiveRecallShare, serve.live_recall_share.as_ref()));
         }
         for (key, text) in texts {
             if let Some(text) = text {

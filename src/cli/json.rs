@@ -47,6 +47,7 @@ pub(super) fn knowledge_base(kb: &pb::KnowledgeBase) -> Value {
         "original_content": kb.original_content().as_str_name(),
         "oldest_epoch": kb.oldest_epoch,
         "storage_statistics": kb.storage_statistics.as_ref().map(storage),
+        "live_recall": kb.live_recall.as_ref().map(live_recall),
         "read_only": kb.read_only,
         "metadata_schema": kb.metadata_schema.as_ref().map(schema),
     })
@@ -117,6 +118,26 @@ fn storage(storage: &pb::StorageStatistics) -> Value {
             "total": upkeep.total,
         })),
         "write_failure": storage.write_failure,
+    })
+}
+
+fn live_recall(recall: &pb::LiveRecall) -> Value {
+    let figures = |figures: Option<&pb::RecallFigures>| {
+        figures.map(|figures| {
+            json!({
+                "query_count": figures.query_count,
+                "recall_at_10": figures.recall_at_10,
+                "recall": figures.recall,
+                "lowest_recall_at_10": figures.lowest_recall_at_10,
+            })
+        })
+    };
+    json!({
+        "checked_query_count": recall.checked_query_count,
+        "dropped_query_count": recall.dropped_query_count,
+        "window": figures(recall.window.as_ref()),
+        "unfiltered": figures(recall.unfiltered.as_ref()),
+        "filtered": figures(recall.filtered.as_ref()),
     })
 }
 

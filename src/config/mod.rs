@@ -175,6 +175,8 @@ pub struct Config {
     pub bundles: Vec<PathBuf>,
     /// Bytes in which results of searches are kept; 0 keeps none.
     pub result_cache_bytes: usize,
+    /// Share of the walks over graphs whose recall is measured, 0 to 1.
+    pub live_recall_share: f64,
     /// Which log lines are written; nothing takes what fits the command.
     pub log: Option<String>,
     /// How log lines are written.
@@ -215,6 +217,7 @@ impl Config {
             backup_dir: self.backup_dir.clone(),
             bundles: self.bundles.clone(),
             result_cache_bytes: self.result_cache_bytes,
+            live_recall_share: self.live_recall_share,
         }
     }
 

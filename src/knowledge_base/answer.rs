@@ -74,6 +74,7 @@ impl Groundwork {
             lease: &lease,
             at,
             reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
+            live_recall: self.live_recall.as_ref(),
         };
         let found = search(asked)?;
         if let Some(slot) = slot {
@@ -143,6 +144,7 @@ impl Groundwork {
                     lease: &lease,
                     at,
                     reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
+                    live_recall: self.live_recall.as_ref(),
                 };
                 let found = search(asked)?;
                 if let Some(slot) = slot {

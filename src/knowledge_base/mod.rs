@@ -19,6 +19,7 @@ mod error;
 mod host;
 mod keeper;
 mod knowledge_bases;
+mod live_recall;
 mod missing;
 mod request;
 mod reranking;
@@ -42,6 +43,7 @@ use bundles::Bundles;
 pub use bundles::check_bundle_file;
 use host::ModelHost;
 use keeper::{Keeper, Kept};
+use live_recall::LiveRecall;
 use result_cache::ResultCache;
 
 pub use error::{Error, ErrorKind, FieldViolation, Resource};
@@ -56,8 +58,9 @@ pub const CONCURRENT_ANSWERS: usize = 4;
 /// A data directory that is open: its knowledge bases and the models that serve them.
 #[derive(Debug)]
 pub struct Groundwork {
-    // First: nothing is kept up any more while all else is closed.
+    // First: nothing is kept up or measured any more while all else is closed.
     _keeper: Keeper,
+    live_recall: Option<LiveRecall>,
     settings: Settings,
     catalog: Arc<Catalog>,
     /// Held while a knowledge base is created, renamed or removed.
@@ -106,9 +109,15 @@ impl Groundwork {
             threads: host::compute_threads(&settings),
         })
         .map_err(|source| Error::internal("NO_THREAD", "cannot start the thread that keeps the indexes", source))?;
+        let share = settings.live_recall_share;
+        let live_recall = (share > 0.0).then(|| LiveRecall::start(share, Arc::clone(&bases)));
+        let live_recall = live_recall
+            .transpose()
+            .map_err(|source| Error::internal("NO_THREAD", "cannot start the thread that measures recall", source))?;
         Ok(Self {
             answers: Admission::new(CONCURRENT_ANSWERS, settings.max_queued_answers),
             _keeper: keeper,
+            live_recall,
             bases,
             bundles,
             catalog_change: Mutex::default(),

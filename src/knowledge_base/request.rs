@@ -72,6 +72,8 @@ pub struct Settings {
     pub bundles: Vec<PathBuf>,
     /// Bytes of memory in which results of searches are kept; 0 keeps none.
     pub result_cache_bytes: usize,
+    /// Share of the walks over graphs whose recall is measured, 0 to 1; 0 measures none.
+    pub live_recall_share: f64,
 }
 
 /// Asks for a page of a list.
@@ -188,6 +190,8 @@ pub struct KnowledgeBaseInfo {
     pub oldest_epoch: Epoch,
     /// What it takes on disk; only where it was asked for.
     pub storage: Option<StorageInfo>,
+    /// How many of the nearest chunks searches find; only where it was asked for and is measured.
+    pub live_recall: Option<LiveRecallInfo>,
     /// Whether it is served from a sealed bundle.
     pub read_only: bool,
 }
@@ -213,6 +217,34 @@ pub struct StorageInfo {
     pub upkeep: Option<Progress>,
     /// Why writes are refused.
     pub write_failure: Option<String>,
+}
+
+/// How many of the nearest chunks the walks over graphs find, measured on queries as they came.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LiveRecallInfo {
+    /// Queries that were checked since the knowledge base was opened.
+    pub checked_queries: u64,
+    /// Queries that were to be checked and were not: too many waited, or what they had read was gone.
+    pub dropped_queries: u64,
+    /// The last checks; nothing when there were none.
+    pub all: Option<RecallFigures>,
+    /// Those of them where all chunks could be found.
+    pub unfiltered: Option<RecallFigures>,
+    /// Those of them where a filter or access lists said what can be found.
+    pub filtered: Option<RecallFigures>,
+}
+
+/// Recall of some queries.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RecallFigures {
+    /// Queries.
+    pub queries: u64,
+    /// Mean share of the ten nearest chunks that were among the first ten listed, 0 to 1.
+    pub recall_at_10: f64,
+    /// The same among as many as the dense leg was asked for.
+    pub recall: f64,
+    /// The lowest share of the ten nearest.
+    pub lowest_recall_at_10: f64,
 }
 
 /// Names documents: by ids, by filter or by source.

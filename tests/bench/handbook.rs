@@ -42,6 +42,7 @@ pub(crate) fn settings(data_dir: &Path) -> Settings {
         bundles: Vec::new(),
         // Figures are those of searches.
         result_cache_bytes: 0,
+        live_recall_share: 0.0,
     }
 }
 

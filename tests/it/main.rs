@@ -17,6 +17,7 @@ mod grpcurl_session;
 mod ingest;
 mod knowledge_bases;
 mod language_model;
+mod live_recall;
 mod missing;
 mod old_formats;
 mod pdf_isolation;

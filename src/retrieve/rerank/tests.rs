@@ -1,7 +1,6 @@
 //! Tests of reranking.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use super::max_sim::{best_matches, weighted_mean};
 use super::{Error, LateInteraction, Passage, Reranker as _, TokenCache, TokenWeights};

@@ -46,6 +46,7 @@ pub(crate) fn settings(data_dir: &Path) -> Settings {
         backup_dir: None,
         bundles: Vec::new(),
         result_cache_bytes: 16 << 20,
+        live_recall_share: 1.0,
     }
 }
 
