@@ -2,6 +2,7 @@
 
 mod archive;
 mod history;
+mod limits;
 mod scoring;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ pub(super) use self::archive::manifest;
 pub(super) use self::history::{
     certificate, check_finding, check_summary, difference, difference_summary, epoch, erasure, revision, vacuum,
 };
+pub(super) use self::limits::limits;
 pub(super) use self::scoring::missing;
 
 pub(super) fn knowledge_base(kb: &pb::KnowledgeBase) -> Value {
@@ -179,6 +181,16 @@ pub(super) fn retrieval(response: &pb::RetrieveResponse) -> Value {
         "metrics": response.metrics.as_ref().map(metrics),
         "plan": response.plan.as_ref().map(plan),
         "cached": response.cached,
+    })
+}
+
+pub(super) fn reranked(response: &pb::RerankResponse) -> Value {
+    let result =
+        |result: &pb::RerankResult| json!({ "index": result.index, "relevance_score": result.relevance_score });
+    json!({
+        "results": response.results.iter().map(result).collect::<Vec<_>>(),
+        "model_id": response.model_id,
+        "metrics": response.metrics.as_ref().map(metrics),
     })
 }
 
