@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use super::filter_json;
-use super::moment::parse_time;
-use crate::document::Date;
+use super::moment::timestamp;
 use crate::service::pb;
 use crate::service::pb::metadata_value::Kind;
 use crate::service::pb::retrieval_filter::Condition;
@@ -64,13 +63,7 @@ pub(super) fn parse_label(text: &str) -> Result<(String, String), String> {
 
 /// Reads a day, or an instant in the form of RFC 3339.
 pub(super) fn parse_date(text: &str) -> Result<prost_types::Timestamp, String> {
-    let of_day = Date::parse_day(text).map(|day| prost_types::Timestamp {
-        seconds: day.seconds(),
-        nanos: 0,
-    });
-    of_day
-        .or_else(|| parse_time(text).ok())
-        .ok_or_else(|| format!("`{text}` is no date such as 2024-05-01 or 2024-05-01T12:00:00Z"))
+    timestamp(text).ok_or_else(|| format!("`{text}` is no date such as 2024-05-01 or 2024-05-01T12:00:00Z"))
 }
 
 /// Reads a condition, as [`CONDITIONS_HELP`] says.

@@ -115,7 +115,7 @@ impl Groundwork {
             let slot = Slot::of(&self.results, &record, &query, at, lease.epoch());
             Ok(match slot.as_ref().and_then(Slot::get) {
                 Some(kept) => Looked::Known(kept.found()),
-                None => Looked::New(query, slot),
+                None => Looked::New(Box::new(query), slot),
             })
         };
         let queries: Vec<Result<Looked<'_>, Error>> =
@@ -320,14 +320,14 @@ fn search(asked: results::Asked<'_>) -> Result<Found, Error> {
 /// A checked query of a batch: its result is known, or it is to be searched for and kept.
 enum Looked<'a> {
     Known(FoundHits),
-    New(Query, Option<Slot<'a>>),
+    New(Box<Query>, Option<Slot<'a>>),
 }
 
 /// Returns the queries whose results are not known.
 fn new<'a>(queries: &'a [Result<Looked<'_>, Error>]) -> impl Iterator<Item = &'a Query> {
     queries.iter().flatten().filter_map(|looked| match looked {
         Looked::Known(_) => None,
-        Looked::New(query, _) => Some(query),
+        Looked::New(query, _) => Some(&**query),
     })
 }
 

@@ -114,7 +114,7 @@ fn low_recall_is_told_once_a_minute() {
     }
     window.add(low);
     assert_eq!(window.warning(now).map(|low| low.queries), Some(MIN_CHECKS as u64));
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     assert_eq!(window.warning(now + minute / 2), None);
     assert!(window.warning(now + minute).is_some());
     for _ in 0..MAX_CHECKS {

@@ -12,7 +12,7 @@ const LOW_RECALL: f64 = 0.95;
 /// Checks that it takes to say so.
 pub(super) const MIN_CHECKS: usize = 100;
 /// How often it is said at most.
-const WARN_EVERY: Duration = Duration::from_secs(60);
+const WARN_EVERY: Duration = Duration::from_mins(1);
 
 /// What a check found.
 #[derive(Debug, Clone, Copy)]
