@@ -275,9 +275,15 @@ fn earlier_graphs_serve_where_nothing_can_be_written() {
     let stamp = cache.path().join(MODEL).join("stamp.json");
     let written_by = |writer: &str| {
         let json = std::fs::read_to_string(&stamp).expect("there is a stamp");
-        let (before, rest) = json.split_once("\"writer ").expect("it names the writer");
-        let (_, after) = rest.split_once(' ').expect("its version");
-        std::fs::write(&stamp, format!("{before}\"writer {writer} {after}")).expect("it can be written");
+        // Of every graph that the directory keeps.
+        let mut parts = json.split("\"writer ");
+        let mut rewritten = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (_, after) = part.split_once(' ').expect("its version");
+            rewritten.push_str(&format!("\"writer {writer} {after}"));
+        }
+        assert_ne!(json, rewritten, "it names the writer");
+        std::fs::write(&stamp, rewritten).expect("it can be written");
     };
     // Nobody can take the lock, not even the superuser, who may write everywhere.
     std::fs::create_dir(cache.path().join(".lock")).expect("a new directory");
