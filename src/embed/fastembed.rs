@@ -116,6 +116,18 @@ impl FastEmbedder {
         Ok((tokens.collect(), before))
     }
 
+    fn no_token_vectors(&self) -> Error {
+        let model_id = self.files.model_id.clone();
+        match self.files.pooling {
+            Some(_) => Error::NoTokenVectors { model_id },
+            // Graphs that pool by themselves are written by us, and now with the vectors of tokens.
+            None => Error::EarlierGraph {
+                model_id,
+                file: self.files.onnx.display().to_string(),
+            },
+        }
+    }
+
     /// Runs the model over one text, so that its vectors do not depend on others in the batch.
     fn last_layer(&self, text: &str) -> Result<SingleBatchOutput, Error> {
         let _cores = self.gate.enter();
@@ -204,9 +216,7 @@ impl Embedder for FastEmbedder {
         let prefixed = format!("{prefix}{text}");
         let (tokens, before) = self.tokens(&prefixed)?;
         let output = self.last_layer(&prefixed)?;
-        let (shape, values) = token_output(&output).ok_or_else(|| Error::NoTokenVectors {
-            model_id: self.files.model_id.clone(),
-        })?;
+        let (shape, values) = token_output(&output).ok_or_else(|| self.no_token_vectors())?;
         let [width, dimensions] = shape;
         if before + tokens.len() > width {
             let reason = format!("the model gave {width} vectors for {} tokens", before + tokens.len());

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::base::Base;
 use super::reranking::Reranking;
+use super::result_cache::Slot;
 use super::{
-    AnswerSummary, BatchRetrieval, Error, Groundwork, MAX_BATCH_QUERIES, Question, ReadAt, Retrieval, RetrievalPlan,
-    StageTimes, context, results,
+    AnswerSummary, BatchRetrieval, Error, FoundHits, Groundwork, MAX_BATCH_QUERIES, Question, ReadAt, Retrieval,
+    RetrievalPlan, StageTimes, context, results,
 };
 use crate::document::DocumentId;
 use crate::embed::{Embedder, Embedding, Purpose, TokenCoverage};
@@ -45,6 +46,12 @@ impl Groundwork {
             queue: started.elapsed(),
             ..StageTimes::default()
         };
+        let slot = Slot::of(&self.results, record, query, at, lease.epoch());
+        if let Some(kept) = slot.as_ref().and_then(Slot::get) {
+            times.total = started.elapsed();
+            times.search = times.total.saturating_sub(times.queue);
+            return Ok(kept.retrieval(lease.epoch(), times));
+        }
         let needs_embedder = needs_embedding(query) || query.options.rerank.is_some();
         let embedder = needs_embedder.then(|| self.models.embedder(&record.embedding_model_id));
         let embedder = embedder.transpose()?;
@@ -67,8 +74,12 @@ impl Groundwork {
             lease: &lease,
             at,
             reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
+            live_recall: self.live_recall.as_ref(),
         };
         let found = search(asked)?;
+        if let Some(slot) = slot {
+            slot.keep(&found.hits, found.chunk_count, found.plan);
+        }
         times.rerank = found.reranked_in;
         times.search = search_started.elapsed().saturating_sub(times.rerank);
         times.total = started.elapsed();
@@ -78,6 +89,7 @@ impl Groundwork {
             chunk_count: found.chunk_count,
             times,
             plan: found.plan,
+            is_cached: false,
         })
     }
 
@@ -98,13 +110,19 @@ impl Groundwork {
             queue: started.elapsed(),
             ..StageTimes::default()
         };
-        let queries: Vec<Result<Query, Error>> = queries
-            .into_iter()
-            .map(|query| query.and_then(|query| Ok(query.check()?)))
-            .collect();
+        let look_up = |query: Query| {
+            let query = query.check()?;
+            let slot = Slot::of(&self.results, &record, &query, at, lease.epoch());
+            Ok(match slot.as_ref().and_then(Slot::get) {
+                Some(kept) => Looked::Known(kept.found()),
+                None => Looked::New(Box::new(query), slot),
+            })
+        };
+        let queries: Vec<Result<Looked<'_>, Error>> =
+            queries.into_iter().map(|query| query.and_then(look_up)).collect();
         let embed_started = Instant::now();
         let mut embeddings = self.embed_queries(&record, &queries, cancel)?.into_iter();
-        let reranks = queries.iter().flatten().any(|query| query.options.rerank.is_some());
+        let reranks = new(&queries).any(|query| query.options.rerank.is_some());
         let embedder = reranks.then(|| self.models.embedder(&record.embedding_model_id));
         let embedder = embedder.transpose()?;
         times.embed = embed_started.elapsed();
@@ -112,7 +130,11 @@ impl Groundwork {
         let mut results = Vec::with_capacity(queries.len());
         for query in queries {
             cancel.check()?;
-            results.push(query.and_then(|query| {
+            results.push(query.and_then(|looked| {
+                let (query, slot) = match looked {
+                    Looked::Known(found) => return Ok(found),
+                    Looked::New(query, slot) => (query, slot),
+                };
                 let embedded = needs_embedding(&query).then(|| embeddings.next()).flatten();
                 let asked = results::Asked {
                     record: &record,
@@ -122,10 +144,17 @@ impl Groundwork {
                     lease: &lease,
                     at,
                     reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
+                    live_recall: self.live_recall.as_ref(),
                 };
                 let found = search(asked)?;
+                if let Some(slot) = slot {
+                    slot.keep(&found.hits, found.chunk_count, found.plan);
+                }
                 times.rerank += found.reranked_in;
-                Ok(found.hits)
+                Ok(FoundHits {
+                    hits: found.hits,
+                    is_cached: false,
+                })
             }));
         }
         times.search = search_started.elapsed().saturating_sub(times.rerank);
@@ -149,10 +178,10 @@ impl Groundwork {
     fn embed_queries(
         &self,
         record: &BaseRecord,
-        queries: &[Result<Query, Error>],
+        queries: &[Result<Looked<'_>, Error>],
         cancel: &Cancel,
     ) -> Result<Vec<Embedded>, Error> {
-        let asking = queries.iter().flatten().filter(|query| needs_embedding(query));
+        let asking = new(queries).filter(|query| needs_embedding(query));
         let texts: Vec<&str> = asking.map(|query| query.text.as_str()).collect();
         if texts.is_empty() {
             return Ok(Vec::new());
@@ -285,6 +314,20 @@ fn search(asked: results::Asked<'_>) -> Result<Found, Error> {
         chunk_count: searched.plan.visible_chunks,
         reranked_in: searched.reranked_in,
         plan: searched.plan,
+    })
+}
+
+/// A checked query of a batch: its result is known, or it is to be searched for and kept.
+enum Looked<'a> {
+    Known(FoundHits),
+    New(Box<Query>, Option<Slot<'a>>),
+}
+
+/// Returns the queries whose results are not known.
+fn new<'a>(queries: &'a [Result<Looked<'_>, Error>]) -> impl Iterator<Item = &'a Query> {
+    queries.iter().flatten().filter_map(|looked| match looked {
+        Looked::Known(_) => None,
+        Looked::New(query, _) => Some(&**query),
     })
 }
 

@@ -263,3 +263,52 @@ fn token_vectors_of_long_texts_end_with_the_window() {
         assert!(tokens == again, "the same text has the same vectors");
     }
 }
+
+#[test]
+fn earlier_graphs_serve_where_nothing_can_be_written() {
+    encoder("int8");
+    let cache = tempfile::tempdir().expect("a temporary directory");
+    for entry in std::fs::read_dir(models::directory()).expect("the models are here") {
+        let directory = entry.expect("an entry").path();
+        let name = directory.file_name().expect("it has a name").to_owned();
+        let is_wanted = name == MODEL || name.to_string_lossy().starts_with("onnxruntime-");
+        if !is_wanted || !directory.is_dir() {
+            continue;
+        }
+        let target = cache.path().join(&name);
+        std::fs::create_dir(&target).expect("a new directory");
+        for file in std::fs::read_dir(&directory).expect("it can be read") {
+            let file = file.expect("an entry").path();
+            let copy = target.join(file.file_name().expect("it has a name"));
+            std::fs::copy(&file, &copy).expect("there is room");
+        }
+    }
+    let stamp = cache.path().join(MODEL).join("stamp.json");
+    let written_by = |writer: &str| {
+        let json = std::fs::read_to_string(&stamp).expect("there is a stamp");
+        // Of every graph that the directory keeps.
+        let mut parts = json.split("\"writer ");
+        let mut rewritten = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (_, after) = part.split_once(' ').expect("its version");
+            rewritten.push_str(&format!("\"writer {writer} {after}"));
+        }
+        assert_ne!(json, rewritten, "it names the writer");
+        std::fs::write(&stamp, rewritten).expect("it can be written");
+    };
+    // Nobody can take the lock, not even the superuser, who may write everywhere.
+    std::fs::create_dir(cache.path().join(".lock")).expect("a new directory");
+    let installed = || {
+        let catalog = Catalog::built_in().expect("it is sound");
+        let store = ModelStore::open(catalog, cache.path(), Vec::new()).expect("the store opens");
+        store.installed(MODEL)
+    };
+    assert!(installed().is_ok(), "a current one needs no lock");
+    written_by("1");
+    let Ok(InstalledModel::Encoder(earlier)) = installed() else {
+        panic!("an earlier graph serves on");
+    };
+    assert!(earlier.onnx.starts_with(cache.path()));
+    written_by("99");
+    assert!(installed().is_err(), "one of a later version says nothing");
+}

@@ -34,14 +34,14 @@ impl LateInteraction<'_> {
     fn tokens(&self, passage: &Passage<'_>, cancel: &Cancel) -> Result<Arc<TokenVectors>, Error> {
         let kept = self.kept.as_ref().zip(passage.chunk_id);
         if let Some((kept, chunk_id)) = kept
-            && let Some(tokens) = kept.get(chunk_id)
+            && let Some(tokens) = kept.get(&chunk_id)
         {
             return Ok(tokens);
         }
         let tokens = self.embedder.token_vectors(&passage.text, Purpose::Passage, cancel)?;
         let tokens = Arc::new(tokens);
         if let Some((kept, chunk_id)) = kept {
-            kept.keep(chunk_id, &tokens);
+            kept.keep(&chunk_id, &tokens, tokens.bytes());
         }
         Ok(tokens)
     }

@@ -1,7 +1,6 @@
 //! Tests of reranking.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use super::max_sim::{best_matches, weighted_mean};
 use super::{Error, LateInteraction, Passage, Reranker as _, TokenCache};
@@ -136,44 +135,6 @@ fn cancelled_reranking_stops_at_once() {
     cancel.cancel();
     let stopped = reranker.score("words", &passages(&["words"]), &cancel);
     assert!(matches!(stopped, Err(Error::Model(embed::Error::Stopped(_)))));
-}
-
-#[test]
-fn kept_tokens_stay_within_the_bound() {
-    let tokens = || Arc::new(plane(&[[1.0, 0.0]; 10]));
-    let cache = TokenCache::new(3 * tokens().bytes());
-    let kept = cache.of("kb");
-    for id in 0..3 {
-        kept.keep(ChunkId(id), &tokens());
-    }
-    assert!(kept.get(ChunkId(0)).is_some());
-    // Chunk 1 was not asked for longest.
-    kept.keep(ChunkId(3), &tokens());
-    let there: Vec<u64> = (0..4).filter(|id| kept.get(ChunkId(*id)).is_some()).collect();
-    assert_eq!(there, [0, 2, 3]);
-    assert_eq!(cache.bytes(), 3 * tokens().bytes());
-    let large = Arc::new(plane(&[[1.0, 0.0]; 100]));
-    kept.keep(ChunkId(4), &large);
-    assert!(kept.get(ChunkId(4)).is_none());
-}
-
-#[test]
-fn forgotten_tokens_do_not_come_back() {
-    let tokens = Arc::new(plane(&[[1.0, 0.0]; 10]));
-    let cache = TokenCache::new(1 << 20);
-    let (kept, other) = (cache.of("kb"), cache.of("other"));
-    kept.keep(ChunkId(1), &tokens);
-    other.keep(ChunkId(1), &tokens);
-    cache.forget("kb");
-    assert!(kept.get(ChunkId(1)).is_none() && other.get(ChunkId(1)).is_some());
-    // A search that read the text before it was forgotten.
-    kept.keep(ChunkId(1), &tokens);
-    assert!(kept.get(ChunkId(1)).is_none());
-    cache.of("kb").keep(ChunkId(2), &tokens);
-    assert!(cache.of("kb").get(ChunkId(2)).is_some());
-    cache.forget("kb");
-    cache.forget("other");
-    assert_eq!(cache.bytes(), 0);
 }
 
 #[test]

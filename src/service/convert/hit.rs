@@ -17,15 +17,17 @@ pub(in crate::service) fn retrieval(found: Retrieval) -> pb::RetrieveResponse {
         epoch: found.epoch.0,
         metrics: Some(metrics(found.times)),
         plan: Some(plan(found.plan)),
+        cached: found.is_cached,
     }
 }
 
 /// Returns what became of a batch.
 pub(in crate::service) fn batch(found: BatchRetrieval) -> pb::BatchRetrieveResponse {
     let results = found.results.into_iter().map(|result| match result {
-        Ok(hits) => pb::BatchRetrieveResult {
-            retrieval_results: hits.into_iter().map(hit).collect(),
+        Ok(found) => pb::BatchRetrieveResult {
+            retrieval_results: found.hits.into_iter().map(hit).collect(),
             error: None,
+            cached: found.is_cached,
         },
         Err(error) => pb::BatchRetrieveResult {
             retrieval_results: Vec::new(),
@@ -35,6 +37,7 @@ pub(in crate::service) fn batch(found: BatchRetrieval) -> pb::BatchRetrieveRespo
                 reason: error.reason.to_owned(),
                 field: error.violations.first().map(|it| it.field.clone()).unwrap_or_default(),
             }),
+            cached: false,
         },
     });
     pb::BatchRetrieveResponse {
