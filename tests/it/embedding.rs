@@ -291,7 +291,7 @@ fn earlier_graphs_serve_where_nothing_can_be_written() {
         let mut rewritten = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let (_, after) = part.split_once(' ').expect("its version");
-            rewritten.push_str(&format!("\"writer {writer} {after}"));
+            rewritten.extend(["\"writer ", writer, " ", after]);
         }
         assert_ne!(json, rewritten, "it names the writer");
         std::fs::write(&stamp, rewritten).expect("it can be written");
