@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::derived;
 use super::exit::Exit;
 use super::json;
 use super::output::{Output, note};
@@ -183,6 +184,8 @@ impl Answer {
         if let Some(warning) = outdated(&summary) {
             note(warning);
         }
+        summary.implicit_filter.iter().flat_map(derived::lines).for_each(note);
+        derived::parts(&summary.transformed_queries).into_iter().for_each(note);
         note(made_of(&summary));
         Ok(())
     }

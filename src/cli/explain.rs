@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::derived;
 use super::exit::Exit;
 use super::json;
 use super::output::{Output, note};
@@ -57,6 +58,7 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
         return Ok(Exit::Done);
     }
     write(&response, output)?;
+    response.implicit_filter.iter().flat_map(derived::lines).for_each(note);
     note(format!("epoch {}", response.epoch));
     Ok(Exit::Done)
 }

@@ -181,6 +181,8 @@ pub(super) fn retrieval(response: &pb::RetrieveResponse) -> Value {
         "metrics": response.metrics.as_ref().map(metrics),
         "plan": response.plan.as_ref().map(plan),
         "cached": response.cached,
+        "implicit_filter": response.implicit_filter.as_ref().map(implicit_filter),
+        "transformed_queries": response.transformed_queries,
     })
 }
 
@@ -191,6 +193,62 @@ pub(super) fn reranked(response: &pb::RerankResponse) -> Value {
         "results": response.results.iter().map(result).collect::<Vec<_>>(),
         "model_id": response.model_id,
         "metrics": response.metrics.as_ref().map(metrics),
+    })
+}
+
+pub(super) fn implicit_filter(derived: &pb::ImplicitFilter) -> Value {
+    let rejected = derived
+        .rejected
+        .iter()
+        .map(|clause| json!({ "text": clause.text, "reason": clause.reason }));
+    json!({
+        "filter": derived.filter.as_ref().map(filter),
+        "model_id": derived.model_id,
+        "rejected": rejected.collect::<Vec<_>>(),
+        "usage": derived.usage.as_ref().map(usage),
+    })
+}
+
+/// A filter in the form that `--filter` takes.
+pub(super) fn filter(filter: &pb::RetrievalFilter) -> Value {
+    use pb::retrieval_filter::Condition;
+    let attribute = |name: &str, attribute: &pb::FilterAttribute| {
+        let value = attribute.value.as_ref();
+        let value = match value.and_then(|value| value.kind.as_ref()) {
+            Some(pb::metadata_value::Kind::TimestampValue(date)) => json!({ "date": date.to_string() }),
+            _ => value.map_or(Value::Null, metadata_value),
+        };
+        json!({ name: { "key": attribute.key, "value": value } })
+    };
+    let list = |name: &str, list: &pb::RetrievalFilterList| {
+        let filters: Vec<Value> = list.filters.iter().map(self::filter).collect();
+        json!({ name: { "filters": filters } })
+    };
+    match &filter.condition {
+        None => Value::Null,
+        Some(Condition::Equals(it)) => attribute("equals", it),
+        Some(Condition::NotEquals(it)) => attribute("not_equals", it),
+        Some(Condition::AndAll(it)) => list("and_all", it),
+        Some(Condition::OrAll(it)) => list("or_all", it),
+        Some(Condition::GreaterThan(it)) => attribute("greater_than", it),
+        Some(Condition::GreaterThanOrEquals(it)) => attribute("greater_than_or_equals", it),
+        Some(Condition::LessThan(it)) => attribute("less_than", it),
+        Some(Condition::LessThanOrEquals(it)) => attribute("less_than_or_equals", it),
+        Some(Condition::In(it)) => attribute("in", it),
+        Some(Condition::NotIn(it)) => attribute("not_in", it),
+        Some(Condition::StartsWith(it)) => attribute("starts_with", it),
+        Some(Condition::ListContains(it)) => attribute("list_contains", it),
+        Some(Condition::StringContains(it)) => attribute("string_contains", it),
+        Some(Condition::Not(it)) => json!({ "not": self::filter(it) }),
+        Some(Condition::Exists(key)) => json!({ "exists": key }),
+    }
+}
+
+fn usage(usage: &pb::TokenUsage) -> Value {
+    json!({
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
     })
 }
 
@@ -246,17 +304,10 @@ pub(super) fn citation(citation: &pb::Citation) -> Value {
 }
 
 pub(super) fn summary(summary: &pb::AnswerSummary) -> Value {
-    let usage = summary.usage.as_ref().map(|usage| {
-        json!({
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "total_tokens": usage.total_tokens,
-        })
-    });
     json!({
         "stop_reason": summary.stop_reason().as_str_name(),
         "no_answer_reason": summary.no_answer_reason().as_str_name(),
-        "usage": usage,
+        "usage": summary.usage.as_ref().map(usage),
         "metrics": summary.metrics.as_ref().map(metrics),
         "epoch": summary.epoch,
         "model_id": summary.model_id,
@@ -264,6 +315,8 @@ pub(super) fn summary(summary: &pb::AnswerSummary) -> Value {
         "seed": summary.seed,
         "current_epoch": summary.current_epoch,
         "outdated_reference_numbers": summary.outdated_reference_numbers,
+        "implicit_filter": summary.implicit_filter.as_ref().map(implicit_filter),
+        "transformed_queries": summary.transformed_queries,
     })
 }
 
@@ -286,6 +339,7 @@ fn metrics(metrics: &pb::StageMetrics) -> Value {
         "embed_micros": metrics.embed_micros,
         "search_micros": metrics.search_micros,
         "rerank_micros": metrics.rerank_micros,
+        "transform_micros": metrics.transform_micros,
         "prefill_micros": metrics.prefill_micros,
         "decode_micros": metrics.decode_micros,
         "time_to_first_token_micros": metrics.time_to_first_token_micros,

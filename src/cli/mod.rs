@@ -12,6 +12,7 @@ mod bundle;
 mod check;
 mod connection;
 mod demo;
+mod derived;
 mod documents;
 mod epochs;
 mod eval;

@@ -2,10 +2,10 @@
 
 use clap::{Args, ValueEnum};
 
-use super::attribute;
 use super::moment::ReadFlags;
 use super::scoring::ScoringFlags;
 use super::text::one_line;
+use super::{attribute, derived};
 use crate::service::pb;
 
 /// How to retrieve.
@@ -75,6 +75,18 @@ pub(super) struct SearchFlags {
     /// Compare all vectors that may be found, whatever it takes
     #[arg(long)]
     exact: bool,
+    /// Let the language model derive a filter from the question, by the attributes that the knowledge base declares
+    #[arg(long)]
+    derive_filter: bool,
+    /// Derive a filter by this attribute: key:type or key:type:description, such as year:number; may be repeated
+    #[arg(long, value_name = "ATTRIBUTE", value_parser = derived::parse_attribute)]
+    derive_filter_attribute: Vec<pb::ImplicitFilterAttribute>,
+    /// Take a question that asks for several things apart, and search for the parts too
+    #[arg(long)]
+    decompose: bool,
+    /// Language model that derives the filter [default: the server's]
+    #[arg(long, value_name = "MODEL")]
+    derive_filter_model: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -111,7 +123,18 @@ impl SearchFlags {
             number_of_reranked_results: count.unwrap_or_default(),
             weight: self.rerank_weight,
         });
+        let derives =
+            self.derive_filter || !self.derive_filter_attribute.is_empty() || self.derive_filter_model.is_some();
+        let implicit_filter = derives.then(|| pb::ImplicitFilterConfiguration {
+            model_id: self.derive_filter_model.unwrap_or_default(),
+            metadata_attributes: self.derive_filter_attribute,
+        });
         pb::VectorSearchConfiguration {
+            implicit_filter_configuration: implicit_filter,
+            query_transformation_configuration: self.decompose.then(|| pb::QueryTransformationConfiguration {
+                r#type: pb::QueryTransformationType::QueryDecomposition.into(),
+                model_id: String::new(),
+            }),
             number_of_results: limit,
             override_search_type: search_type.into(),
             filter: attribute::all(self.filters),

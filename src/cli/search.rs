@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::derived;
 use super::exit::Exit;
 use super::json;
 use super::output::{Output, note};
@@ -60,6 +61,8 @@ pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::
         output.object(&json::retrieval(&response))?;
         return Ok(Exit::Done);
     }
+    response.implicit_filter.iter().flat_map(derived::lines).for_each(note);
+    derived::parts(&response.transformed_queries).into_iter().for_each(note);
     for (position, result) in response.retrieval_results.iter().enumerate() {
         write_result(position + 1, result, output)?;
     }

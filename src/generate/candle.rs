@@ -144,6 +144,15 @@ impl Sequence for CandleSequence {
         self.position += tokens.len();
         Ok(logits)
     }
+
+    fn fork(&self) -> Option<Box<dyn Sequence>> {
+        // The tensors of the cache are shared: reading on makes new ones.
+        Some(Box::new(Self {
+            weights: self.weights.clone(),
+            position: self.position,
+            context_tokens: self.context_tokens,
+        }))
+    }
 }
 
 fn open_source(path: &Path) -> Result<BufReader<File>, Error> {

@@ -12,9 +12,12 @@ mod citation;
 mod context;
 mod decline;
 mod decode;
+mod decompose;
 #[cfg(test)]
 mod fixture;
 mod grounding;
+mod implicit_filter;
+mod judge;
 mod prompt;
 mod quote;
 mod rank;
@@ -34,6 +37,9 @@ use crate::retrieve::Hit;
 use crate::worker::Stopped;
 pub use answer::{Asked, answer, answer_nothing};
 pub use candle::{CandleModel, SUPPORTED_ARCHITECTURES};
+pub use decompose::{parts, sees_one_part};
+pub use implicit_filter::{FilterQuestion, RejectedClause};
+pub use judge::PrefixCache;
 pub use relevance::{MIN_COSINE, MIN_COVERAGE, MIN_COVERAGE_ALONE, no_answer_text, relevance};
 pub use scripted::ScriptedModel;
 
@@ -142,6 +148,10 @@ pub trait LanguageModel: Send + Sync {
 pub trait Sequence: Send {
     /// Reads more tokens and returns the logits after the last: one for each token of the vocabulary.
     fn feed(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error>;
+    /// Returns another sequence that has read the same; nothing where that must be read again.
+    fn fork(&self) -> Option<Box<dyn Sequence>> {
+        None
+    }
 }
 
 /// How an answer ended.

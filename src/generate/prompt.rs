@@ -92,7 +92,7 @@ fn render(model: &dyn LanguageModel, question: &str, excerpts: &[Excerpt]) -> Re
 }
 
 /// Breaks up what a tokenizer would take for a special token: a passage must not speak in another role.
-fn defused(text: &str) -> String {
+pub(super) fn defused(text: &str) -> String {
     let mut text = text.to_owned();
     for start in SPECIAL_STARTS {
         if text.contains(start) {

@@ -151,6 +151,20 @@ impl AttributeIndex {
         keys.filter(move |key| !self.types(key, within).is_empty())
     }
 
+    /// Returns the strings of an attribute, alone or in lists, that pass a test, in order, each once. Only rows count that
+    /// are in `within`, or all where none are given, and whose first chunk is visible.
+    pub fn named_strings(
+        &self,
+        key: &str,
+        within: Option<&RowSet>,
+        passes: &dyn Fn(&str) -> bool,
+        is_visible: impl Fn(ChunkId) -> bool,
+    ) -> Vec<String> {
+        let is_seen = |row: u32| self.is_seen(row, within) && is_visible(ChunkId(self.firsts[row as usize]));
+        let column = self.columns.get(key);
+        column.map_or_else(Vec::new, |column| column.strings_that(passes, is_seen))
+    }
+
     fn select(&self, key: &str, work: impl FnOnce(&Column, &mut RowSet)) -> RowSet {
         let mut rows = self.none();
         if let Some(column) = self.columns.get(key) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::base::Base;
 use super::reranking::Reranking;
 use super::result_cache::Slot;
+use super::transformation::Transformed;
 use super::{
     AnswerSummary, BatchRetrieval, Error, FoundHits, Groundwork, MAX_BATCH_QUERIES, Question, ReadAt, Retrieval,
     RetrievalPlan, StageTimes, context, results,
@@ -13,7 +14,7 @@ use crate::document::DocumentId;
 use crate::embed::{Embedder, Embedding, Purpose, TokenCoverage};
 use crate::generate::{self, AnswerEvent, Asked, NoAnswerReason, Reference, Sink};
 use crate::index::Epoch;
-use crate::retrieve::{EmbeddedQuery, Hit, Query, SearchType};
+use crate::retrieve::{EmbeddedQuery, Query, SearchType};
 use crate::store::BaseRecord;
 use crate::worker::Cancel;
 
@@ -52,6 +53,8 @@ impl Groundwork {
             times.search = times.total.saturating_sub(times.queue);
             return Ok(kept.retrieval(lease.epoch(), times));
         }
+        let transformed = self.transform(record, base, query, &lease, &mut times, cancel)?;
+        let query = &transformed.query;
         let needs_embedder = needs_embedding(query) || query.options.rerank.is_some();
         let embedder = needs_embedder.then(|| self.models.embedder(&record.embedding_model_id));
         let embedder = embedder.transpose()?;
@@ -59,7 +62,7 @@ impl Groundwork {
             Some(embedder) if needs_embedding(query) => {
                 let embed_started = Instant::now();
                 let embedding = embedder.embed(&[&query.text], Purpose::Query, cancel)?.pop();
-                times.embed = embed_started.elapsed();
+                times.embed += embed_started.elapsed();
                 embedding.map(|embedding| (embedding, embedder.coverage(&query.text)))
             }
             _ => None,
@@ -71,25 +74,34 @@ impl Groundwork {
             base,
             query,
             embedded: embedded.as_ref().map(as_asked),
+            parts: &transformed.parts,
             lease: &lease,
             at,
             reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
             live_recall: self.live_recall.as_ref(),
         };
-        let found = search(asked)?;
+        let Found {
+            found,
+            epoch,
+            chunk_count,
+            reranked_in,
+            plan,
+        } = search(asked, &transformed)?;
         if let Some(slot) = slot {
-            slot.keep(&found.hits, found.chunk_count, found.plan);
+            slot.keep(&found, chunk_count, plan);
         }
-        times.rerank = found.reranked_in;
+        times.rerank = reranked_in;
         times.search = search_started.elapsed().saturating_sub(times.rerank);
         times.total = started.elapsed();
         Ok(Retrieval {
             hits: found.hits,
-            epoch: found.epoch,
-            chunk_count: found.chunk_count,
+            epoch,
+            chunk_count,
             times,
-            plan: found.plan,
+            plan,
             is_cached: false,
+            implicit_filter: found.implicit_filter,
+            transformed_queries: found.transformed_queries,
         })
     }
 
@@ -110,51 +122,52 @@ impl Groundwork {
             queue: started.elapsed(),
             ..StageTimes::default()
         };
-        let look_up = |query: Query| {
+        let mut look_up = |query: Query| {
             let query = query.check()?;
             let slot = Slot::of(&self.results, &record, &query, at, lease.epoch());
-            Ok(match slot.as_ref().and_then(Slot::get) {
-                Some(kept) => Looked::Known(kept.found()),
-                None => Looked::New(Box::new(query), slot),
-            })
+            if let Some(kept) = slot.as_ref().and_then(Slot::get) {
+                return Ok(Looked::Known(kept.found()));
+            }
+            let transformed = self.transform(&record, &base, &query, &lease, &mut times, cancel)?;
+            Ok(Looked::New(Box::new(transformed), slot))
         };
-        let queries: Vec<Result<Looked<'_>, Error>> =
-            queries.into_iter().map(|query| query.and_then(look_up)).collect();
+        let queries = queries.into_iter().map(|query| query.and_then(&mut look_up));
+        let queries: Vec<Result<Looked<'_>, Error>> = queries.collect();
+        cancel.check()?;
         let embed_started = Instant::now();
         let mut embeddings = self.embed_queries(&record, &queries, cancel)?.into_iter();
         let reranks = new(&queries).any(|query| query.options.rerank.is_some());
         let embedder = reranks.then(|| self.models.embedder(&record.embedding_model_id));
         let embedder = embedder.transpose()?;
-        times.embed = embed_started.elapsed();
+        times.embed += embed_started.elapsed();
         let search_started = Instant::now();
         let mut results = Vec::with_capacity(queries.len());
         for query in queries {
             cancel.check()?;
             results.push(query.and_then(|looked| {
-                let (query, slot) = match looked {
+                let (transformed, slot) = match looked {
                     Looked::Known(found) => return Ok(found),
-                    Looked::New(query, slot) => (query, slot),
+                    Looked::New(transformed, slot) => (transformed, slot),
                 };
-                let embedded = needs_embedding(&query).then(|| embeddings.next()).flatten();
+                let query = &transformed.query;
+                let embedded = needs_embedding(query).then(|| embeddings.next()).flatten();
                 let asked = results::Asked {
                     record: &record,
                     base: &base,
-                    query: &query,
+                    query,
                     embedded: embedded.as_ref().map(as_asked),
+                    parts: &transformed.parts,
                     lease: &lease,
                     at,
                     reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
                     live_recall: self.live_recall.as_ref(),
                 };
-                let found = search(asked)?;
+                let searched = search(asked, &transformed)?;
                 if let Some(slot) = slot {
-                    slot.keep(&found.hits, found.chunk_count, found.plan);
+                    slot.keep(&searched.found, searched.chunk_count, searched.plan);
                 }
-                times.rerank += found.reranked_in;
-                Ok(FoundHits {
-                    hits: found.hits,
-                    is_cached: false,
-                })
+                times.rerank += searched.reranked_in;
+                Ok(searched.found)
             }));
         }
         times.search = search_started.elapsed().saturating_sub(times.rerank);
@@ -263,6 +276,8 @@ impl Groundwork {
             times,
             current_epoch,
             outdated_references,
+            implicit_filter: retrieval.implicit_filter,
+            transformed_queries: retrieval.transformed_queries,
         })
     }
 }
@@ -296,7 +311,7 @@ impl Sources {
 
 /// What a search found, and how.
 struct Found {
-    hits: Vec<Hit>,
+    found: FoundHits,
     epoch: Epoch,
     /// Chunks that the caller may find, whatever the filter.
     chunk_count: usize,
@@ -305,11 +320,18 @@ struct Found {
     plan: RetrievalPlan,
 }
 
-fn search(asked: results::Asked<'_>) -> Result<Found, Error> {
+fn search(asked: results::Asked<'_>, transformed: &Transformed) -> Result<Found, Error> {
     let mut searched = results::search(asked, &results::Findable::of(asked)?)?;
-    let hits = results::hits(asked, &mut searched)?;
+    let mut hits = results::hits(asked, &mut searched)?;
+    let explanations = hits.iter_mut().filter_map(|hit| hit.explanation.as_deref_mut());
+    transformed.rename(explanations.map(|explanation| &mut explanation.filter));
     Ok(Found {
-        hits,
+        found: FoundHits {
+            hits,
+            is_cached: false,
+            implicit_filter: transformed.implicit_filter.clone(),
+            transformed_queries: transformed.texts(),
+        },
         epoch: searched.epoch,
         chunk_count: searched.plan.visible_chunks,
         reranked_in: searched.reranked_in,
@@ -320,14 +342,14 @@ fn search(asked: results::Asked<'_>) -> Result<Found, Error> {
 /// A checked query of a batch: its result is known, or it is to be searched for and kept.
 enum Looked<'a> {
     Known(FoundHits),
-    New(Box<Query>, Option<Slot<'a>>),
+    New(Box<Transformed>, Option<Slot<'a>>),
 }
 
 /// Returns the queries whose results are not known.
 fn new<'a>(queries: &'a [Result<Looked<'_>, Error>]) -> impl Iterator<Item = &'a Query> {
     queries.iter().flatten().filter_map(|looked| match looked {
         Looked::Known(_) => None,
-        Looked::New(query, _) => Some(&**query),
+        Looked::New(transformed, _) => Some(&transformed.query),
     })
 }
 

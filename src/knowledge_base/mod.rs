@@ -27,6 +27,7 @@ mod result_cache;
 mod results;
 #[cfg(test)]
 mod tests;
+mod transformation;
 mod upkeep;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::document::PdfReader;
+use crate::generate::PrefixCache;
 use crate::retrieve::rerank::TokenCache;
 use crate::store::{Catalog, DirectoryLock, Layout};
 use crate::worker::ComputeGate;
@@ -70,6 +72,7 @@ pub struct Groundwork {
     models: ModelHost,
     tokens: TokenCache,
     results: Arc<ResultCache>,
+    prefixes: PrefixCache,
     pdf: PdfReader,
     answers: Admission,
     gate: Arc<ComputeGate>,
@@ -126,6 +129,7 @@ impl Groundwork {
             models,
             tokens: TokenCache::new(reranking::TOKEN_CACHE_BYTES),
             results,
+            prefixes: PrefixCache::default(),
             pdf,
             gate,
             _lock: lock,

@@ -7,7 +7,9 @@
 
 use std::sync::Arc;
 
-use super::{Certificate, FoundHits, Groundwork, ReadAt, Remainder, Retrieval, RetrievalPlan, SearchedPlace};
+use super::{
+    Certificate, FoundHits, Groundwork, ImplicitFilter, ReadAt, Remainder, Retrieval, RetrievalPlan, SearchedPlace,
+};
 use super::{ErasedPlace, StageTimes};
 use crate::cache::{Cache, Closed, Part};
 use crate::document::metadata::MetadataValue;
@@ -32,7 +34,7 @@ pub(super) struct ResultKey {
 /// What a search gave.
 #[derive(Debug)]
 pub(super) struct KeptResult {
-    hits: Vec<Hit>,
+    found: FoundHits,
     chunk_count: usize,
     plan: RetrievalPlan,
 }
@@ -40,20 +42,23 @@ pub(super) struct KeptResult {
 impl KeptResult {
     /// Returns the result as one of a call that took so long.
     pub(super) fn retrieval(&self, epoch: Epoch, times: StageTimes) -> Retrieval {
+        let found = self.found();
         Retrieval {
-            hits: self.hits.clone(),
+            hits: found.hits,
             epoch,
             chunk_count: self.chunk_count,
             times,
             plan: self.plan,
             is_cached: true,
+            implicit_filter: found.implicit_filter,
+            transformed_queries: found.transformed_queries,
         }
     }
 
     pub(super) fn found(&self) -> FoundHits {
         FoundHits {
-            hits: self.hits.clone(),
             is_cached: true,
+            ..self.found.clone()
         }
     }
 }
@@ -94,12 +99,17 @@ impl<'a> Slot<'a> {
     }
 
     /// Keeps what a search found, if there is room for as much.
-    pub(super) fn keep(&self, hits: &[Hit], chunk_count: usize, plan: RetrievalPlan) {
-        let bytes = self.key.asked.len() + size_of::<(ResultKey, KeptResult)>() + hits.iter().map(bytes).sum::<usize>();
+    pub(super) fn keep(&self, found: &FoundHits, chunk_count: usize, plan: RetrievalPlan) {
+        let parts = found
+            .transformed_queries
+            .iter()
+            .map(|part| size_of::<String>() + part.len());
+        let own = self.key.asked.len() + size_of::<(ResultKey, KeptResult)>() + parts.sum::<usize>();
+        let derived = found.implicit_filter.as_ref().map_or(0, derived_bytes);
+        let bytes = own + derived + found.hits.iter().map(bytes).sum::<usize>();
         if self.cache.fits(bytes) {
-            let hits = hits.to_vec();
             let kept = Arc::new(KeptResult {
-                hits,
+                found: found.clone(),
                 chunk_count,
                 plan,
             });
@@ -145,7 +155,7 @@ impl Groundwork {
         };
         let mut found = Vec::new();
         self.results.each(knowledge_base, |_, kept| {
-            for hit in &kept.hits {
+            for hit in &kept.found.hits {
                 searched.bytes += bytes(hit) as u64;
                 let remainders = remainders(hit, wanted).map(|(description, also_in)| Remainder {
                     place: PLACE,
@@ -182,6 +192,13 @@ fn remainders<'a>(hit: &Hit, wanted: &Wanted<'a>) -> impl Iterator<Item = (&'sta
         holds_phrase.then_some(("a phrase of the caller", other)),
     ];
     found.into_iter().flatten()
+}
+
+/// Returns about how many bytes what was derived from a question takes: its conditions as they are written, twice.
+fn derived_bytes(derived: &ImplicitFilter) -> usize {
+    let rejected = derived.rejected.iter();
+    let rejected: usize = rejected.map(|clause| clause.text.len() + clause.reason.len()).sum();
+    2 * format!("{:?}", derived.filter).len() + derived.model_id.len() + rejected
 }
 
 /// Returns the bytes that a hit takes.

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::base::Base;
 use super::live_recall::LiveRecall;
 use super::reranking::{self, Reranking};
+use super::transformation::Part;
 use super::{Error, ReadAt, RetrievalPlan, context};
 use crate::document::ByteSpan;
 use crate::index::{Accepted, ChunkId, ChunkSet, Epoch, TermsSnapshot};
@@ -27,6 +28,8 @@ pub(super) struct Asked<'a> {
     pub(super) base: &'a Base,
     pub(super) query: &'a Query,
     pub(super) embedded: Option<EmbeddedQuery<'a>>,
+    /// What is searched for beside the query's own words.
+    pub(super) parts: &'a [Part],
     pub(super) lease: &'a Lease<'a>,
     pub(super) at: ReadAt,
     /// There where the query wants it.
@@ -144,9 +147,7 @@ pub(super) fn search(asked: Asked<'_>, findable: &Findable) -> Result<Searched, 
     let mut listed = retrieve::listed(query);
     let mut reranked_in = Duration::ZERO;
     loop {
-        let found: Candidates = findable.with(asked, |legs, accepted| {
-            retrieve::candidates(legs, query, asked.embedded, accepted, listed)
-        })?;
+        let found = findable.with(asked, |legs, accepted| candidates(asked, legs, accepted, listed))?;
         let (dense_weight, work) = (found.dense_weight, found.work);
         if let Some(recall) = asked.live_recall {
             let within = findable.chosen.as_ref().map(|(set, _)| set);
@@ -177,6 +178,34 @@ pub(super) fn search(asked: Asked<'_>, findable: &Findable) -> Result<Searched, 
             reranked_in,
             plan: findable.plan(work),
         });
+    }
+}
+
+/// Returns what the legs list for the query and for its parts.
+fn candidates(
+    asked: Asked<'_>,
+    legs: &Legs<'_>,
+    accepted: Accepted<'_>,
+    listed: usize,
+) -> Result<Candidates, crate::index::Error> {
+    let whole = retrieve::candidates(legs, asked.query, asked.embedded, accepted, listed)?;
+    let of_part = |part: &Part| {
+        let query = Query {
+            text: part.text.clone(),
+            ..asked.query.clone()
+        };
+        let embedded = part.embedded.as_ref().map(|(embedding, coverage)| EmbeddedQuery {
+            vector: embedding.as_slice(),
+            coverage: *coverage,
+        });
+        retrieve::candidates(legs, &query, embedded, accepted, listed)
+    };
+    match asked.parts {
+        [] => Ok(whole),
+        parts => Ok(retrieve::united(
+            whole,
+            parts.iter().map(of_part).collect::<Result<_, _>>()?,
+        )),
     }
 }
 

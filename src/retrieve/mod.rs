@@ -17,13 +17,17 @@ pub mod query;
 pub mod rerank;
 mod search;
 pub mod stage;
+mod united;
 mod weight;
 
 pub use clauses::{FilterOutcome, obstacles, outcomes, without_obstacles};
 pub use explanation::{Explanation, Leg, LegPart};
 pub use filter::Filter;
 pub use hit::{Context, FoldedHit, Hit, LegScore, Passage};
-pub use options::{Boost, Expansion, Extent, FusionMethod, Options, Recency, Rerank};
+pub use options::{
+    Boost, Expansion, Extent, FusionMethod, ImplicitFilterOptions, Options, QueryDecomposition, Recency, Rerank,
+};
 pub use query::{InvalidQuery, Query, SearchType};
 pub use search::{Candidate, Candidates, EmbeddedQuery, Legs, LegsWork, candidates, dense_weight, listed, search};
+pub use united::united;
 pub use weight::DEFAULT_DENSE_WEIGHT;

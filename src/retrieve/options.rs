@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Filter;
 use super::query::InvalidQuery;
 use crate::document::metadata::MAX_KEY_BYTES;
+use crate::document::schema::{DeclaredAttribute, MetadataSchema};
 
 /// Most candidates that a caller may ask of each leg.
 pub const MAX_CANDIDATES_PER_LEG: usize = 1_000;
@@ -32,6 +33,9 @@ pub const MAX_BOOSTS: usize = 32;
 pub const MAX_BOOST_FACTOR: f64 = 1_000.0;
 /// Share of a score that never fades when the caller does not say.
 pub const DEFAULT_RECENCY_FLOOR: f64 = 0.5;
+
+/// Most attributes that a query names for a derived filter.
+pub const MAX_IMPLICIT_ATTRIBUTES: usize = 25;
 
 /// Most candidates that are reranked.
 pub const MAX_RERANKED: usize = 100;
@@ -113,6 +117,22 @@ impl Rerank {
     }
 }
 
+/// Lets a language model derive a filter from the question.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImplicitFilterOptions {
+    /// The language model; empty takes the server's.
+    pub model_id: String,
+    /// Attributes that may be restricted; none for those that the knowledge base declares.
+    pub attributes: Vec<DeclaredAttribute>,
+}
+
+/// Takes a question apart before the search, and searches for the parts too.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct QueryDecomposition {
+    /// The language model; empty takes the server's.
+    pub model_id: String,
+}
+
 /// What a query may ask for beyond the words. The default changes nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Options {
@@ -136,6 +156,10 @@ pub struct Options {
     pub recency: Option<Recency>,
     /// Whether places of the query's words are wanted.
     pub highlight: bool,
+    /// A filter that is derived from the words.
+    pub implicit_filter: Option<ImplicitFilterOptions>,
+    /// Whether the question is taken apart.
+    pub decomposition: Option<QueryDecomposition>,
 }
 
 const SEARCH: &str = "retrieval_configuration.vector_search_configuration";
@@ -199,6 +223,9 @@ impl Options {
             check_expansion(*expansion)?;
         }
         check_boosts(&self.boosts)?;
+        if let Some(implicit) = &self.implicit_filter {
+            check_implicit_filter(implicit)?;
+        }
         match &self.recency {
             Some(recency) => check_recency(recency),
             None => Ok(()),
@@ -211,6 +238,20 @@ fn invalid(name: &str, reason: String) -> InvalidQuery {
         field: format!("{SEARCH}.{name}").into(),
         reason,
     }
+}
+
+fn check_implicit_filter(implicit: &ImplicitFilterOptions) -> Result<(), InvalidQuery> {
+    const FIELD: &str = "implicit_filter_configuration.metadata_attributes";
+    let count = implicit.attributes.len();
+    if count > MAX_IMPLICIT_ATTRIBUTES {
+        let reason = format!("a derived filter restricts at most {MAX_IMPLICIT_ATTRIBUTES} attributes, not {count}");
+        return Err(invalid(FIELD, reason));
+    }
+    let schema = MetadataSchema {
+        attributes: implicit.attributes.clone(),
+        is_strict: false,
+    };
+    schema.check().map_err(|refused| invalid(FIELD, refused.to_string()))
 }
 
 fn check_expansion(expansion: Expansion) -> Result<(), InvalidQuery> {

@@ -69,6 +69,11 @@ const TEXT: &str = "retrieval_query.text";
 const NUMBER_OF_RESULTS: &str = "retrieval_configuration.vector_search_configuration.number_of_results";
 /// Path of the filter in a request.
 pub const FILTER: &str = "retrieval_configuration.vector_search_configuration.filter";
+/// Path of what says how a filter is derived.
+pub const IMPLICIT_FILTER: &str = "retrieval_configuration.vector_search_configuration.implicit_filter_configuration";
+/// Path of what says how the question is transformed.
+pub const QUERY_TRANSFORMATION: &str =
+    "retrieval_configuration.vector_search_configuration.query_transformation_configuration";
 const SCORE_THRESHOLD: &str = "retrieval_configuration.vector_search_configuration.score_threshold";
 const DENSE_WEIGHT: &str = "retrieval_configuration.vector_search_configuration.dense_weight";
 const FEEDBACK_WEIGHT: &str = "retrieval_configuration.vector_search_configuration.feedback_weight";

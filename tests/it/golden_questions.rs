@@ -44,7 +44,7 @@ fn golden() -> Vec<Golden> {
         .collect()
 }
 
-fn judgments() -> BTreeMap<String, BTreeSet<String>> {
+pub(crate) fn judgments() -> BTreeMap<String, BTreeSet<String>> {
     let mut judged: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for line in std::fs::read_to_string(corpus().join("qrels.tsv"))
         .expect("it can be read")
@@ -62,7 +62,7 @@ fn judgments() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// Ingests the handbook with the default models and settings.
-fn handbook(data_dir: &Path) -> Groundwork {
+pub(crate) fn handbook(data_dir: &Path) -> Groundwork {
     let settings = Settings {
         embedding_model_id: "all-minilm-l6-v2".to_owned(),
         language_model_id: "smollm2-135m-instruct".to_owned(),

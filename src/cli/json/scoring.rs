@@ -117,5 +117,6 @@ pub(in crate::cli) fn missing(missing: &pb::ExplainMissingResponse) -> Value {
         "suggestions": suggestions.collect::<Vec<_>>(),
         "epoch": missing.epoch,
         "rerank": missing.rerank.as_ref().map(rerank_effect),
+        "implicit_filter": missing.implicit_filter.as_ref().map(super::implicit_filter),
     })
 }

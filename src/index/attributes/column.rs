@@ -128,6 +128,24 @@ impl Column {
         });
     }
 
+    /// Returns the strings that pass a test in a row that is seen, in order, each once.
+    pub(super) fn strings_that(&self, passes: impl Fn(&str) -> bool, is_seen: impl Fn(u32) -> bool) -> Vec<String> {
+        let numbers = (0..).zip(self.dictionary.iter());
+        let wanted: Vec<u32> = numbers
+            .filter_map(|(number, string)| passes(string).then_some(number))
+            .collect();
+        let is_there = |number: &u32| {
+            [&self.strings, &self.string_lists].into_iter().any(|entries| {
+                let mut entries = entries.rows.iter().zip(&entries.values);
+                entries.any(|(row, value)| value == number && is_seen(*row))
+            })
+        };
+        let there = wanted.into_iter().filter(is_there);
+        let mut strings: Vec<String> = there.map(|number| self.dictionary.get(number).to_owned()).collect();
+        strings.sort();
+        strings
+    }
+
     /// Adds the rows with one of these strings, alone or in a list.
     pub(super) fn select_equal(&self, kinds: &[AttributeType], into: &mut RowSet, wanted: &[String]) {
         let numbers: Vec<u32> = wanted

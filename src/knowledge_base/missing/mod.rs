@@ -12,7 +12,8 @@ mod remedy;
 use super::base::Base;
 use super::reranking::Reranking;
 use super::results::{self, Asked, Findable};
-use super::{Error, ExactLeg, Groundwork, Missing, MissingQuestion, MissingStage, Suggestion};
+use super::transformation::Part;
+use super::{Error, ExactLeg, Groundwork, Missing, MissingQuestion, MissingStage, StageTimes, Suggestion};
 use crate::document::DocumentId;
 use crate::document::access::UserContext;
 use crate::document::metadata::Metadata;
@@ -58,7 +59,9 @@ impl Groundwork {
             let reason = "it has no chunks: no text was found in it".to_owned();
             return Ok(report(MissingStage::NoChunks, reason, &lease));
         }
-        let embedded = match self.embed_query(&record, &query, cancel) {
+        let transformed = self.transform(&record, &base, &query, &lease, &mut StageTimes::default(), cancel)?;
+        let query = &transformed.query;
+        let embedded = match self.embed_query(&record, query, cancel) {
             // A search by keywords needs none; it only helps to say what else would find the document.
             Err(error) if query.search_type == SearchType::Keyword => {
                 cancel.check()?;
@@ -86,8 +89,12 @@ impl Groundwork {
             question,
             revision: &revision,
             subject: &subject,
+            parts: &transformed.parts,
         };
-        search.explain(&query, cancel)
+        let mut missing = search.explain(query, cancel)?;
+        transformed.rename_missing(&mut missing);
+        missing.implicit_filter = transformed.implicit_filter;
+        Ok(missing)
     }
 
     fn embed_query(
@@ -140,6 +147,7 @@ fn report(stage: MissingStage, reason: String, lease: &Lease<'_>) -> Missing {
         visible: Vec::new(),
         suggestions: Vec::new(),
         epoch: lease.epoch(),
+        implicit_filter: None,
     }
 }
 
@@ -152,6 +160,7 @@ struct Search<'a> {
     lease: &'a Lease<'a>,
     question: &'a MissingQuestion,
     revision: &'a RevisionInfo,
+    parts: &'a [Part],
     /// The chunks that are missed: one found is enough.
     subject: &'a [ChunkId],
 }
@@ -167,6 +176,7 @@ impl Search<'_> {
             base: self.base,
             query,
             embedded: self.embedded,
+            parts: self.parts,
             lease: self.lease,
             at: self.question.at,
             reranking: self.reranking,

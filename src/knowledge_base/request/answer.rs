@@ -1,5 +1,6 @@
 //! Questions, and what made an answer.
 
+use super::ImplicitFilter;
 use super::epoch::ReadAt;
 use super::retrieval::StageTimes;
 use crate::generate::{GenerationSummary, Inference};
@@ -36,4 +37,8 @@ pub struct AnswerSummary {
     pub current_epoch: Epoch,
     /// Numbers of the references whose documents were replaced or deleted while the answer was made.
     pub outdated_references: Vec<u32>,
+    /// What was derived from the question, where that was asked for.
+    pub implicit_filter: Option<ImplicitFilter>,
+    /// Parts that were searched for beside the question.
+    pub transformed_queries: Vec<String>,
 }

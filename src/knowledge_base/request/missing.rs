@@ -1,5 +1,6 @@
 //! Documents that are missed: where they were lost, and what would bring them in.
 
+use super::ImplicitFilter;
 use super::epoch::ReadAt;
 use crate::document::DocumentId;
 use crate::index::{ChunkId, Epoch, ExactRank};
@@ -121,4 +122,6 @@ pub struct Missing {
     pub suggestions: Vec<Suggestion>,
     /// Epoch that was searched.
     pub epoch: Epoch,
+    /// What was derived from the question, where that was asked for.
+    pub implicit_filter: Option<ImplicitFilter>,
 }

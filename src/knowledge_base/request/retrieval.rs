@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+pub use crate::generate::RejectedClause;
 use crate::index::Epoch;
 use crate::knowledge_base::Error;
-use crate::retrieve::{Hit, LegsWork};
+use crate::retrieve::{Filter, Hit, LegsWork};
 
 /// Most queries of a batch.
 pub const MAX_BATCH_QUERIES: usize = 64;
@@ -20,6 +21,8 @@ pub struct StageTimes {
     pub search: Duration,
     /// Looking closer at the best candidates.
     pub rerank: Duration,
+    /// Asking a language model what the question asks for.
+    pub transform: Duration,
     /// The whole call so far.
     pub total: Duration,
 }
@@ -63,6 +66,23 @@ pub struct Retrieval {
     pub plan: RetrievalPlan,
     /// Whether the result was known from an earlier search; hits and plan are those of that search.
     pub is_cached: bool,
+    /// What was derived from the question, where that was asked for.
+    pub implicit_filter: Option<ImplicitFilter>,
+    /// Parts that were searched for beside the question.
+    pub transformed_queries: Vec<String>,
+}
+
+/// A filter that was derived from a question.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ImplicitFilter {
+    /// The filter, beside the caller's own; nothing when the question asks for no restriction.
+    pub filter: Option<Filter>,
+    /// Language model that judged; empty when none was asked.
+    pub model_id: String,
+    /// Clauses that were left out, in the order of the question.
+    pub rejected: Vec<RejectedClause>,
+    /// Tokens that the model read.
+    pub input_tokens: u64,
 }
 
 /// How a search was done.
@@ -79,12 +99,16 @@ pub struct RetrievalPlan {
 }
 
 /// What one of several searches gave.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct FoundHits {
     /// The hits, best first.
     pub hits: Vec<Hit>,
     /// Whether they were known from an earlier search.
     pub is_cached: bool,
+    /// What was derived from the question, where that was asked for.
+    pub implicit_filter: Option<ImplicitFilter>,
+    /// Parts that were searched for beside the question.
+    pub transformed_queries: Vec<String>,
 }
 
 /// What several searches of one epoch gave.

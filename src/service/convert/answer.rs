@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::hit::{hit, metrics, micros, span};
+use super::implicit::implicit_filter;
 use super::{caller, query, read_at};
 use crate::generate::{
     AnswerEvent, AnswerStyle, Citation, CitationOrigin, Inference, NoAnswerReason, Reference, StopReason,
@@ -178,9 +179,14 @@ fn reference(reference: Reference) -> pb::RetrievedReference {
 impl From<AnswerSummary> for pb::AnswerSummary {
     fn from(summary: AnswerSummary) -> Self {
         let generation = summary.generation;
-        let first_token = generation
-            .time_to_first_token
-            .map(|time| summary.times.queue + summary.times.embed + summary.times.search + summary.times.rerank + time);
+        let first_token = generation.time_to_first_token.map(|time| {
+            summary.times.queue
+                + summary.times.embed
+                + summary.times.search
+                + summary.times.rerank
+                + summary.times.transform
+                + time
+        });
         let (model_id, model_hash) = summary.model.unwrap_or_default();
         Self {
             stop_reason: stop_reason(generation.stop_reason).into(),
@@ -205,6 +211,8 @@ impl From<AnswerSummary> for pb::AnswerSummary {
             seed: summary.seed,
             current_epoch: summary.current_epoch.0,
             outdated_reference_numbers: summary.outdated_references,
+            implicit_filter: summary.implicit_filter.map(implicit_filter),
+            transformed_queries: summary.transformed_queries,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::implicit::implicit_filter;
 use super::query::query;
 use super::{caller, document_id, read_at};
 use crate::index::{ChunkId, TermField, TermPart};
@@ -170,6 +171,7 @@ pub(in crate::service) fn missing(missing: Missing) -> pb::ExplainMissingRespons
         suggestions: missing.suggestions.into_iter().map(suggestion).collect(),
         epoch: missing.epoch.0,
         rerank: missing.rerank.map(rerank_effect),
+        implicit_filter: missing.implicit_filter.map(implicit_filter),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Filters and selections of documents off the wire.
 
-use super::metadata::value;
+use super::metadata::{value, wire_value};
 use crate::document::DocumentId;
 use crate::document::metadata::{MAX_KEY_BYTES, MetadataValue};
 use crate::knowledge_base::{Error, FieldViolation, Selection};
@@ -121,6 +121,37 @@ impl Nested<'_> {
             .enumerate()
             .map(|(at, wire)| self.filter(&format!("{field}.filters[{at}]"), wire, depth + 1))
             .collect()
+    }
+}
+
+/// Returns a filter for the wire.
+pub(super) fn wire_filter(filter: Filter) -> pb::RetrievalFilter {
+    let attribute = |key, value| pb::FilterAttribute {
+        key,
+        value: Some(wire_value(value)),
+    };
+    let list = |filters: Vec<Filter>| pb::RetrievalFilterList {
+        filters: filters.into_iter().map(wire_filter).collect(),
+    };
+    let condition = match filter {
+        Filter::Equals(key, value) => Condition::Equals(attribute(key, value)),
+        Filter::NotEquals(key, value) => Condition::NotEquals(attribute(key, value)),
+        Filter::GreaterThan(key, value) => Condition::GreaterThan(attribute(key, value)),
+        Filter::GreaterThanOrEquals(key, value) => Condition::GreaterThanOrEquals(attribute(key, value)),
+        Filter::LessThan(key, value) => Condition::LessThan(attribute(key, value)),
+        Filter::LessThanOrEquals(key, value) => Condition::LessThanOrEquals(attribute(key, value)),
+        Filter::In(key, value) => Condition::In(attribute(key, value)),
+        Filter::NotIn(key, value) => Condition::NotIn(attribute(key, value)),
+        Filter::StartsWith(key, value) => Condition::StartsWith(attribute(key, value)),
+        Filter::ListContains(key, value) => Condition::ListContains(attribute(key, value)),
+        Filter::StringContains(key, value) => Condition::StringContains(attribute(key, value)),
+        Filter::Exists(key) => Condition::Exists(key),
+        Filter::Not(filter) => Condition::Not(Box::new(wire_filter(*filter))),
+        Filter::AndAll(filters) => Condition::AndAll(list(filters)),
+        Filter::OrAll(filters) => Condition::OrAll(list(filters)),
+    };
+    pb::RetrievalFilter {
+        condition: Some(condition),
     }
 }
 

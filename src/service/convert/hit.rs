@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::explanation::explanation;
+use super::implicit::implicit_filter;
 use super::metadata::wire_attributes;
 use super::plan::plan;
 use crate::document::ByteSpan;
@@ -18,6 +19,8 @@ pub(in crate::service) fn retrieval(found: Retrieval) -> pb::RetrieveResponse {
         metrics: Some(metrics(found.times)),
         plan: Some(plan(found.plan)),
         cached: found.is_cached,
+        implicit_filter: found.implicit_filter.map(implicit_filter),
+        transformed_queries: found.transformed_queries,
     }
 }
 
@@ -28,9 +31,13 @@ pub(in crate::service) fn batch(found: BatchRetrieval) -> pb::BatchRetrieveRespo
             retrieval_results: found.hits.into_iter().map(hit).collect(),
             error: None,
             cached: found.is_cached,
+            implicit_filter: found.implicit_filter.map(implicit_filter),
+            transformed_queries: found.transformed_queries,
         },
         Err(error) => pb::BatchRetrieveResult {
             retrieval_results: Vec::new(),
+            implicit_filter: None,
+            transformed_queries: Vec::new(),
             error: Some(pb::BatchRetrieveError {
                 code: status::code(error.kind).into(),
                 message: error.message.clone(),
@@ -127,6 +134,7 @@ pub(super) fn metrics(times: StageTimes) -> pb::StageMetrics {
         embed_micros: micros(times.embed),
         search_micros: micros(times.search),
         rerank_micros: micros(times.rerank),
+        transform_micros: micros(times.transform),
         total_micros: micros(times.total),
         ..pb::StageMetrics::default()
     }

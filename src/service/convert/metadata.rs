@@ -57,7 +57,7 @@ pub(super) fn wire_attributes(metadata: Metadata) -> HashMap<String, pb::Metadat
         .collect()
 }
 
-fn wire_value(value: MetadataValue) -> pb::MetadataValue {
+pub(super) fn wire_value(value: MetadataValue) -> pb::MetadataValue {
     let kind = match value {
         MetadataValue::String(string) => Kind::StringValue(string),
         MetadataValue::Number(number) => Kind::NumberValue(number),

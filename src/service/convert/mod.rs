@@ -14,6 +14,7 @@ mod erasure;
 mod explanation;
 mod filter;
 mod hit;
+mod implicit;
 mod knowledge_base;
 mod limits;
 mod metadata;

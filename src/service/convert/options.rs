@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use super::filter::filter;
+use super::implicit::implicit_filter_options;
 use super::known;
 use super::query::SEARCH_PATH;
 use crate::knowledge_base::Error;
 use crate::retrieve::options::{
     DEFAULT_CONTEXT_BYTES, DEFAULT_DUPLICATE_SIMILARITY, DEFAULT_LAMBDA, DEFAULT_RECENCY_FLOOR, DEFAULT_RERANK_WEIGHT,
 };
-use crate::retrieve::{Boost, Expansion, Extent, FusionMethod, Options, Recency, Rerank};
+use crate::retrieve::{Boost, Expansion, Extent, FusionMethod, Options, QueryDecomposition, Recency, Rerank};
 use crate::service::pb;
 
 /// Returns the options of a search; their bounds are the query's to check.
@@ -31,6 +32,16 @@ pub(super) fn options(search: &mut pb::VectorSearchConfiguration) -> Result<Opti
         boosts: boosts.map(|(at, wire)| boost(at, wire)).collect::<Result<_, _>>()?,
         recency: search.recency.take().map(recency).transpose()?,
         highlight: search.highlight,
+        decomposition: search
+            .query_transformation_configuration
+            .take()
+            .map(decomposition)
+            .transpose()?,
+        implicit_filter: search
+            .implicit_filter_configuration
+            .take()
+            .map(implicit_filter_options)
+            .transpose()?,
     })
 }
 
@@ -47,6 +58,16 @@ fn rerank(wire: pb::RerankingConfiguration) -> Result<Rerank, Error> {
         pb::RerankingType::Unspecified | pb::RerankingType::LateInteraction => Ok(Rerank {
             count: (wire.number_of_reranked_results > 0).then_some(wire.number_of_reranked_results as usize),
             weight: wire.weight.unwrap_or(DEFAULT_RERANK_WEIGHT),
+        }),
+    }
+}
+
+fn decomposition(wire: pb::QueryTransformationConfiguration) -> Result<QueryDecomposition, Error> {
+    let field = path("query_transformation_configuration.type");
+    match known::<pb::QueryTransformationType>(&field, wire.r#type)? {
+        pb::QueryTransformationType::Unspecified => Err(Error::invalid(field, "is required, but absent")),
+        pb::QueryTransformationType::QueryDecomposition => Ok(QueryDecomposition {
+            model_id: wire.model_id,
         }),
     }
 }

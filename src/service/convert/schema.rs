@@ -41,7 +41,7 @@ pub(super) fn wire_metadata_schema(schema: MetadataSchema) -> Option<pb::Metadat
     })
 }
 
-fn kind(field: &str, number: i32) -> Result<AttributeType, Error> {
+pub(super) fn kind(field: &str, number: i32) -> Result<AttributeType, Error> {
     Ok(match known(field, number)? {
         pb::MetadataType::Unspecified => return Err(Error::invalid(field, "is required, but absent")),
         pb::MetadataType::String => AttributeType::String,

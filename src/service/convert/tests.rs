@@ -550,17 +550,20 @@ fn summary_adds_up_usage_and_time() {
             embed: millis(2),
             search: millis(3),
             rerank: millis(4),
+            transform: millis(5),
             total: millis(80),
         },
         current_epoch: Epoch(5),
         outdated_references: vec![2],
+        implicit_filter: None,
+        transformed_queries: Vec::new(),
     });
     assert_eq!(wire.stop_reason(), pb::StopReason::NoAnswer);
     assert_eq!(wire.no_answer_reason(), pb::NoAnswerReason::NotSupported);
     assert_eq!(wire.usage.map(|usage| usage.total_tokens), Some(120));
     let metrics = wire.metrics.expect("times are always sent");
-    assert_eq!(metrics.time_to_first_token_micros, 41_000);
-    assert_eq!(metrics.rerank_micros, 4_000);
+    assert_eq!(metrics.time_to_first_token_micros, 46_000);
+    assert_eq!((metrics.rerank_micros, metrics.transform_micros), (4_000, 5_000));
     assert_eq!((metrics.prefill_micros, metrics.total_micros), (30_000, 80_000));
     assert_eq!((wire.model_id.as_str(), wire.model_hash.as_str()), ("tiny", "hash"));
     assert_eq!((wire.epoch, wire.current_epoch), (4, 5));

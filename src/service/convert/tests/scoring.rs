@@ -56,6 +56,8 @@ fn options_take_what_is_given() {
         ..pb::VectorSearchConfiguration::default()
     });
     let expected = Options {
+        implicit_filter: None,
+        decomposition: None,
         fusion: FusionMethod::ReciprocalRank,
         candidates_per_leg: Some(30),
         rerank: Some(Rerank {
@@ -277,7 +279,11 @@ fn one_bad_query_of_a_batch_has_its_own_error() {
         ..pb::BatchRetrieveQuery::default()
     });
     assert!(good.expect("it is valid").explain);
-    let known = |hits| FoundHits { hits, is_cached: true };
+    let known = |hits| FoundHits {
+        hits,
+        is_cached: true,
+        ..FoundHits::default()
+    };
     let wire = batch(BatchRetrieval {
         results: vec![Ok(known(vec![found()])), bad.map(|_| known(Vec::new()))],
         epoch: Epoch(3),
@@ -328,6 +334,7 @@ fn missing_documents_say_what_helps() {
             change: SuggestedChange::AtLeast(9.0),
             text: "set it to 9".to_owned(),
         }],
+        implicit_filter: None,
         epoch: Epoch(2),
     });
     assert_eq!((wire.stage(), wire.place_before_cut), (pb::MissingStage::CutOff, 9));
