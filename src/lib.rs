@@ -11,6 +11,9 @@
 // 0. Cancellation and the gate before the cores.
 pub mod worker;
 
+// 0. What was worked out already.
+pub mod cache;
+
 // 1. Bytes to [`document::Document`].
 pub mod document;
 

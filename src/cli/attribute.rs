@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use super::filter_json;
-use super::moment::parse_time;
-use crate::document::Date;
+use super::moment::timestamp;
 use crate::service::pb;
 use crate::service::pb::metadata_value::Kind;
 use crate::service::pb::retrieval_filter::Condition;
@@ -17,7 +16,7 @@ Attributes: key=text, key:=json for a number, a truth value or a list of texts o
 /// How conditions are written, for `--help`.
 pub(super) const CONDITIONS_HELP: &str = "\
 Conditions of --filter, beside attributes:
-  draft!=yes  year>=2020  'published<2024-06-01'   other values; more or less than a number or a date
+  draft!=yes  year:!=2024  year>=2020  'published<2024-06-01'   other values; more or less than a number or a date
   'title^=The'  'title*=harbour'  'topics~=rust'   text that begins so, text that holds it, list that holds it
   'topics?'  '!topics?'                            whether there is such an attribute
   '{\"in\": {\"key\": \"team\", \"value\": [\"search\", \"ops\"]}}'   any filter of Amazon Bedrock";
@@ -64,13 +63,7 @@ pub(super) fn parse_label(text: &str) -> Result<(String, String), String> {
 
 /// Reads a day, or an instant in the form of RFC 3339.
 pub(super) fn parse_date(text: &str) -> Result<prost_types::Timestamp, String> {
-    let of_day = Date::parse_day(text).map(|day| prost_types::Timestamp {
-        seconds: day.seconds(),
-        nanos: 0,
-    });
-    of_day
-        .or_else(|| parse_time(text).ok())
-        .ok_or_else(|| format!("`{text}` is no date such as 2024-05-01 or 2024-05-01T12:00:00Z"))
+    timestamp(text).ok_or_else(|| format!("`{text}` is no date such as 2024-05-01 or 2024-05-01T12:00:00Z"))
 }
 
 /// Reads a condition, as [`CONDITIONS_HELP`] says.
@@ -121,9 +114,21 @@ fn compared(text: &str, at: usize) -> Result<Condition, String> {
         let value = Kind::StringValue(text[at + 1..].to_owned());
         return Ok(made(attribute(&before[..at - 1], value)?.into()));
     }
-    if before.ends_with('!') {
-        let attribute = parse(&format!("{}{}", &text[..at - 1], &text[at..]))?;
+    // `!=` with a type before or behind the mark: `key:!=json` and `key!:=json` say the same.
+    let not = before
+        .rfind('!')
+        .filter(|mark| matches!(&before[mark + 1..], "" | ":" | "@"));
+    if let Some(mark) = not {
+        let attribute = parse(&format!("{}{}", &text[..mark], &text[mark + 1..]))?;
         return Ok(Condition::NotEquals(attribute.into()));
+    }
+    if let Some(key) = before.strip_suffix([':', '@'])
+        && let Some(sign) = key.chars().next_back().filter(|sign| matches!(sign, '^' | '*' | '~'))
+    {
+        let key = &key[..key.len() - 1];
+        return Err(format!(
+            "`{sign}=` takes a text as it stands, without `:` or `@` before it: write `{key}{sign}=text`"
+        ));
     }
     Ok(Condition::Equals(parse(text)?.into()))
 }
@@ -141,7 +146,16 @@ fn ranged(text: &str, at: usize) -> Result<Condition, String> {
             format!("`{value}` is no number and no date such as 2024-05-01, which is what `<` and `>` compare")
         })?,
     };
-    let attribute = attribute(&text[..at], kind)?.into();
+    // Numbers and dates are told apart by how they are written, so a type is allowed, and says nothing.
+    let key = text[..at].strip_suffix([':', '@']).unwrap_or(&text[..at]);
+    if let Some(key) = key.strip_suffix('!') {
+        let (sign, other) = if is_above { ('>', '<') } else { ('<', '>') };
+        let equal = if or_equal { "" } else { "=" };
+        return Err(format!(
+            "`!` does not stand before `{sign}`: write `{key}{other}{equal}{value}`, or `not` around the condition in JSON"
+        ));
+    }
+    let attribute = attribute(key, kind)?.into();
     Ok(match (is_above, or_equal) {
         (true, false) => Condition::GreaterThan(attribute),
         (true, true) => Condition::GreaterThanOrEquals(attribute),

@@ -22,10 +22,14 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects to the server that the configuration names, or opens the data directory.
     pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
-        match remote(config) {
-            Some(address) => Self::connect(address).await,
-            None => Self::own(config, &open_data(config).await?),
+        if let Some(address) = remote(config) {
+            return Self::connect(address).await;
         }
+        // A command asks once; `eval` measures searches, not what was kept of them.
+        let mut alone = config.clone();
+        alone.result_cache_bytes = 0;
+        alone.live_recall_share = 0.0;
+        Self::own(config, &open_data(&alone).await?)
     }
 
     /// Connects to a running server.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    ask, backup, bundle, check, documents, epochs, eval, exit, explain, ingest, knowledge_bases, models, restore,
-    search, serve, show, vacuum,
+    ask, backup, bundle, check, documents, epochs, eval, exit, explain, ingest, knowledge_bases, limits, models,
+    rerank, restore, search, serve, show, vacuum,
 };
 use crate::cli::{attribute, demo};
 use crate::config::{self, Key, Layers};
@@ -108,6 +108,10 @@ pub(super) enum ClientCommand {
     Ask(ask::Arguments),
     /// Tell why a document is not among the hits of a query, and what would bring it in
     Explain(explain::Arguments),
+    /// Order texts by how relevant they are to a query
+    Rerank(rerank::Arguments),
+    /// Tell what requests may ask for, and what they get when they say nothing
+    Limits(limits::Arguments),
     /// List, describe, delete and erase documents
     #[command(subcommand, visible_alias = "docs")]
     Documents(documents::Command),
@@ -159,11 +163,15 @@ impl Arguments {
             })?;
             layers.add_flag(key, joined);
         }
-        let texts = [
+        let mut texts = vec![
             (Key::Server, global.server.as_ref()),
             (Key::Log, global.log.as_ref()),
             (Key::Listen, listen),
         ];
+        if let Command::Serve(serve) = &self.command {
+            texts.push((Key::ResultCacheMegabytes, serve.result_cache_mb.as_ref()));
+            texts.push((Key::LiveRecallShare, serve.live_recall_share.as_ref()));
+        }
         for (key, text) in texts {
             if let Some(text) = text {
                 layers.add_flag(key, text);

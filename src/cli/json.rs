@@ -2,6 +2,7 @@
 
 mod archive;
 mod history;
+mod limits;
 mod scoring;
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ pub(super) use self::archive::manifest;
 pub(super) use self::history::{
     certificate, check_finding, check_summary, difference, difference_summary, epoch, erasure, revision, vacuum,
 };
+pub(super) use self::limits::limits;
 pub(super) use self::scoring::missing;
 
 pub(super) fn knowledge_base(kb: &pb::KnowledgeBase) -> Value {
@@ -47,6 +49,7 @@ pub(super) fn knowledge_base(kb: &pb::KnowledgeBase) -> Value {
         "original_content": kb.original_content().as_str_name(),
         "oldest_epoch": kb.oldest_epoch,
         "storage_statistics": kb.storage_statistics.as_ref().map(storage),
+        "live_recall": kb.live_recall.as_ref().map(live_recall),
         "read_only": kb.read_only,
         "metadata_schema": kb.metadata_schema.as_ref().map(schema),
     })
@@ -120,6 +123,26 @@ fn storage(storage: &pb::StorageStatistics) -> Value {
     })
 }
 
+fn live_recall(recall: &pb::LiveRecall) -> Value {
+    let figures = |figures: Option<&pb::RecallFigures>| {
+        figures.map(|figures| {
+            json!({
+                "query_count": figures.query_count,
+                "recall_at_10": figures.recall_at_10,
+                "recall": figures.recall,
+                "lowest_recall_at_10": figures.lowest_recall_at_10,
+            })
+        })
+    };
+    json!({
+        "checked_query_count": recall.checked_query_count,
+        "dropped_query_count": recall.dropped_query_count,
+        "window": figures(recall.window.as_ref()),
+        "unfiltered": figures(recall.unfiltered.as_ref()),
+        "filtered": figures(recall.filtered.as_ref()),
+    })
+}
+
 pub(super) fn document(document: &pb::Document) -> Value {
     json!({
         "document_id": document.document_id,
@@ -157,8 +180,19 @@ pub(super) fn retrieval(response: &pb::RetrieveResponse) -> Value {
         "epoch": response.epoch,
         "metrics": response.metrics.as_ref().map(metrics),
         "plan": response.plan.as_ref().map(plan),
+        "cached": response.cached,
         "implicit_filter": response.implicit_filter.as_ref().map(implicit_filter),
         "transformed_queries": response.transformed_queries,
+    })
+}
+
+pub(super) fn reranked(response: &pb::RerankResponse) -> Value {
+    let result =
+        |result: &pb::RerankResult| json!({ "index": result.index, "relevance_score": result.relevance_score });
+    json!({
+        "results": response.results.iter().map(result).collect::<Vec<_>>(),
+        "model_id": response.model_id,
+        "metrics": response.metrics.as_ref().map(metrics),
     })
 }
 

@@ -24,11 +24,13 @@ mod ingest;
 mod install;
 mod json;
 mod knowledge_bases;
+mod limits;
 mod logging;
 mod models;
 mod moment;
 mod output;
 mod progress;
+mod rerank;
 mod restore;
 mod retrieval;
 mod scoring;
@@ -178,6 +180,8 @@ async fn speak(command: ClientCommand, session: &mut Session) -> anyhow::Result<
             ClientCommand::Ingest(arguments) => ingest::run(arguments, session).await,
             ClientCommand::Search(arguments) => search::run(arguments, session).await,
             ClientCommand::Ask(arguments) => ask::run(arguments, session).await,
+            ClientCommand::Rerank(arguments) => rerank::run(arguments, session).await,
+            ClientCommand::Limits(arguments) => limits::run(arguments, session).await,
             ClientCommand::Explain(arguments) => explain::run(arguments, session).await,
             ClientCommand::Documents(command) => documents::run(command, session).await,
             ClientCommand::Epochs(command) => epochs::run(command, session).await,

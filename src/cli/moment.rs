@@ -1,9 +1,10 @@
 //! Times and spans of time on the command line, and the flags that say which state a read wants.
 
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use clap::Args;
+
+use crate::document::Date;
 
 /// Which state of a knowledge base is read.
 #[derive(Debug, Clone, Copy, Default, Args)]
@@ -47,7 +48,16 @@ pub(super) fn parse_epoch(text: &str) -> Result<u64, String> {
 
 /// Reads a time in the form of RFC 3339.
 pub(super) fn parse_time(text: &str) -> Result<prost_types::Timestamp, String> {
-    prost_types::Timestamp::from_str(text).map_err(|_| "expected a time such as 2026-03-01T12:00:00Z".to_owned())
+    timestamp(text).ok_or_else(|| "expected a time such as 2026-03-01T12:00:00Z".to_owned())
+}
+
+/// Reads a day, which stands for its first instant, or a time in the form of RFC 3339.
+pub(super) fn timestamp(text: &str) -> Option<prost_types::Timestamp> {
+    let date = Date::parse(text)?;
+    Some(prost_types::Timestamp {
+        seconds: date.seconds(),
+        nanos: i32::try_from(date.nanos()).ok()?,
+    })
 }
 
 /// Reads a whole number with a unit: `90s`, `30m`, `12h`, `7d`, `4w`.

@@ -26,6 +26,12 @@ pub(super) struct Arguments {
     /// A sealed bundle to serve, made by `groundwork bundle`; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(super) bundle: Vec<std::path::PathBuf>,
+    /// Memory for results that may be asked for again, in MiB; 0 keeps none [default: 16]
+    #[arg(long, value_name = "N")]
+    pub(super) result_cache_mb: Option<String>,
+    /// Share of the walks over vector graphs whose recall is measured, 0 to 1 [default: 0.01]
+    #[arg(long, value_name = "SHARE")]
+    pub(super) live_recall_share: Option<String>,
     /// Fetch no model files; calls that need missing ones fail
     #[arg(long)]
     pub(super) offline: bool,

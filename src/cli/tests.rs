@@ -294,6 +294,32 @@ fn conditions_become_one_filter() {
     let condition = |text| attribute::parse_condition(text).expect("the condition is valid");
     assert!(matches!(condition("a=b").condition, Some(Condition::Equals(it)) if it.key == "a"));
     assert!(matches!(condition("a!=b").condition, Some(Condition::NotEquals(it)) if it.key == "a"));
+    for text in ["a:!=1", "a!:=1"] {
+        let is_number = |it: &pb::FilterAttribute| {
+            let number = pb::metadata_value::Kind::NumberValue(1.0);
+            it.key == "a" && it.value.as_ref().and_then(|value| value.kind.clone()) == Some(number)
+        };
+        assert!(
+            matches!(condition(text).condition, Some(Condition::NotEquals(it)) if is_number(&it)),
+            "{text}"
+        );
+    }
+    for text in ["a@!=2024-05-01", "a!@=2024-05-01"] {
+        assert!(
+            matches!(condition(text).condition, Some(Condition::NotEquals(it)) if it.key == "a"),
+            "{text}"
+        );
+    }
+    assert!(matches!(condition("a!b:=1").condition, Some(Condition::Equals(it)) if it.key == "a!b"));
+    for text in ["a:>1", "a>1", "a@>2024-05-01"] {
+        assert!(
+            matches!(condition(text).condition, Some(Condition::GreaterThan(it)) if it.key == "a"),
+            "{text}"
+        );
+    }
+    let refused = |text| attribute::parse_condition(text).expect_err("it means something else");
+    assert!(refused("a^:=\"b\"").contains("write `a^=text`"));
+    assert!(refused("a!>1").contains("write `a<=1`") && refused("a!<=1").contains("write `a>1`"));
     assert!(matches!(condition("a=b!=c").condition, Some(Condition::Equals(it)) if it.key == "a"));
     assert!(attribute::parse_condition("!=b").is_err() && attribute::parse_condition("ab").is_err());
     assert_eq!(attribute::all(vec![]), None);

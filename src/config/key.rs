@@ -57,6 +57,8 @@ keys! {
     GracePeriodSeconds, "grace_period_seconds", "GROUNDWORK_GRACE_PERIOD_SECONDS", "Time that running calls have to end at shutdown.";
     BackupDir, "backup_dir", "GROUNDWORK_BACKUP_DIR", "Directory of the server that backups are written to and restored from by name.";
     Bundles, "bundles", "GROUNDWORK_BUNDLES", "Sealed bundles that are served beside the knowledge bases of the data directory.";
+    ResultCacheMegabytes, "result_cache_mb", "GROUNDWORK_RESULT_CACHE_MB", "Memory for results of searches that may be asked for again, in MiB; 0 keeps none.";
+    LiveRecallShare, "live_recall_share", "GROUNDWORK_LIVE_RECALL_SHARE", "Share of the walks over vector graphs whose recall is measured in the background, 0 to 1.";
     Log, "log", "GROUNDWORK_LOG", "Which log lines are written, such as info or groundwork=debug.";
     LogFormat, "log_format", "GROUNDWORK_LOG_FORMAT", "How log lines are written: text or json.";
 }
@@ -78,6 +80,8 @@ impl Key {
             Self::Offline => "--offline",
             Self::Log => "--log",
             Self::Bundles => "--bundle",
+            Self::LiveRecallShare => "--live-recall-share",
+            Self::ResultCacheMegabytes => "--result-cache-mb",
             _ => "--set",
         }
     }

@@ -173,6 +173,10 @@ pub struct Config {
     pub backup_dir: Option<PathBuf>,
     /// Sealed bundles that are served.
     pub bundles: Vec<PathBuf>,
+    /// Bytes in which results of searches are kept; 0 keeps none.
+    pub result_cache_bytes: usize,
+    /// Share of the walks over graphs whose recall is measured, 0 to 1.
+    pub live_recall_share: f64,
     /// Which log lines are written; nothing takes what fits the command.
     pub log: Option<String>,
     /// How log lines are written.
@@ -212,6 +216,8 @@ impl Config {
             compute_threads: self.compute_threads,
             backup_dir: self.backup_dir.clone(),
             bundles: self.bundles.clone(),
+            result_cache_bytes: self.result_cache_bytes,
+            live_recall_share: self.live_recall_share,
         }
     }
 

@@ -22,6 +22,10 @@ const DEFAULT_LANGUAGE_MODEL: &str = "smollm2-135m-instruct";
 const DEFAULT_MAX_DOCUMENT_BYTES: usize = 64 << 20;
 /// One answer takes seconds on a laptop; who waits behind more than these is told so at once.
 const DEFAULT_MAX_QUEUED_ANSWERS: usize = 8;
+/// Some thousand results of five hits.
+const DEFAULT_RESULT_CACHE_MB: usize = 16;
+/// Hundred checks of ten thousand searches tell the recall to a hundredth.
+const DEFAULT_LIVE_RECALL_SHARE: f64 = 0.01;
 
 /// Each call may hold a blocking thread, of which Tokio gives 512.
 const MAX_CONCURRENT_CALLS: usize = 500;
@@ -60,6 +64,14 @@ pub(super) fn resolve(layers: &Layers) -> Result<Config, Error> {
         grace_period: values.seconds(Key::GracePeriodSeconds, 0..=3_600, service.grace_period)?,
         backup_dir: values.optional(Key::BackupDir, "a path", path, |path| json!(path))?,
         bundles: values.value(Key::Bundles, "a list of paths", Vec::new(), paths, |paths| json!(paths))?,
+        result_cache_bytes: values.count(Key::ResultCacheMegabytes, 0..=65_536, DEFAULT_RESULT_CACHE_MB)? << 20,
+        live_recall_share: values.value(
+            Key::LiveRecallShare,
+            "a number from 0 to 1",
+            DEFAULT_LIVE_RECALL_SHARE,
+            share,
+            |share| json!(share),
+        )?,
         log: values.optional(Key::Log, "a filter such as info or groundwork=debug", text, |filter| {
             json!(filter)
         })?,
@@ -174,6 +186,16 @@ fn number(raw: &Raw) -> Option<usize> {
         Raw::Text(text) => text.to_str()?.trim().replace('_', "").parse().ok(),
         Raw::Toml(value, _) => usize::try_from(value.as_integer()?).ok(),
     }
+}
+
+fn share(raw: &Raw) -> Option<f64> {
+    let share = match raw {
+        Raw::Text(text) => text.to_str()?.trim().parse().ok()?,
+        Raw::Toml(value, _) => value
+            .as_float()
+            .or_else(|| value.as_integer().map(|whole| whole as f64))?,
+    };
+    (0.0..=1.0).contains(&share).then_some(share)
 }
 
 fn switch(raw: &Raw) -> Option<bool> {

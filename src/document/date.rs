@@ -53,6 +53,21 @@ impl Date {
         (date.day() == (year, month, day)).then_some(date)
     }
 
+    /// Returns the instant that a text in the form of RFC 3339 stands for, such as `2024-05-01T12:00:00+02:00`, or the first
+    /// one of a day; nothing for other texts. Digits after the nanoseconds are left out.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (day, rest) = text.split_at_checked(10)?;
+        let day = Self::parse_day(day)?;
+        if rest.is_empty() {
+            return Some(day);
+        }
+        let rest = rest.strip_prefix(['T', 't', ' '])?;
+        let at = rest.find(['Z', 'z', '+', '-'])?;
+        let (time, offset) = rest.split_at(at);
+        let (seconds, nanos) = time_of_day(time)?;
+        Self::new(day.seconds + seconds - offset_seconds(offset)?, nanos)
+    }
+
     /// Year, month and day.
     fn day(self) -> (i64, i64, i64) {
         // The civil calendar in eras of 400 years that begin in March, so that the leap day is the last of its year.
@@ -78,6 +93,37 @@ fn days_before(year: i64, month: i64, day: i64) -> i64 {
     let (era, year_of_era) = (year_from_march.div_euclid(400), year_from_march.rem_euclid(400));
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// Seconds and nanoseconds since midnight. A second of 60 is a leap second, which counts as the one before it.
+fn time_of_day(time: &str) -> Option<(i64, u32)> {
+    let (clock, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let mut parts = clock.split(':');
+    let mut part = || two_digits(parts.next()?);
+    let (hour, minute, second) = (part()?, part()?, part()?);
+    let is_fraction = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    if parts.next().is_some() || hour > 23 || minute > 59 || second > 60 || !is_fraction {
+        return None;
+    }
+    let nanos = format!("{:0<9}", fraction.get(..9).unwrap_or(fraction));
+    Some((hour * 3_600 + minute * 60 + second.min(59), nanos.parse().ok()?))
+}
+
+fn offset_seconds(offset: &str) -> Option<i64> {
+    let (sign, rest) = match offset.split_at_checked(1)? {
+        ("Z" | "z", "") => return Some(0),
+        ("+", rest) => (1, rest),
+        ("-", rest) => (-1, rest),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let (hours, minutes) = (two_digits(hours)?, two_digits(minutes)?);
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 3_600 + minutes * 60))
+}
+
+fn two_digits(text: &str) -> Option<i64> {
+    let is_number = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
 }
 
 /// RFC 3339 in UTC.
@@ -126,6 +172,40 @@ mod tests {
             "+024-01-01",
         ] {
             check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn instants_are_read_with_offsets_and_fractions() {
+        #[track_caller]
+        fn check(text: &str, written: &str) {
+            let date = Date::parse(text).map(|date| date.to_string());
+            assert_eq!(date.as_deref(), Some(written), "{text}");
+        }
+        check("2024-03-01", "2024-03-01T00:00:00Z");
+        check("2024-03-01T12:00:00Z", "2024-03-01T12:00:00Z");
+        check("2024-03-01 14:00:00.5+02:00", "2024-03-01T12:00:00.5Z");
+        check("1969-12-31t18:59:59.000000001-05:00", "1969-12-31T23:59:59.000000001Z");
+        check("2024-03-01T12:00:00.1234567899z", "2024-03-01T12:00:00.123456789Z");
+        check("2016-12-31T23:59:60Z", "2016-12-31T23:59:59Z");
+        for wrong in [
+            "",
+            "soon",
+            "2024",
+            "2023-02-29",
+            "2024-1-1",
+            "2024-03-01T12:00",
+            "2024-03-01T12:00:00",
+            "2024-03-01T24:00:00Z",
+            "2024-03-01T12:00:00.Z",
+            "2024-03-01X12:00:00Z",
+            "2024-03-01T12:00:00+2",
+            "2024-03-01T1é:00:00Z",
+            "2024-03-01é",
+            "2024-03-0é",
+            "0001-01-01T00:00:00+01:00",
+        ] {
+            assert_eq!(Date::parse(wrong), None, "{wrong}");
         }
     }
 

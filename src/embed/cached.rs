@@ -4,13 +4,12 @@
 //! Always holds: a query is embedded alone, so that its vector depends neither on the queries beside it nor on whether it
 //! was remembered; what is remembered takes at most [`MAX_BYTES`].
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::{Embedder, Embedding, Error, Purpose, TokenCoverage, TokenVectors};
+use crate::cache::Bounded;
 use crate::worker::Cancel;
 
 /// Bytes of remembered vectors and texts at most.
@@ -18,10 +17,12 @@ const MAX_BYTES: usize = 8 << 20;
 /// Longer queries are not remembered: they are seldom asked twice.
 const MAX_TEXT_BYTES: usize = 1_024;
 
+type Remembered = (Embedding, Option<TokenCoverage>);
+
 /// An embedder that remembers the queries asked last.
 pub struct CachedEmbedder {
     inner: Arc<dyn Embedder>,
-    queries: Mutex<LruCache<String, (Embedding, Option<TokenCoverage>)>>,
+    queries: Mutex<Bounded<String, Remembered>>,
 }
 
 impl std::fmt::Debug for CachedEmbedder {
@@ -35,11 +36,9 @@ impl std::fmt::Debug for CachedEmbedder {
 impl CachedEmbedder {
     /// Remembers the queries that `inner` embeds.
     pub fn new(inner: Arc<dyn Embedder>) -> Self {
-        let bytes = MAX_TEXT_BYTES + inner.dimensions() * size_of::<f32>();
-        let capacity = NonZeroUsize::new(MAX_BYTES / bytes).unwrap_or(NonZeroUsize::MIN);
         Self {
             inner,
-            queries: Mutex::new(LruCache::new(capacity)),
+            queries: Mutex::new(Bounded::new(MAX_BYTES)),
         }
     }
 
@@ -51,7 +50,8 @@ impl CachedEmbedder {
         let embedding = embedding.ok_or(Error::NotAVector)?;
         if text.len() <= MAX_TEXT_BYTES {
             let remembered = (embedding.clone(), self.inner.coverage(text));
-            self.queries.lock().put(text.to_owned(), remembered);
+            let bytes = text.len() + size_of_val(embedding.as_slice()) + size_of::<(String, Remembered)>();
+            self.queries.lock().put(text.to_owned(), remembered, bytes);
         }
         Ok(embedding)
     }

@@ -12,9 +12,7 @@ use ort::environment::Environment;
 use parking_lot::Mutex;
 use tokenizers::Tokenizer;
 
-use super::{
-    Embedder, Embedding, EncoderFiles, Error, Pooling, Purpose, Token, TokenCoverage, TokenVectors, batch, coverage,
-};
+use super::{Embedder, Embedding, EncoderFiles, Error, Pooling, Purpose, TokenCoverage, TokenVectors, batch, coverage};
 use crate::worker::{Cancel, ComputeGate};
 
 /// Tokens of a batch at most, padding included: large enough for full speed, small enough that a query which waits
@@ -38,6 +36,8 @@ pub struct FastEmbedder {
     tokenizer: Tokenizer,
     /// The token that stands for what the model does not know.
     unknown: Option<u32>,
+    /// The first token of the vocabulary that stands for text.
+    first: u32,
     gate: Arc<ComputeGate>,
 }
 
@@ -76,6 +76,7 @@ impl FastEmbedder {
         Ok(Self {
             files,
             session: Mutex::new(session),
+            first: first_of_text(&tokenizer),
             unknown: UNKNOWN.iter().find_map(|token| tokenizer.token_to_id(token)),
             tokenizer,
             gate,
@@ -95,8 +96,9 @@ impl FastEmbedder {
         Ok(encoding.len().clamp(1, self.files.max_tokens))
     }
 
-    /// Returns the tokens of a text that the model reads, with how many special ones stand before them.
-    fn tokens(&self, text: &str) -> Result<(Vec<Token>, usize), Error> {
+    /// Returns the tokens of a text that the model reads, each with where it ends there, and how many special ones stand
+    /// before them.
+    fn tokens(&self, text: &str) -> Result<(Vec<(u32, usize)>, usize), Error> {
         let encoding = self.tokenizer.encode(text, true).map_err(Error::Inference)?;
         let is_special = encoding.get_special_tokens_mask();
         let before = is_special.iter().take_while(|mask| **mask == 1).count();
@@ -110,11 +112,20 @@ impl FastEmbedder {
         // Of a long text the session's tokenizer keeps the beginning, between the special tokens.
         let kept = (rest - after).min(self.files.max_tokens.saturating_sub(before + after));
         let tokens = encoding.get_ids().iter().zip(encoding.get_offsets());
-        let tokens = tokens.skip(before).take(kept).map(|(id, (start, end))| Token {
-            id: *id,
-            place: *start..*end,
-        });
+        let tokens = tokens.skip(before).take(kept).map(|(id, (_, end))| (*id, *end));
         Ok((tokens.collect(), before))
+    }
+
+    fn no_token_vectors(&self) -> Error {
+        let model_id = self.files.model_id.clone();
+        match self.files.pooling {
+            Some(_) => Error::NoTokenVectors { model_id },
+            // Graphs that pool by themselves are written by us, and now with the vectors of tokens.
+            None => Error::EarlierGraph {
+                model_id,
+                file: self.files.onnx.display().to_string(),
+            },
+        }
     }
 
     /// Runs the model over one text, so that its vectors do not depend on others in the batch.
@@ -203,31 +214,38 @@ impl Embedder for FastEmbedder {
         cancel.check()?;
         let prefix = self.prefix(purpose);
         let prefixed = format!("{prefix}{text}");
-        let (mut tokens, before) = self.tokens(&prefixed)?;
+        let (tokens, before) = self.tokens(&prefixed)?;
         let output = self.last_layer(&prefixed)?;
-        let (shape, values) = token_output(&output).ok_or_else(|| Error::NoTokenVectors {
-            model_id: self.files.model_id.clone(),
-        })?;
+        let (shape, values) = token_output(&output).ok_or_else(|| self.no_token_vectors())?;
         let [width, dimensions] = shape;
         if before + tokens.len() > width {
             let reason = format!("the model gave {width} vectors for {} tokens", before + tokens.len());
             return Err(Error::Inference(reason.into()));
         }
         // What the prefix says is no part of the text.
-        let in_prefix = tokens
-            .iter()
-            .take_while(|token| token.place.end <= prefix.len())
-            .count();
+        let in_prefix = tokens.iter().take_while(|(_, end)| *end <= prefix.len()).count();
         let in_prefix = if prefix.is_empty() { 0 } else { in_prefix };
-        tokens.drain(..in_prefix);
-        for token in &mut tokens {
-            let within = |at: usize| at.saturating_sub(prefix.len());
-            token.place = within(token.place.start)..within(token.place.end);
-        }
+        let ranks: Vec<u32> = tokens[in_prefix..]
+            .iter()
+            .map(|(id, _)| id.saturating_sub(self.first))
+            .collect();
         let first = (before + in_prefix) * dimensions;
-        let values = &values[first..first + tokens.len() * dimensions];
-        TokenVectors::normalized(tokens, dimensions, values)
+        let values = &values[first..first + ranks.len() * dimensions];
+        TokenVectors::normalized(ranks, dimensions, values)
     }
+}
+
+/// Returns the first token of a vocabulary that stands for text. Before it are those that models put around texts, and
+/// places that were never used, all of them in brackets.
+fn first_of_text(tokenizer: &Tokenizer) -> u32 {
+    let is_bracketed = |token: &str| {
+        let brackets = [('[', ']'), ('<', '>')];
+        let is_between = |(open, close)| token.len() > 2 && token.starts_with(open) && token.ends_with(close);
+        brackets.into_iter().any(is_between)
+    };
+    let ids = 0..tokenizer.get_vocab_size(true) as u32;
+    let mut ids = ids.take_while(|id| tokenizer.id_to_token(*id).is_none_or(|token| is_bracketed(&token)));
+    ids.by_ref().last().map_or(0, |last| last + 1)
 }
 
 /// Finds the vectors of the tokens of one text: how many of how many dimensions, and their numbers.

@@ -20,7 +20,7 @@ use crate::worker::{Cancel, Stopped};
 pub use cached::CachedEmbedder;
 pub use fastembed::FastEmbedder;
 pub use hashing::HashingEmbedder;
-pub use tokens::{Token, TokenVectors};
+pub use tokens::TokenVectors;
 
 /// A unit vector.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,6 +144,16 @@ pub enum Error {
         /// The model's id.
         model_id: String,
     },
+    /// The model's graph was written by an earlier version, which gave one vector for a text and none for its tokens.
+    #[error(
+        "the graph of the embedding model `{model_id}`, {file}, was written by an earlier version and gives no vectors of single tokens, which late interaction compares: make its directory writable and start again, so that it is written anew"
+    )]
+    EarlierGraph {
+        /// The model's id.
+        model_id: String,
+        /// Path of the graph.
+        file: String,
+    },
     /// The model failed on these texts.
     #[error("the embedding model failed")]
     Inference(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -166,7 +176,7 @@ pub trait Embedder: Send + Sync {
     /// Embeds texts, in their order. Looks at `cancel` once a batch.
     fn embed(&self, texts: &[&str], purpose: Purpose, cancel: &Cancel) -> Result<Vec<Embedding>, Error>;
     /// Returns the tokens of a text, those that it reads, each with a vector; always the same ones for the same text.
-    /// Fails with [`Error::NoTokenVectors`] where the model has none.
+    /// Fails with [`Error::NoTokenVectors`] where the model has none, and with [`Error::EarlierGraph`] where it could have.
     fn token_vectors(&self, _text: &str, _purpose: Purpose, cancel: &Cancel) -> Result<TokenVectors, Error> {
         cancel.check()?;
         Err(Error::NoTokenVectors {

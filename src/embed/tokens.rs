@@ -1,36 +1,26 @@
 //! The tokens of a text, each with a vector of its own.
 
-use std::ops::Range;
-
 use half::f16;
 
 use super::Error;
-
-/// One token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    /// Its number in the model's vocabulary.
-    pub id: u32,
-    /// Where it stands in the text, in bytes; some models put tokens where no text is.
-    pub place: Range<usize>,
-}
 
 /// The tokens that a model reads of a text, special ones left out, each with a unit vector.
 ///
 /// Vectors are rounded to 16 bits at once, so that they are the same whether they were kept or not.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenVectors {
-    tokens: Vec<Token>,
+    /// Places of the tokens in the model's vocabulary, which lists common tokens first; 0 is the first of text.
+    ranks: Vec<u32>,
     dimensions: usize,
     /// IEEE half-precision numbers, token by token.
     halves: Vec<u16>,
 }
 
 impl TokenVectors {
-    /// Takes the tokens with their vectors one after the other, and scales each vector to unit length. Fails when they
-    /// are not as many, not finite, or zero.
-    pub fn normalized(tokens: Vec<Token>, dimensions: usize, values: &[f32]) -> Result<Self, Error> {
-        if dimensions == 0 || values.len() != tokens.len() * dimensions {
+    /// Takes the ranks of tokens with their vectors one after the other, and scales each vector to unit length. Fails when
+    /// they are not as many, not finite, or zero.
+    pub fn normalized(ranks: Vec<u32>, dimensions: usize, values: &[f32]) -> Result<Self, Error> {
+        if dimensions == 0 || values.len() != ranks.len() * dimensions {
             return Err(Error::NotAVector);
         }
         let mut halves = Vec::with_capacity(values.len());
@@ -43,15 +33,16 @@ impl TokenVectors {
             halves.extend(unit.map(|value| f16::from_f32(value).to_bits()));
         }
         Ok(Self {
-            tokens,
+            ranks,
             dimensions,
             halves,
         })
     }
 
-    /// Returns the tokens, in their order.
-    pub fn tokens(&self) -> &[Token] {
-        &self.tokens
+    /// Returns the place of each token in the model's vocabulary, which lists common tokens first; 0 is the first that
+    /// stands for text.
+    pub fn ranks(&self) -> &[u32] {
+        &self.ranks
     }
 
     /// Returns the vector of each token, in their order, as IEEE half-precision numbers.
@@ -67,6 +58,6 @@ impl TokenVectors {
 
     /// Returns about how many bytes of memory they take.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(self.tokens.as_slice()) + size_of_val(self.halves.as_slice())
+        size_of::<Self>() + size_of_val(self.ranks.as_slice()) + size_of_val(self.halves.as_slice())
     }
 }

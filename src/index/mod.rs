@@ -9,6 +9,7 @@ mod attributes;
 mod best;
 mod chunk_set;
 mod error;
+mod merging;
 mod simd;
 mod terms;
 mod vectors;
@@ -22,10 +23,8 @@ pub use attributes::{AttributeIndex, RowSet};
 pub(crate) use best::best_first;
 pub use chunk_set::{Accepted, ChunkSet};
 pub use error::Error;
-pub use terms::{
-    PassageScore, TermField, TermPart, TermRow, Terms, TermsBundle, TermsSnapshot, TermsState,
-    inverse_document_frequency,
-};
+pub use merging::Pace;
+pub use terms::{PassageScore, TermField, TermPart, TermRow, Terms, TermsBundle, TermsSnapshot, TermsState};
 pub use vectors::{Finding, Progress, Purged, SegmentFile, Upkeep, Vectors, VectorsFigures};
 pub use visibility::{Lifetime, Visibility, VisibleAt};
 pub use work::{TermsMode, TermsWork, VectorsMode, VectorsWork};

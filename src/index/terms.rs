@@ -6,6 +6,7 @@
 //! Not here: texts; tantivy keeps terms, where they stand, and chunk ids, nothing else.
 
 mod bundle;
+mod consolidation;
 mod engine;
 mod order;
 mod passage;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use tantivy::directory::error::OpenReadError;
-use tantivy::{Index, TantivyError, Term};
+use tantivy::{FutureResult, Index, SegmentMeta, TantivyError, Term};
 
 use super::analyzer::{ANALYZER_VERSION, Analyzer};
 use super::{ChunkId, Epoch, Error, Language};
@@ -29,7 +30,7 @@ pub use bundle::TermsBundle;
 use engine::{Engine, META_FILE, Writer};
 pub use passage::PassageScore;
 use schema::Fields;
-pub use snapshot::{TermField, TermPart, TermsSnapshot, inverse_document_frequency};
+pub use snapshot::{TermField, TermPart, TermsSnapshot};
 
 /// Ending of tantivy's files that say which rows were removed; old ones go at any time.
 const DELETES_SUFFIX: &str = ".del";
@@ -110,6 +111,8 @@ pub struct Terms {
     engine: RwLock<Engine>,
     current: RwLock<TermsSnapshot>,
     refreshing: Mutex<()>,
+    /// The merge that was asked for, and not heard of since.
+    merging: Mutex<Option<FutureResult<Option<SegmentMeta>>>>,
 }
 
 impl Terms {
@@ -159,12 +162,14 @@ impl Terms {
             engine: RwLock::new(engine),
             current: RwLock::new(snapshot),
             refreshing: Mutex::default(),
+            merging: Mutex::default(),
         })
     }
 
     /// Wipes the directory and makes an empty index there, in place of this one. Readers see the last commit until the
     /// next.
     pub fn renew(&self) -> Result<(), Error> {
+        *self.merging.lock() = None;
         let mut engine = self.engine.write();
         if matches!(engine.writer, Writer::Sealed) {
             return Err(engine.writer.refusal());
@@ -184,7 +189,11 @@ impl Terms {
 
     /// Adds a chunk; it is found after the next commit. A chunk is added once: adding it again counts it twice.
     pub fn add(&self, row: &TermRow<'_>) -> Result<(), Error> {
-        let added = self.engine.read().writer()?.add_document(self.fields.document(row));
+        let added = self
+            .engine
+            .read()
+            .writer()?
+            .add_document(self.fields.document(row, &self.analyzer));
         added.map(drop).map_err(|source| Error::terms("add a chunk", source))
     }
 
@@ -226,7 +235,7 @@ impl Terms {
             let stale: Vec<_> = segments
                 .iter()
                 .filter(|segment| segment.has_deletes())
-                .map(tantivy::SegmentMeta::id)
+                .map(SegmentMeta::id)
                 .collect();
             if stale.is_empty() {
                 break;
@@ -277,6 +286,7 @@ impl Terms {
     /// Forgets what was added and removed since the last commit, and opens the files again, whatever happened to those
     /// that were open. Where [`Error::wants_rebuild`] holds, [`Terms::renew`] is the answer.
     pub fn rollback(&self) -> Result<(), Error> {
+        *self.merging.lock() = None;
         let mut engine = self.engine.write();
         if matches!(engine.writer, Writer::Sealed) {
             return Err(engine.writer.refusal());

@@ -129,6 +129,16 @@ impl Visibility {
             .is_some_and(|lifetime| *lifetime != Self::ABSENT)
     }
 
+    /// Returns the number after the largest that a chunk ever had.
+    pub fn len(&self) -> usize {
+        self.0.read().lifetimes.len()
+    }
+
+    /// Returns whether there never was a chunk.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Returns the chunks that some epoch sees, as a table by number that can be asked without locks.
     pub fn existing(&self) -> Vec<bool> {
         let table = self.0.read();

@@ -23,6 +23,8 @@ pub struct VectorsWork {
     pub candidates: u64,
     /// Rows that were looked at, accepted or not.
     pub visited: u64,
+    /// Whether a graph was walked in some part, so that something nearer may have been missed.
+    pub walked: bool,
     /// Rows of the part that took the most.
     most: u64,
 }
@@ -32,6 +34,7 @@ impl VectorsWork {
     pub(super) fn add(&mut self, mode: VectorsMode, candidates: usize, visited: usize) {
         self.candidates += candidates as u64;
         self.visited += visited as u64;
+        self.walked |= mode != VectorsMode::ExactScan;
         if self.mode == VectorsMode::None || visited as u64 > self.most {
             self.mode = mode;
             self.most = visited as u64;

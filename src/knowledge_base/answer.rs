@@ -4,16 +4,17 @@ use std::time::{Duration, Instant};
 
 use super::base::Base;
 use super::reranking::Reranking;
+use super::result_cache::Slot;
 use super::transformation::Transformed;
 use super::{
-    AnswerSummary, BatchHits, BatchRetrieval, Error, Groundwork, MAX_BATCH_QUERIES, Question, ReadAt, Retrieval,
+    AnswerSummary, BatchRetrieval, Error, FoundHits, Groundwork, MAX_BATCH_QUERIES, Question, ReadAt, Retrieval,
     RetrievalPlan, StageTimes, context, results,
 };
 use crate::document::DocumentId;
 use crate::embed::{Embedder, Embedding, Purpose, TokenCoverage};
 use crate::generate::{self, AnswerEvent, Asked, NoAnswerReason, Reference, Sink};
 use crate::index::Epoch;
-use crate::retrieve::{EmbeddedQuery, Hit, Query, SearchType};
+use crate::retrieve::{EmbeddedQuery, Query, SearchType};
 use crate::store::BaseRecord;
 use crate::worker::Cancel;
 
@@ -46,6 +47,12 @@ impl Groundwork {
             queue: started.elapsed(),
             ..StageTimes::default()
         };
+        let slot = Slot::of(&self.results, record, query, at, lease.epoch());
+        if let Some(kept) = slot.as_ref().and_then(Slot::get) {
+            times.total = started.elapsed();
+            times.search = times.total.saturating_sub(times.queue);
+            return Ok(kept.retrieval(lease.epoch(), times));
+        }
         let transformed = self.transform(record, base, query, &lease, &mut times, cancel)?;
         let query = &transformed.query;
         let needs_embedder = needs_embedding(query) || query.options.rerank.is_some();
@@ -71,19 +78,30 @@ impl Groundwork {
             lease: &lease,
             at,
             reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
+            live_recall: self.live_recall.as_ref(),
         };
-        let found = search(asked, &transformed)?;
-        times.rerank = found.reranked_in;
+        let Found {
+            found,
+            epoch,
+            chunk_count,
+            reranked_in,
+            plan,
+        } = search(asked, &transformed)?;
+        if let Some(slot) = slot {
+            slot.keep(&found, chunk_count, plan);
+        }
+        times.rerank = reranked_in;
         times.search = search_started.elapsed().saturating_sub(times.rerank);
         times.total = started.elapsed();
         Ok(Retrieval {
             hits: found.hits,
-            epoch: found.epoch,
-            chunk_count: found.chunk_count,
+            epoch,
+            chunk_count,
             times,
-            plan: found.plan,
-            transformed_queries: transformed.texts(),
-            implicit_filter: transformed.implicit_filter,
+            plan,
+            is_cached: false,
+            implicit_filter: found.implicit_filter,
+            transformed_queries: found.transformed_queries,
         })
     }
 
@@ -104,16 +122,21 @@ impl Groundwork {
             queue: started.elapsed(),
             ..StageTimes::default()
         };
-        let mut transformed = |query: Result<Query, Error>| {
-            let query = query?.check()?;
-            self.transform(&record, &base, &query, &lease, &mut times, cancel)
+        let mut look_up = |query: Query| {
+            let query = query.check()?;
+            let slot = Slot::of(&self.results, &record, &query, at, lease.epoch());
+            if let Some(kept) = slot.as_ref().and_then(Slot::get) {
+                return Ok(Looked::Known(kept.found()));
+            }
+            let transformed = self.transform(&record, &base, &query, &lease, &mut times, cancel)?;
+            Ok(Looked::New(Box::new(transformed), slot))
         };
-        let queries: Vec<Result<Transformed, Error>> = queries.into_iter().map(&mut transformed).collect();
+        let queries = queries.into_iter().map(|query| query.and_then(&mut look_up));
+        let queries: Vec<Result<Looked<'_>, Error>> = queries.collect();
         cancel.check()?;
         let embed_started = Instant::now();
         let mut embeddings = self.embed_queries(&record, &queries, cancel)?.into_iter();
-        let mut options = queries.iter().flatten().map(|transformed| &transformed.query.options);
-        let reranks = options.any(|options| options.rerank.is_some());
+        let reranks = new(&queries).any(|query| query.options.rerank.is_some());
         let embedder = reranks.then(|| self.models.embedder(&record.embedding_model_id));
         let embedder = embedder.transpose()?;
         times.embed += embed_started.elapsed();
@@ -121,7 +144,11 @@ impl Groundwork {
         let mut results = Vec::with_capacity(queries.len());
         for query in queries {
             cancel.check()?;
-            results.push(query.and_then(|transformed| {
+            results.push(query.and_then(|looked| {
+                let (transformed, slot) = match looked {
+                    Looked::Known(found) => return Ok(found),
+                    Looked::New(transformed, slot) => (transformed, slot),
+                };
                 let query = &transformed.query;
                 let embedded = needs_embedding(query).then(|| embeddings.next()).flatten();
                 let asked = results::Asked {
@@ -133,14 +160,14 @@ impl Groundwork {
                     lease: &lease,
                     at,
                     reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
+                    live_recall: self.live_recall.as_ref(),
                 };
-                let found = search(asked, &transformed)?;
-                times.rerank += found.reranked_in;
-                Ok(BatchHits {
-                    hits: found.hits,
-                    transformed_queries: transformed.texts(),
-                    implicit_filter: transformed.implicit_filter,
-                })
+                let searched = search(asked, &transformed)?;
+                if let Some(slot) = slot {
+                    slot.keep(&searched.found, searched.chunk_count, searched.plan);
+                }
+                times.rerank += searched.reranked_in;
+                Ok(searched.found)
             }));
         }
         times.search = search_started.elapsed().saturating_sub(times.rerank);
@@ -164,11 +191,10 @@ impl Groundwork {
     fn embed_queries(
         &self,
         record: &BaseRecord,
-        queries: &[Result<Transformed, Error>],
+        queries: &[Result<Looked<'_>, Error>],
         cancel: &Cancel,
     ) -> Result<Vec<Embedded>, Error> {
-        let queries = queries.iter().flatten().map(|transformed| &transformed.query);
-        let asking = queries.filter(|query| needs_embedding(query));
+        let asking = new(queries).filter(|query| needs_embedding(query));
         let texts: Vec<&str> = asking.map(|query| query.text.as_str()).collect();
         if texts.is_empty() {
             return Ok(Vec::new());
@@ -285,7 +311,7 @@ impl Sources {
 
 /// What a search found, and how.
 struct Found {
-    hits: Vec<Hit>,
+    found: FoundHits,
     epoch: Epoch,
     /// Chunks that the caller may find, whatever the filter.
     chunk_count: usize,
@@ -297,17 +323,33 @@ struct Found {
 fn search(asked: results::Asked<'_>, transformed: &Transformed) -> Result<Found, Error> {
     let mut searched = results::search(asked, &results::Findable::of(asked)?)?;
     let mut hits = results::hits(asked, &mut searched)?;
-    transformed.rename(
-        hits.iter_mut()
-            .filter_map(|hit| hit.explanation.as_deref_mut())
-            .map(|it| &mut it.filter),
-    );
+    let explanations = hits.iter_mut().filter_map(|hit| hit.explanation.as_deref_mut());
+    transformed.rename(explanations.map(|explanation| &mut explanation.filter));
     Ok(Found {
-        hits,
+        found: FoundHits {
+            hits,
+            is_cached: false,
+            implicit_filter: transformed.implicit_filter.clone(),
+            transformed_queries: transformed.texts(),
+        },
         epoch: searched.epoch,
         chunk_count: searched.plan.visible_chunks,
         reranked_in: searched.reranked_in,
         plan: searched.plan,
+    })
+}
+
+/// A checked query of a batch: its result is known, or it is to be searched for and kept.
+enum Looked<'a> {
+    Known(FoundHits),
+    New(Box<Transformed>, Option<Slot<'a>>),
+}
+
+/// Returns the queries whose results are not known.
+fn new<'a>(queries: &'a [Result<Looked<'_>, Error>]) -> impl Iterator<Item = &'a Query> {
+    queries.iter().flatten().filter_map(|looked| match looked {
+        Looked::Known(_) => None,
+        Looked::New(transformed, _) => Some(&transformed.query),
     })
 }
 

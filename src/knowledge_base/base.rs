@@ -123,6 +123,16 @@ impl OpenBases {
         Ok(base)
     }
 
+    /// Returns a knowledge base that is open, or nothing: it opens none, and waits for none that is being opened.
+    pub(super) fn opened(&self, id: &str) -> Option<Arc<Base>> {
+        if let Some(sealed) = self.sealed.get(id) {
+            return sealed.as_ref().ok().cloned();
+        }
+        let door = self.doors.lock().get(id).cloned()?;
+        let open = door.try_lock()?;
+        open.clone()
+    }
+
     /// Returns whether a knowledge base is served from a bundle.
     pub(super) fn is_sealed(&self, id: &str) -> bool {
         self.sealed.contains_key(id)
@@ -214,6 +224,7 @@ pub(super) fn unopened(record: &BaseRecord) -> KnowledgeBaseInfo {
         metadata_schema: record.metadata_schema.clone(),
         oldest_epoch: Epoch(0),
         storage: None,
+        live_recall: None,
         read_only: false,
     }
 }

@@ -292,7 +292,8 @@ impl From<crate::embed::Error> for Error {
     fn from(error: crate::embed::Error) -> Self {
         match error {
             crate::embed::Error::Stopped(stopped) => stopped.into(),
-            crate::embed::Error::NoTokenVectors { ref model_id } => {
+            crate::embed::Error::NoTokenVectors { ref model_id }
+            | crate::embed::Error::EarlierGraph { ref model_id, .. } => {
                 let model_id = model_id.clone();
                 Self::new(ErrorKind::FailedPrecondition, "NO_TOKEN_VECTORS", error.to_string())
                     .because(error)

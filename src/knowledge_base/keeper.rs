@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::base::{Base, OpenBases};
+use super::result_cache::ResultCache;
 use crate::store::{Catalog, Error, UpkeepTurn};
 use crate::worker::{Cancel, ComputeGate};
 
@@ -42,6 +43,7 @@ pub(super) struct Kept {
     pub(super) catalog: Arc<Catalog>,
     pub(super) gate: Arc<ComputeGate>,
     pub(super) threads: usize,
+    pub(super) results: Arc<ResultCache>,
 }
 
 impl Keeper {
@@ -119,6 +121,12 @@ fn take_turn(kept: &Kept, id: &str, base: &Base, expires: bool, cancel: &Cancel)
     }
     if expires && let Some(record) = kept.catalog.find(id)? {
         base.store.vacuum_when_worth_it(record.retention, cancel)?;
+    }
+    if expires {
+        // Nobody can read these epochs any more.
+        let oldest = base.store.oldest_epoch();
+        let is_readable = |epoch| epoch >= oldest || base.store.lease(Some(epoch)).is_ok();
+        kept.results.retain(id, |key| is_readable(key.epoch));
     }
     let turn = UpkeepTurn {
         gate: &kept.gate,

@@ -14,7 +14,7 @@ use crate::store::BaseRecord;
 use crate::worker::Cancel;
 
 /// Analyzer when the caller does not say.
-const DEFAULT_LANGUAGE: &str = "en";
+const DEFAULT_LANGUAGE: &str = "auto";
 
 impl Groundwork {
     /// Creates a knowledge base.
@@ -120,6 +120,7 @@ impl Groundwork {
             upkeep: base.store.upkeep_progress(),
             write_failure: base.store.write_failure(),
         });
+        info.live_recall = self.live_recall.as_ref().map(|recall| recall.of(&record.id));
         Ok(info)
     }
 
@@ -183,6 +184,10 @@ impl Groundwork {
         self.check_writable(&record)?;
         self.bases.remove(&record.id);
         self.tokens.forget(&record.id);
+        self.results.forget(&record.id);
+        if let Some(recall) = &self.live_recall {
+            recall.forget(&record.id);
+        }
         self.catalog.remove(&record.id)?;
         Ok(record.id)
     }

@@ -19,9 +19,11 @@ mod error;
 mod host;
 mod keeper;
 mod knowledge_bases;
+mod live_recall;
 mod missing;
 mod request;
 mod reranking;
+mod result_cache;
 mod results;
 #[cfg(test)]
 mod tests;
@@ -43,6 +45,8 @@ use bundles::Bundles;
 pub use bundles::check_bundle_file;
 use host::ModelHost;
 use keeper::{Keeper, Kept};
+use live_recall::LiveRecall;
+use result_cache::ResultCache;
 
 pub use error::{Error, ErrorKind, FieldViolation, Resource};
 pub use host::ProvidedModels;
@@ -56,8 +60,9 @@ pub const CONCURRENT_ANSWERS: usize = 4;
 /// A data directory that is open: its knowledge bases and the models that serve them.
 #[derive(Debug)]
 pub struct Groundwork {
-    // First: nothing is kept up any more while all else is closed.
+    // First: nothing is kept up or measured any more while all else is closed.
     _keeper: Keeper,
+    live_recall: Option<LiveRecall>,
     settings: Settings,
     catalog: Arc<Catalog>,
     /// Held while a knowledge base is created, renamed or removed.
@@ -66,6 +71,7 @@ pub struct Groundwork {
     bundles: Bundles,
     models: ModelHost,
     tokens: TokenCache,
+    results: Arc<ResultCache>,
     prefixes: PrefixCache,
     pdf: PdfReader,
     answers: Admission,
@@ -97,16 +103,24 @@ impl Groundwork {
             program: settings.pdf_reader.clone(),
             ..PdfReader::default()
         };
+        let results = Arc::new(ResultCache::new(settings.result_cache_bytes));
         let keeper = Keeper::start(Kept {
+            results: Arc::clone(&results),
             bases: Arc::clone(&bases),
             catalog: Arc::clone(&catalog),
             gate: Arc::clone(&gate),
             threads: host::compute_threads(&settings),
         })
         .map_err(|source| Error::internal("NO_THREAD", "cannot start the thread that keeps the indexes", source))?;
+        let share = settings.live_recall_share;
+        let live_recall = (share > 0.0).then(|| LiveRecall::start(share, Arc::clone(&bases)));
+        let live_recall = live_recall
+            .transpose()
+            .map_err(|source| Error::internal("NO_THREAD", "cannot start the thread that measures recall", source))?;
         Ok(Self {
             answers: Admission::new(CONCURRENT_ANSWERS, settings.max_queued_answers),
             _keeper: keeper,
+            live_recall,
             bases,
             bundles,
             catalog_change: Mutex::default(),
@@ -114,6 +128,7 @@ impl Groundwork {
             catalog,
             models,
             tokens: TokenCache::new(reranking::TOKEN_CACHE_BYTES),
+            results,
             prefixes: PrefixCache::default(),
             pdf,
             gate,

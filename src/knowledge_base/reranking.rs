@@ -10,7 +10,7 @@ use crate::embed::Embedder;
 use crate::index::ChunkId;
 use crate::retrieve::options::{FusionMethod, Rerank};
 use crate::retrieve::query::{MAX_QUERY_CHARS, MAX_RESULTS};
-use crate::retrieve::rerank::{self, LateInteraction, Passage, Reranker as _, TokenCache, TokenWeights};
+use crate::retrieve::rerank::{self, LateInteraction, Passage, Reranker as _, TokenCache};
 use crate::retrieve::stage::{self, Line};
 use crate::retrieve::{Query, SearchType};
 use crate::worker::Cancel;
@@ -65,11 +65,8 @@ fn relevances(asked: Asked<'_>, reranking: Reranking<'_>, rerank: Rerank, line: 
         text: embedded_text(record.title.as_deref(), &record.heading_path, &record.text).into(),
     });
     let passages: Vec<Passage<'_>> = passages.collect();
-    // Cheap to clone; what it belongs to would keep writers waiting.
-    let terms = store.snapshot(asked.lease).terms().clone();
     let reranker = LateInteraction {
         embedder: reranking.embedder,
-        weights: TokenWeights::Words(&terms),
         kept: Some(kept),
     };
     let scores = reranker.score(&asked.query.text, &passages, reranking.cancel)?;
@@ -99,7 +96,6 @@ impl Groundwork {
         let passages: Vec<Passage<'_>> = passages.collect();
         let reranker = LateInteraction {
             embedder: &*embedder,
-            weights: TokenWeights::Passages,
             kept: None,
         };
         let rerank_started = Instant::now();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::base::Base;
+use super::live_recall::LiveRecall;
 use super::reranking::{self, Reranking};
 use super::transformation::Part;
 use super::{Error, ReadAt, RetrievalPlan, context};
@@ -33,6 +34,8 @@ pub(super) struct Asked<'a> {
     pub(super) at: ReadAt,
     /// There where the query wants it.
     pub(super) reranking: Option<Reranking<'a>>,
+    /// There where walks are measured.
+    pub(super) live_recall: Option<&'a LiveRecall>,
 }
 
 /// What became of the candidates.
@@ -146,6 +149,10 @@ pub(super) fn search(asked: Asked<'_>, findable: &Findable) -> Result<Searched, 
     loop {
         let found = findable.with(asked, |legs, accepted| candidates(asked, legs, accepted, listed))?;
         let (dense_weight, work) = (found.dense_weight, found.work);
+        if let Some(recall) = asked.live_recall {
+            let within = findable.chosen.as_ref().map(|(set, _)| set);
+            recall.note(asked, within, (&found.fused, work.vectors), listed);
+        }
         let may_go_deeper = options.drops()
             && options.candidates_per_leg.is_none()
             && found.may_go_deeper

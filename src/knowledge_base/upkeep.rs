@@ -1,5 +1,6 @@
 //! Vacuum, check, erasure: keeping the store what it says it is.
 
+use super::result_cache::Erasing;
 use super::{Certificate, Checked, Erasure, ErasureQuery, Error, Finding, Groundwork, Selection, Vacuumed};
 use crate::store::Wanted;
 use crate::worker::{Cancel, OnProgress};
@@ -32,8 +33,13 @@ impl Groundwork {
         on_progress: &mut OnProgress<'_>,
         on_finding: &mut dyn FnMut(Finding),
     ) -> Result<Checked, Error> {
-        let (_, base) = self.writable_base(knowledge_base)?;
-        Ok(base.store.check(repair, cancel, on_progress, on_finding)?)
+        let (record, base) = self.writable_base(knowledge_base)?;
+        let checked = base.store.check(repair, cancel, on_progress, on_finding);
+        if repair {
+            // What was found by what was damaged.
+            self.results.forget(&record.id);
+        }
+        Ok(checked?)
     }
 
     /// Removes every trace of documents; refused while a pinned epoch sees one, unless `include_pinned`.
@@ -49,10 +55,12 @@ impl Groundwork {
         let (record, base) = self.writable_base(knowledge_base)?;
         base.check_selection(selection, &record.metadata_schema)?;
         let ids = base.ever_selected(selection)?;
-        let erased = base.store.erase(&ids, dry_run, include_pinned, cancel, on_progress);
-        // Also after an erasure that failed half way.
-        self.tokens.forget(&record.id);
-        Ok(erased?)
+        // Also of an erasure that fails half way nothing is left.
+        let _tokens = self.tokens.close(&record.id);
+        let results = Erasing::begin(&self.results, &record.id, dry_run);
+        let mut erased = base.store.erase(&ids, dry_run, include_pinned, cancel, on_progress)?;
+        erased.places.push(results.place());
+        Ok(erased)
     }
 
     /// Looks for what is left of a document.
@@ -64,13 +72,15 @@ impl Groundwork {
         on_progress: &mut OnProgress<'_>,
     ) -> Result<Certificate, Error> {
         check_query(query)?;
-        let (_, base) = self.writable_base(knowledge_base)?;
+        let (record, base) = self.writable_base(knowledge_base)?;
         let wanted = Wanted {
             document_id: query.document_id.as_ref(),
             content_hash: query.content_hash.as_deref(),
             phrases: &query.phrases,
         };
-        Ok(base.store.verify_erasure(&wanted, cancel, on_progress)?)
+        let mut certificate = base.store.verify_erasure(&wanted, cancel, on_progress)?;
+        self.search_results(&record.id, &wanted, &mut certificate);
+        Ok(certificate)
     }
 }
 

@@ -59,6 +59,8 @@ pub struct EpochStore {
     pub(super) upkeep: Mutex<Option<Progress>>,
     /// Since when there is something to vacuum.
     pub(super) vacuum_due: Mutex<Option<Instant>>,
+    /// The published epoch when the upkeep last looked, and since when it is that.
+    pub(super) quiet: Mutex<(Epoch, Instant)>,
     /// Whether the vector index may hold chunks that were removed.
     pub(super) holds_removed: AtomicBool,
     /// Whether the structure of the records was verified since they were opened.
@@ -142,6 +144,7 @@ impl EpochStore {
             write_trouble: Mutex::default(),
             upkeep: Mutex::default(),
             vacuum_due: Mutex::default(),
+            quiet: Mutex::new((recovered.epoch, Instant::now())),
             holds_removed: AtomicBool::new(true),
             is_verified: AtomicBool::new(true),
             damage: Mutex::default(),

@@ -15,6 +15,7 @@ mod commit;
 mod epoch_store;
 mod erasure;
 mod error;
+mod exact;
 mod facts;
 mod history;
 mod in_place;

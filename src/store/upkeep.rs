@@ -8,13 +8,15 @@ use super::epoch_store::Writer;
 use super::history::Retention;
 use super::records::TakenBytes;
 use super::{EpochStore, Error, layout, recover, sqlite};
-use crate::index::{self, ChunkId, Epoch, TermsState, Upkeep};
+use crate::index::{self, ChunkId, Epoch, Pace, TermsState, Upkeep};
 use crate::worker::{Cancel, ComputeGate, OnProgress, Progress};
 
 /// Share of removable chunks from which on a vacuum is worth it at once.
 const VACUUM_SHARE: f64 = 0.05;
 /// Fresh vectors that wait for a graph while commits come one after another: scanning them takes about a millisecond.
 const MAX_FRESH_UNDER_LOAD: usize = 32_768;
+/// How long nobody writes before searches are made quicker at the price of more work.
+const REST_AFTER: Duration = Duration::from_secs(2);
 /// How long the fewest removable chunks wait.
 const VACUUM_WAIT: Duration = Duration::from_mins(10);
 
@@ -78,7 +80,8 @@ impl EpochStore {
         *self.upkeep.lock()
     }
 
-    /// Does what is due: seals and merges vectors, and shows readers merged terms. Ends early when it is cancelled.
+    /// Does what is due: seals and merges vectors, and shows readers merged terms; more of it once nobody has written for
+    /// two seconds. Ends early when it is cancelled.
     pub fn keep_up(&self, turn: &UpkeepTurn<'_>) -> Result<(), Error> {
         if self.records.check_in_place().is_err() {
             // Saves what was written until now, and says why.
@@ -93,15 +96,19 @@ impl EpochStore {
         if self.unsettled.is_busy() && self.vectors.figures().fresh_rows < MAX_FRESH_UNDER_LOAD {
             return Ok(());
         }
+        let pace = self.pace();
+        if pace == Pace::AtRest {
+            self.terms.consolidate().map_err(Error::Index)?;
+        }
         let rebuilds = self.holds_removed.swap(false, Ordering::AcqRel);
-        if !rebuilds && !self.vectors.is_due() {
+        if !rebuilds && !self.vectors.is_due(pace) {
             return Ok(());
         }
         let exists = |chunk_id| self.visibility.has(chunk_id);
         let done = loop {
             let epoch = self.epoch();
             let upkeep = self.paused(turn, "sealing vectors", |pause| {
-                self.vectors.upkeep(epoch, &exists, turn.threads, pause)
+                self.vectors.upkeep(epoch, &exists, pace, turn.threads, pause)
             });
             match upkeep {
                 Ok(Upkeep::Idle) => break Ok(()),
@@ -115,6 +122,24 @@ impl EpochStore {
             self.holds_removed.store(true, Ordering::Release);
         }
         done
+    }
+
+    /// Returns whether both indexes lie in as few segments as a rest makes of them.
+    pub fn is_consolidated(&self) -> bool {
+        self.terms.is_consolidated() && !self.terms.wants_refresh() && !self.vectors.is_due(Pace::AtRest)
+    }
+
+    /// Returns whether somebody writes.
+    fn pace(&self) -> Pace {
+        let epoch = self.epoch();
+        let mut quiet = self.quiet.lock();
+        if quiet.0 != epoch || self.unsettled.is_busy() {
+            *quiet = (epoch, Instant::now());
+        }
+        if quiet.1.elapsed() < REST_AFTER {
+            return Pace::UnderLoad;
+        }
+        Pace::AtRest
     }
 
     /// Runs work of the vector index that is asked between batches whether to go on. It holds the cores while it works,

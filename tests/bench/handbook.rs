@@ -40,6 +40,9 @@ pub(crate) fn settings(data_dir: &Path) -> Settings {
         compute_threads: 0,
         backup_dir: None,
         bundles: Vec::new(),
+        // Figures are those of searches.
+        result_cache_bytes: 0,
+        live_recall_share: 0.0,
     }
 }
 

@@ -1,5 +1,5 @@
 //! The store with texts and vectors given: passages acknowledged a second, each batch synced; when all is indexed and
-//! sealed; from a restart to the first answer, in a process of its own.
+//! sealed; then, in a process of its own, from a restart to the first answer, and what each kind of search takes.
 //!
 //! `cargo bench -- store TEXTS VECTORS.f32 DIMENSIONS [PASSAGES [DIRECTORY]]` takes one passage a line and their
 //! little-endian vectors, as the peers' scripts do; the first 1,000 are queries. With more passages wanted than there
@@ -11,15 +11,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use groundwork::chunk::{Chunk, ChunkConfig};
 use groundwork::document::access::AccessList;
-use groundwork::document::metadata::Metadata;
+use groundwork::document::metadata::{Metadata, MetadataValue};
 use groundwork::document::schema::MetadataSchema;
 use groundwork::document::{ByteSpan, DocumentId, content_hash, hex};
 use groundwork::embed::Embedding;
 use groundwork::index::{Accepted, Language};
-use groundwork::retrieve::{Legs, Query, search};
+use groundwork::retrieve::{Filter, Legs, Query, SearchType, search};
 use groundwork::store::{
-    BaseRecord, Catalog, Change, EpochStore, KeptContent, Layout, NewChunk, NewRevision, OpenOptions, OriginalContent,
-    Retention, UpkeepTurn,
+    BaseRecord, Catalog, Change, EpochStore, Error, KeptContent, Layout, NewChunk, NewRevision, OpenOptions,
+    OriginalContent, Retention, UpkeepTurn,
 };
 use groundwork::worker::{Cancel, ComputeGate};
 use rand::SeedableRng as _;
@@ -35,6 +35,8 @@ pub(crate) const QUERIES: usize = 1_000;
 /// Queries whose nearest vectors are also found exactly.
 const SAMPLED_QUERIES: usize = 100;
 const LIMIT: usize = 10;
+/// Who ask at the same time.
+const CALLERS: usize = 4;
 /// How often a server gives memory back.
 const RELEASE_EVERY: Duration = Duration::from_secs(1);
 /// Where a further passage finds its second text.
@@ -70,7 +72,10 @@ impl Given {
         Self {
             texts,
             vectors,
-            attributes: |_| Metadata::new(),
+            attributes: |at| {
+                let source = MetadataValue::String(format!("s{}", at % 100));
+                Metadata::from([("source".to_owned(), source)])
+            },
         }
     }
 
@@ -262,6 +267,12 @@ fn fill(directory: &Path, options: OpenOptions, given: &Given, count: usize) {
     }
     let taken = started.elapsed().saturating_sub(making).as_secs_f64();
     report("all but a last few thousand vectors sealed after", taken, "s");
+    while !store.is_consolidated() {
+        store.keep_up(&turn).expect("the indexes can be merged");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let taken = started.elapsed().saturating_sub(making).as_secs_f64();
+    report("as few segments as a rest makes after", taken, "s");
     let storage = store.storage();
     report("segments of vectors", f64::from(storage.vectors_segments), "");
     report("segments of terms", f64::from(storage.terms_segments), "");
@@ -278,51 +289,85 @@ fn restart(directory: &Path, options: OpenOptions, given: &Given) {
     let started = Instant::now();
     let store = EpochStore::open(directory, options).expect("the store opens");
     report("opened after", started.elapsed().as_secs_f64() * 1e3, "ms");
-    let answer = |text: &str, vector: &Embedding| {
-        let lease = store.lease(None).expect("the epoch can be read");
-        let candidates = {
-            let snapshot = store.snapshot(&lease);
-            let legs = Legs {
-                terms: snapshot.terms(),
-                vectors: snapshot.vectors(),
-            };
-            let query = Query::new(text.to_owned());
-            let is_visible = |id| snapshot.contains(id);
-            let accepted = Accepted::Test(&is_visible, snapshot.chunk_count());
-            search(&legs, &query, Some(super::embedded(vector.as_slice())), accepted).expect("it works")
-        };
-        let ids: Vec<_> = candidates.iter().map(|candidate| candidate.chunk_id).collect();
-        store.chunks(&ids).expect("the records are there").len()
-    };
-    let hits = answer(&given.texts[0], &given.vectors[0]);
+    let hits = answer(&store, &Query::new(given.texts[0].clone()), &given.vectors[0]);
     report("restart to first answer", started.elapsed().as_secs_f64() * 1e3, "ms");
     assert!(hits > 0, "the first answer has hits");
     memory("store, after opening");
-    // As the keeper of a server does.
-    let (mut released, mut peak) = (Instant::now(), 0.0_f64);
-    let mut times: Vec<Duration> = given
-        .texts
-        .iter()
-        .zip(&given.vectors)
-        .map(|(text, vector)| {
-            let started = Instant::now();
-            answer(text, vector);
-            let taken = started.elapsed();
-            if released.elapsed() >= RELEASE_EVERY {
-                peak = peak.max(mebibytes("VmRSS"));
-                store.release_memory();
-                released = Instant::now();
-            }
-            taken
-        })
-        .collect();
-    peak = peak.max(mebibytes("VmRSS"));
-    report("hybrid with texts, p50", quantile_ms(&mut times, 0.5), "ms");
-    report("hybrid with texts, p99", quantile_ms(&mut times, 0.99), "ms");
-    report("VmRSS at its highest, over a thousand queries", peak, "MiB");
+    let one_percent = Filter::Equals("source".to_owned(), MetadataValue::String("s7".to_owned()));
+    let asked: [(&str, SearchType, Option<Filter>); 4] = [
+        ("dense", SearchType::Semantic, None),
+        ("keyword", SearchType::Keyword, None),
+        ("hybrid", SearchType::Hybrid, None),
+        ("hybrid, 1 % filter", SearchType::Hybrid, Some(one_percent)),
+    ];
+    let mut peak = 0.0_f64;
+    for (name, search_type, filter) in asked {
+        let query = |text: &String| Query {
+            search_type,
+            filter: filter.clone(),
+            ..Query::new(text.clone())
+        };
+        let mut times = one_caller(&store, given, query, &mut peak);
+        report(&format!("{name}, with texts, p50"), quantile_ms(&mut times, 0.5), "ms");
+        report(&format!("{name}, with texts, p99"), quantile_ms(&mut times, 0.99), "ms");
+    }
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..CALLERS {
+            scope.spawn(|| one_caller(&store, given, |text| Query::new(text.clone()), &mut 0.0));
+        }
+    });
+    let rate = (CALLERS * QUERIES) as f64 / begun.elapsed().as_secs_f64();
+    report(&format!("hybrid, with texts, {CALLERS} callers"), rate, "queries/s");
+    report("VmRSS at its highest, over these queries", peak, "MiB");
     store.release_memory();
     memory("store, a moment later");
     report("recall@10 of the dense leg", recall(&store, given), "");
+}
+
+/// Puts all queries one after another, and gives memory back meanwhile as the keeper of a server does.
+fn one_caller(store: &EpochStore, given: &Given, query: impl Fn(&String) -> Query, peak: &mut f64) -> Vec<Duration> {
+    let mut released = Instant::now();
+    let queries = given.texts.iter().zip(&given.vectors).take(QUERIES);
+    let times = queries.map(|(text, vector)| {
+        let query = query(text);
+        let started = Instant::now();
+        answer(store, &query, vector);
+        let taken = started.elapsed();
+        if released.elapsed() >= RELEASE_EVERY {
+            *peak = peak.max(mebibytes("VmRSS"));
+            store.release_memory();
+            released = Instant::now();
+        }
+        taken
+    });
+    let times = times.collect();
+    *peak = peak.max(mebibytes("VmRSS"));
+    times
+}
+
+/// Returns how many hits a query has; their texts are read.
+fn answer(store: &EpochStore, query: &Query, vector: &Embedding) -> usize {
+    let lease = store.lease(None).expect("the epoch can be read");
+    let candidates = {
+        let snapshot = store.snapshot(&lease);
+        let legs = Legs {
+            terms: snapshot.terms(),
+            vectors: snapshot.vectors(),
+        };
+        let chosen = query.filter.as_ref().map(|filter| {
+            let chosen = snapshot.choose::<Error>(&format!("{filter:?}"), |index| Ok(filter.rows(index)));
+            chosen.expect("the filter is known").0
+        });
+        let is_visible = |id| snapshot.contains(id);
+        let accepted = match &chosen {
+            Some(set) => Accepted::Set(set),
+            None => Accepted::Test(&is_visible, snapshot.chunk_count()),
+        };
+        search(&legs, query, Some(super::embedded(vector.as_slice())), accepted).expect("it works")
+    };
+    let ids: Vec<_> = candidates.iter().map(|candidate| candidate.chunk_id).collect();
+    store.chunks(&ids).expect("the records are there").len()
 }
 
 /// The share of the exactly nearest chunks that the dense leg finds.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use groundwork::embed::{Embedder as _, Embedding, Purpose};
-use groundwork::index::{ChunkId, Epoch, Scored, Upkeep, Vectors};
+use groundwork::index::{ChunkId, Epoch, Pace, Scored, Upkeep, Vectors};
 use groundwork::worker::Cancel;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -92,7 +92,7 @@ fn go_on<T>(_: T) -> ControlFlow<()> {
 fn keep_up(index: &Vectors) {
     let upkeep = || {
         index
-            .upkeep(Epoch(1), &|_| true, threads(), &mut go_on)
+            .upkeep(Epoch(1), &|_| true, Pace::UnderLoad, threads(), &mut go_on)
             .expect("upkeep works")
     };
     while upkeep() != Upkeep::Idle {}
@@ -157,7 +157,7 @@ fn churn(vectors: &Numbers) {
                 index.insert(&numbered(part, first)).expect("inserted");
                 let exists = |chunk_id: ChunkId| round == 0 || chunk_id.0 > replaced;
                 while index
-                    .upkeep(Epoch(1), &exists, threads(), &mut go_on)
+                    .upkeep(Epoch(1), &exists, Pace::UnderLoad, threads(), &mut go_on)
                     .expect("upkeep works")
                     != Upkeep::Idle
                 {}

@@ -221,8 +221,8 @@ fn token_vectors_add_up_to_the_pooled_one() {
         let tokens = embedder
             .token_vectors(text, Purpose::Passage, &Cancel::new())
             .expect("our graphs have them");
-        assert_eq!(tokens.tokens().len(), embedder.count_tokens(text).min(254));
-        assert_eq!(tokens.vectors().len(), tokens.tokens().len());
+        assert_eq!(tokens.ranks().len(), embedder.count_tokens(text).min(254));
+        assert_eq!(tokens.vectors().len(), tokens.ranks().len());
         // The pooled vector has the special tokens too, and the lengths that are lost here.
         let vectors = tokens.widened();
         let sum: Vec<f32> = (0..384)
@@ -230,11 +230,22 @@ fn token_vectors_add_up_to_the_pooled_one() {
             .collect();
         let found = cosine(&sum, alone[0].as_slice());
         assert!(found > 0.95, "{found} for {text:?}");
-        for (token, vector) in tokens.tokens().iter().zip(&vectors) {
-            assert!(!text[token.place.clone()].trim().is_empty());
+        for vector in &vectors {
             assert!((cosine(vector, vector) - 1.0).abs() < 1e-3);
         }
     }
+}
+
+#[test]
+fn common_tokens_rank_before_rare_ones() {
+    let tokens = embedder("int8").token_vectors("! of lighthouse", Purpose::Query, &Cancel::new());
+    let tokens = tokens.expect("our graphs have them");
+    // The vocabulary begins with characters, and goes on with words, the most frequent first.
+    assert!(
+        matches!(tokens.ranks(), [0, 1_000..1_100, 10_000..=u32::MAX]),
+        "{:?}",
+        tokens.ranks()
+    );
 }
 
 #[test]
@@ -245,10 +256,59 @@ fn token_vectors_of_long_texts_end_with_the_window() {
         let tokens = embedder
             .token_vectors(text, Purpose::Query, &Cancel::new())
             .expect("our graphs have them");
-        assert_eq!(tokens.tokens().len(), count, "{text:.20}");
+        assert_eq!(tokens.ranks().len(), count, "{text:.20}");
         let again = embedder
             .token_vectors(text, Purpose::Query, &Cancel::new())
             .expect("our graphs have them");
         assert!(tokens == again, "the same text has the same vectors");
     }
+}
+
+#[test]
+fn earlier_graphs_serve_where_nothing_can_be_written() {
+    encoder("int8");
+    let cache = tempfile::tempdir().expect("a temporary directory");
+    for entry in std::fs::read_dir(models::directory()).expect("the models are here") {
+        let directory = entry.expect("an entry").path();
+        let name = directory.file_name().expect("it has a name").to_owned();
+        let is_wanted = name == MODEL || name.to_string_lossy().starts_with("onnxruntime-");
+        if !is_wanted || !directory.is_dir() {
+            continue;
+        }
+        let target = cache.path().join(&name);
+        std::fs::create_dir(&target).expect("a new directory");
+        for file in std::fs::read_dir(&directory).expect("it can be read") {
+            let file = file.expect("an entry").path();
+            let copy = target.join(file.file_name().expect("it has a name"));
+            std::fs::copy(&file, &copy).expect("there is room");
+        }
+    }
+    let stamp = cache.path().join(MODEL).join("stamp.json");
+    let written_by = |writer: &str| {
+        let json = std::fs::read_to_string(&stamp).expect("there is a stamp");
+        // Of every graph that the directory keeps.
+        let mut parts = json.split("\"writer ");
+        let mut rewritten = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let (_, after) = part.split_once(' ').expect("its version");
+            rewritten.extend(["\"writer ", writer, " ", after]);
+        }
+        assert_ne!(json, rewritten, "it names the writer");
+        std::fs::write(&stamp, rewritten).expect("it can be written");
+    };
+    // Nobody can take the lock, not even the superuser, who may write everywhere.
+    std::fs::create_dir(cache.path().join(".lock")).expect("a new directory");
+    let installed = || {
+        let catalog = Catalog::built_in().expect("it is sound");
+        let store = ModelStore::open(catalog, cache.path(), Vec::new()).expect("the store opens");
+        store.installed(MODEL)
+    };
+    assert!(installed().is_ok(), "a current one needs no lock");
+    written_by("1");
+    let Ok(InstalledModel::Encoder(earlier)) = installed() else {
+        panic!("an earlier graph serves on");
+    };
+    assert!(earlier.onnx.starts_with(cache.path()));
+    written_by("99");
+    assert!(installed().is_err(), "one of a later version says nothing");
 }

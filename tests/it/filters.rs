@@ -298,15 +298,18 @@ fn plans_tell_how_it_was_searched() {
         )
     });
     ingest(&groundwork, documents.collect());
-    let plan = |filter, exact| {
+    // Another limit is another result, within the same set.
+    let limited = |filter, exact, limit| {
         let query = Query {
             filter,
             exact,
+            limit,
             ..Query::new("harbour entry")
         };
         let retrieval = groundwork.retrieve("kb", &query, ReadAt::default(), &Cancel::new());
         retrieval.expect("the search works").plan
     };
+    let plan = |filter, exact| limited(filter, exact, 5);
     let rare = || Some(equals("shelf", string("rare")));
     let first = plan(rare(), false);
     assert_eq!(
@@ -325,7 +328,7 @@ fn plans_tell_how_it_was_searched() {
         ),
         (TermsMode::AcceptedChunks, 3, 3)
     );
-    let again = plan(rare(), false);
+    let again = limited(rare(), false, 4);
     assert!(again.is_cached);
     assert_eq!(again.work, first.work);
     let unfiltered = plan(None, true);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use groundwork::document::DocumentId;
-use groundwork::embed::{self, Embedder, Embedding, HashingEmbedder, Purpose, Token, TokenVectors};
+use groundwork::embed::{self, Embedder, Embedding, HashingEmbedder, Purpose, TokenVectors};
 use groundwork::knowledge_base::{
     Error, ErrorKind, Groundwork, MissingQuestion, MissingStage, ProvidedModels, ReadAt, RerankQuestion, Retrieval,
     SuggestedChange,
@@ -44,14 +44,9 @@ impl Embedder for Words {
     fn token_vectors(&self, text: &str, purpose: Purpose, cancel: &Cancel) -> Result<TokenVectors, embed::Error> {
         let words: Vec<&str> = text.split_whitespace().collect();
         let vectors = self.embed(&words, purpose, cancel)?;
-        let token = |(id, word): (u32, &&str)| {
-            let start = word.as_ptr() as usize - text.as_ptr() as usize;
-            let place = start..start + word.len();
-            Token { id, place }
-        };
-        let tokens = (0..).zip(&words).map(token).collect();
+        let ranks = (0..words.len() as u32).collect();
         let values: Vec<f32> = vectors.into_iter().flat_map(Embedding::into_vec).collect();
-        TokenVectors::normalized(tokens, self.dimensions(), &values)
+        TokenVectors::normalized(ranks, self.dimensions(), &values)
     }
 }
 

@@ -330,9 +330,9 @@ fn batches_answer_in_order_and_fail_alone() {
     keyword.search_type = SearchType::Keyword;
     let hybrid = query("town 4", 2, Options::default());
     let found = batch(vec![hybrid.clone(), query(" ", 1, Options::default()), keyword.clone()]).expect("it works");
-    let hits = |at: usize| found.results[at].as_ref().expect("it is valid").clone();
-    assert_eq!(hits(0).hits, retrieve(&groundwork, &hybrid).hits);
-    assert_eq!(hits(2).hits, retrieve(&groundwork, &keyword).hits);
+    let hits = |at: usize| found.results[at].as_ref().expect("it is valid").hits.clone();
+    assert_eq!(hits(0), retrieve(&groundwork, &hybrid).hits);
+    assert_eq!(hits(2), retrieve(&groundwork, &keyword).hits);
     let error = found.results[1].as_ref().expect_err("it has no words");
     assert_eq!(error.violations[0].field, "retrieval_query.text");
     assert_eq!(found.epoch, retrieve(&groundwork, &hybrid).epoch);

@@ -353,3 +353,49 @@ fn offline_setting_forbids_fetching() {
     let complete = pull(&models::directory()).ends_with(0);
     assert!(!complete.stderr.contains("fetching"), "{}", complete.stderr);
 }
+
+#[test]
+fn limits_are_told_as_they_are() {
+    let terminal = Terminal::with_base();
+    let limits = &terminal.run(&["limits", "kb", "--json"]).ends_with(0).objects()[0];
+    assert_eq!(limits["retrieval"]["max_filter_conditions"], 1_000);
+    assert_eq!(limits["retrieval"]["max_caller_groups"], 1_000);
+    assert_eq!(limits["documents"]["max_access_list_names"], 1_000);
+    assert_eq!(limits["knowledge_bases"]["max_declared_attributes"], 200);
+    assert_eq!(limits["knowledge_base"]["name"], "kb");
+    let told = terminal.run(&["limits"]).ends_with(0).stdout;
+    for part in ["max_filter_depth", "default_max_tokens", "default_embedding_model_id"] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert!(!told.contains("The knowledge base"), "{told}");
+    let told = terminal.run(&["limits", "kb"]).ends_with(0).stdout;
+    assert!(told.contains("The knowledge base kb"), "{told}");
+}
+
+#[test]
+fn texts_are_ordered_by_relevance() {
+    let terminal = Terminal::with_base();
+    let tea = terminal.documents().join("tea.md");
+    let tea = tea.to_str().expect("the path is UTF-8");
+    let arguments = [
+        "rerank",
+        "how long is tea steeped",
+        tea,
+        "--text",
+        "Bees gather nectar.",
+    ];
+    let reranked = &terminal
+        .run(&[&arguments[..], &["--json"]].concat())
+        .ends_with(0)
+        .objects()[0];
+    assert_eq!(reranked["results"][0]["index"], 1, "{reranked}");
+    assert_eq!(reranked["results"].as_array().map(Vec::len), Some(2));
+    let shown = terminal
+        .run(&[&arguments[..], &["--limit", "1"]].concat())
+        .ends_with(0)
+        .stdout;
+    assert!(shown.starts_with(&format!("1. {tea} relevance 0.")), "{shown}");
+    assert!(!shown.contains("nectar"), "{shown}");
+    let nothing = terminal.run(&["rerank", "tea"]).ends_with(2);
+    assert!(nothing.stderr.contains("--text"), "{}", nothing.stderr);
+}

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Rank of each module; a module may use only modules of lower rank, and itself.
 const RANKS: &[(&str, u32)] = &[
     ("worker", 0),
+    ("cache", 0),
     ("document", 1),
     ("chunk", 2),
     ("embed", 2),
@@ -45,6 +46,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tonic", &["src/service/", "src/cli/"]),
     ("pdf_extract", &["src/document/pdf"]),
     ("hf_hub", &["src/models/"]),
+    ("lru", &["src/cache"]),
 ];
 
 /// Names that gather what has no place.

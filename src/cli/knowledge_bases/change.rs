@@ -29,7 +29,7 @@ pub(in crate::cli) struct Create {
     /// Make one chunk of each document
     #[arg(long, conflicts_with_all = ["chunk_tokens", "overlap_tokens"])]
     no_chunking: bool,
-    /// Language of the keyword index: an ISO 639-1 code, or `simple` [default: en]
+    /// Language of the keyword index: an ISO 639-1 code, `simple`, or `auto` to find it out [default: auto]
     #[arg(long, value_name = "CODE", default_value = "", hide_default_value = true)]
     language: String,
     /// Label of your own; may be repeated

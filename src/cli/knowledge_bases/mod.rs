@@ -11,7 +11,7 @@ use std::io::{BufRead as _, IsTerminal as _};
 
 use clap::{Args, Subcommand};
 
-use self::show::show;
+pub(super) use self::show::show;
 use super::exit::{Exit, Usage};
 use super::json;
 use super::moment::ReadFlags;

@@ -52,7 +52,8 @@ pub(in crate::cli) fn show(kb: &pb::KnowledgeBase, output: &mut Output) -> std::
     ];
     let lines = lines
         .into_iter()
-        .chain(kb.storage_statistics.as_ref().into_iter().flat_map(storage));
+        .chain(kb.storage_statistics.as_ref().into_iter().flat_map(storage))
+        .chain(kb.live_recall.as_ref().map(|recall| ("recall", live_recall(recall))));
     for (name, value) in lines.filter(|(_, value)| !value.is_empty()) {
         output.line(format!("{}  {}", output.dim(&format!("{name:<11}")), one_line(&value)))?;
     }
@@ -85,6 +86,28 @@ fn attributes(kb: &pb::KnowledgeBase) -> String {
         parts.push("no others".to_owned());
     }
     parts.join(", ")
+}
+
+fn live_recall(recall: &pb::LiveRecall) -> String {
+    let Some(window) = &recall.window else {
+        return "no walks over graphs were checked yet".to_owned();
+    };
+    let split = [("filtered", &recall.filtered), ("unfiltered", &recall.unfiltered)];
+    let split = split.into_iter().filter_map(|(name, figures)| {
+        let figures = figures.as_ref().filter(|it| it.query_count < window.query_count)?;
+        Some(format!(", {name} {:.3}", figures.recall_at_10))
+    });
+    let dropped = match recall.dropped_query_count {
+        0 => String::new(),
+        dropped => format!(", {dropped} dropped"),
+    };
+    format!(
+        "{:.3} of the ten nearest in the last {}, at least {:.1}{}{dropped}",
+        window.recall_at_10,
+        count(window.query_count.into(), "check"),
+        window.lowest_recall_at_10,
+        split.collect::<String>(),
+    )
 }
 
 fn contents(kb: &pb::KnowledgeBase) -> &'static str {

@@ -1,11 +1,12 @@
 //! Tests of analyzer.
 
+use super::chain::MAX_TERM_BYTES;
 use super::*;
 
 fn asked(language: &str, text: &str) -> Vec<String> {
     let language = Language::parse(language).expect("a known language");
-    let terms = Analyzer::new(language).query_terms(text);
-    terms.into_iter().map(|(term, _)| term).collect()
+    let terms = Analyzer::new(language).query_terms(text, &[]);
+    terms.into_iter().flat_map(|term| term.forms).collect()
 }
 
 fn indexed(language: &str, text: &str) -> Vec<String> {
@@ -82,9 +83,93 @@ fn long_terms_are_left_out() {
 fn repeated_terms_are_counted_and_bounded() {
     let words: Vec<_> = (0..3_000).map(|i| format!("w{i} w0")).collect();
     let query = words.join(" ");
-    let terms = Analyzer::new(Language::default()).query_terms(&query);
+    let terms = Analyzer::new(Language::default()).query_terms(&query, &[]);
     assert_eq!(terms.len(), MAX_QUERY_TERMS);
-    assert_eq!(terms[0], ("w0".to_owned(), 3_001));
+    let first = QueryTerm {
+        forms: vec!["w0".to_owned()],
+        count: 3_001,
+    };
+    assert_eq!(terms[0], first);
+}
+
+fn language(code: &str) -> Language {
+    Language::parse(code).expect("a known language")
+}
+
+#[test]
+fn words_take_a_form_in_each_language() {
+    #[track_caller]
+    fn check(languages: &[&str], query: &str, expected: &[&[&str]]) {
+        let languages: Vec<Language> = languages.iter().map(|code| language(code)).collect();
+        let terms = Analyzer::new(Language::detected()).query_terms(query, &languages);
+        let forms: Vec<Vec<String>> = terms.into_iter().map(|term| term.forms).collect();
+        assert_eq!(forms, expected, "{languages:?}: {query}");
+    }
+    check(&["en"], "the running houses", &[&["run"], &["hous"]]);
+    check(&[], "the running houses", &[&["run"], &["hous"]]);
+    check(&["de"], "die alten Häuser", &[&["alt"], &["haus"]]);
+    check(
+        &["de", "en"],
+        "running Häuser",
+        &[&["running", "run"], &["haus", "hauser"]],
+    );
+    // The language with most stop words says which words count.
+    check(&["en", "de"], "was ist die Luft", &[&["luft"]]);
+    check(&["de", "en"], "what is the air", &[&["air"]]);
+    check(&["en", "de"], "to die", &[&["die"]]);
+    check(&["en", "de"], "die die", &[&["die"]]);
+    check(&["en", "simple"], "東京の air", &[&["東京"], &["京の"], &["air"]]);
+}
+
+#[test]
+fn languages_of_texts_are_found_out() {
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let found = Analyzer::new(Language::detected()).language_of(text);
+        assert_eq!(found.code(), expected, "{text}");
+        assert_eq!(Analyzer::new(language("fr")).language_of(text).code(), "fr");
+    }
+    check(
+        "The lighthouse on the northern cape was built of granite in the year of the great storm.",
+        "en",
+    );
+    check(
+        "Der Leuchtturm auf dem nördlichen Kap wurde im Jahr des großen Sturms aus Granit gebaut.",
+        "de",
+    );
+    check(
+        "Le phare du cap nord a été construit en granit l'année de la grande tempête.",
+        "fr",
+    );
+    check(
+        "Маяк на северном мысе был построен из гранита в год великой бури.",
+        "ru",
+    );
+    check("北角的灯塔是在大风暴那一年用花岗岩建造的。", "simple");
+    check("", "en");
+    check("42", "en");
+    check(&"Der Leuchtturm ist aus Granit gebaut worden. ".repeat(500), "de");
+}
+
+#[test]
+fn marked_texts_are_stemmed_in_their_language() {
+    let analyzer = Analyzer::new(Language::detected());
+    for (code, text, expected) in [
+        ("de", "Die Häuser", vec!["die", "haus"]),
+        ("en", "Running houses", vec!["run", "hous"]),
+        ("simple", "Running houses", vec!["running", "houses"]),
+    ] {
+        let mut chain = analyzer.indexing();
+        let marked = analyzer.marked(language(code), text);
+        let mut stream = chain.token_stream(&marked);
+        let mut terms = Vec::new();
+        while stream.advance() {
+            terms.push(stream.token().text.clone());
+        }
+        assert_eq!(terms, expected, "{code}");
+    }
+    let fixed = Analyzer::new(language("de"));
+    assert_eq!(fixed.marked(language("de"), "Häuser"), "Häuser");
 }
 
 #[test]
@@ -97,7 +182,7 @@ fn languages_are_known_by_their_codes() {
         refused.starts_with("there is no language `xx`: choose one of en, ar,"),
         "{refused}"
     );
-    assert!(refused.ends_with(", simple"), "{refused}");
+    assert!(refused.ends_with(", simple, auto"), "{refused}");
 }
 
 proptest::proptest! {
@@ -113,8 +198,12 @@ proptest::proptest! {
 #[track_caller]
 fn check_places(language: &str, query: &str, text: &str, expected: &[&str]) {
     let analyzer = Analyzer::new(Language::parse(language).expect("a known language"));
-    let terms = analyzer.query_terms(query).into_iter().map(|(term, _)| term).collect();
-    let places = analyzer.places_of(&terms, text);
+    let terms = analyzer
+        .query_terms(query, &[])
+        .into_iter()
+        .flat_map(|term| term.forms)
+        .collect();
+    let places = analyzer.places_of(&terms, text, &[]);
     let found: Vec<&str> = places.iter().map(|place| &text[place.clone()]).collect();
     assert_eq!(found, expected, "{language}: {query} in {text}");
     assert!(places.windows(2).all(|pair| pair[0].end <= pair[1].start), "{places:?}");

@@ -29,6 +29,7 @@ const SEGMENT_ID: &str = "00000000-0000-0000-0000-000000000001";
 pub struct TermsBundle {
     directory: PathBuf,
     language: Language,
+    analyzer: Analyzer,
     fields: Fields,
     writer: SingleSegmentIndexWriter,
     rows: u64,
@@ -47,9 +48,10 @@ impl TermsBundle {
     pub fn create(directory: &Path, language: Language) -> Result<Self, Error> {
         fs::create_dir_all(directory).map_err(|source| Error::io("make the directory", directory, source))?;
         let files = MmapDirectory::open(directory).map_err(|source| opening(directory, source.into()))?;
-        let (schema, fields) = schema::build();
+        let analyzer = Analyzer::new(language);
+        let (schema, fields) = schema::build(analyzer.detects());
         let tokenizers = TokenizerManager::default();
-        tokenizers.register(schema::ANALYZER_NAME, Analyzer::new(language).indexing());
+        tokenizers.register(schema::ANALYZER_NAME, analyzer.indexing());
         let writer = Index::builder()
             .schema(schema)
             .tokenizers(tokenizers)
@@ -58,6 +60,7 @@ impl TermsBundle {
         Ok(Self {
             directory: directory.to_owned(),
             language,
+            analyzer,
             fields,
             writer,
             rows: 0,
@@ -67,7 +70,7 @@ impl TermsBundle {
     /// Adds a chunk.
     pub fn add(&mut self, row: &TermRow<'_>) -> Result<(), Error> {
         self.rows += 1;
-        let added = self.writer.add_document(self.fields.document(row));
+        let added = self.writer.add_document(self.fields.document(row, &self.analyzer));
         added.map_err(|source| Error::terms("add a chunk", source))
     }
 

@@ -39,7 +39,7 @@ impl Engine {
     /// Makes an empty index in `directory`, with a commit that names the language.
     pub(super) fn create(directory: &Path, language: Language, analyzer: &Analyzer) -> Result<Self, Error> {
         let files = MmapDirectory::open(directory).map_err(|source| opening(directory, source.into()))?;
-        let (schema, _) = schema::build();
+        let (schema, _) = schema::build(analyzer.detects());
         let index = Index::create(files, schema, tantivy::IndexSettings::default())
             .map_err(|source| opening(directory, source))?;
         let mut engine = Self::with_index(directory, index, analyzer)?;

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use tantivy::fieldnorm::FieldNormReader;
-use tantivy::postings::{Postings, SegmentPostings};
+use tantivy::postings::{Postings, SegmentPostings, TermInfo};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, InvertedIndexReader, SegmentReader, TERMINATED, TantivyError, Term};
 
@@ -64,7 +64,8 @@ struct Lengths {
 
 /// A term of the query in one field.
 struct Lookup {
-    key: Term,
+    /// Its forms in each segment, as far as they are there.
+    found: Vec<Vec<TermInfo>>,
     /// Chunks that have it, retired ones included.
     chunk_frequency: u64,
     idf: f32,
@@ -122,11 +123,11 @@ impl TermsSnapshot {
             scores: &mut scores,
             parts,
         };
-        for (segment, order) in self.segments() {
+        for (at, (segment, order)) in self.segments().enumerate() {
             let passages = Passages::of(segment, order, chunk_ids, asked.len() <= MAX_TERMS);
             if !passages.places.is_empty() {
                 passages
-                    .score(segment, self.fields(), &asked, lengths, &mut tally)
+                    .score((at, segment), self.fields(), &asked, lengths, &mut tally)
                     .map_err(failed)?;
             }
         }
@@ -152,54 +153,65 @@ impl TermsSnapshot {
     }
 
     fn asked(&self, query: &str) -> Result<Vec<Asked>, TantivyError> {
-        let [text, heading] = self.fields().searched();
-        let rows = self.held_rows() as f32;
-        let lookup = |field, term: &str| -> Result<Lookup, TantivyError> {
-            let key = Term::from_field_text(field, term);
-            let chunk_frequency = self.searcher().doc_freq(&key)?;
-            let found = chunk_frequency as f32;
+        let fields = self.fields().searched();
+        let rows = self.held_rows();
+        let mut dictionaries = [Vec::new(), Vec::new()];
+        for segment in self.searcher().segment_readers() {
+            for (field, of_field) in fields.iter().zip(&mut dictionaries) {
+                of_field.push(segment.inverted_index(*field)?);
+            }
+        }
+        let lookup = |of_field: usize, forms: &[String]| -> Result<Lookup, TantivyError> {
+            let mut found = Vec::with_capacity(dictionaries[of_field].len());
+            for index in &dictionaries[of_field] {
+                let mut infos = Vec::with_capacity(forms.len());
+                for form in forms {
+                    infos.extend(index.get_term_info(&Term::from_field_text(fields[of_field], form))?);
+                }
+                found.push(infos);
+            }
+            let chunk_frequency = found.iter().flatten().map(|info| u64::from(info.doc_freq)).sum::<u64>();
+            let chunk_frequency = chunk_frequency.min(rows);
             Ok(Lookup {
-                key,
+                found,
                 chunk_frequency,
-                idf: (1.0 + (rows - found + 0.5) / (found + 0.5)).ln(),
+                idf: inverse_document_frequency(rows, chunk_frequency) as f32,
             })
         };
-        let terms = self.analyzer().query_terms(query).into_iter();
-        let asked = terms.map(|(term, count)| {
-            let text = lookup(text, &term)?;
-            let windows = (text.chunk_frequency as f32 * self.windows_per_chunk(&text.key)?).min(rows);
+        let largest = self.segments().enumerate().max_by_key(|(_, (_, order))| order.len());
+        let asked = self.query_terms(query).into_iter().map(|term| {
+            let text = lookup(0, &term.forms)?;
+            let sample = largest.and_then(|(at, (_, order))| {
+                let commonest = text.found[at].iter().max_by_key(|info| info.doc_freq)?;
+                Some((&dictionaries[0][at], order, commonest))
+            });
+            let windows = sample.map_or(Ok(1.0), |(index, order, info)| windows_per_chunk(index, order, info))?;
+            let windows = (text.chunk_frequency as f32 * windows).min(rows as f32);
             Ok(Asked {
-                window_idf: (1.0 + (rows - windows + 0.5) / (windows + 0.5)).ln(),
+                window_idf: inverse_document_frequency(rows, windows as u64) as f32,
+                heading: lookup(1, &term.forms)?,
                 text,
-                heading: lookup(heading, &term)?,
-                term,
-                count: count as f32,
+                count: term.count as f32,
+                term: term.forms.into_iter().next().unwrap_or_default(),
             })
         });
         asked.collect()
     }
+}
 
-    /// Returns how many windows have a term for each chunk that has it, as the first chunks of the largest segment tell:
-    /// fewer than a window is large, because chunks with the same term stand together.
-    fn windows_per_chunk(&self, term: &Term) -> Result<f32, TantivyError> {
-        let largest = self.segments().max_by_key(|(_, order)| order.len());
-        let Some((segment, order)) = largest else {
-            return Ok(1.0);
-        };
-        let index = segment.inverted_index(term.field())?;
-        let Some(mut postings) = index.read_postings(term, IndexRecordOption::Basic)? else {
-            return Ok(1.0);
-        };
-        let (mut chunks, mut windows, mut covered) = (0, 0, 0);
-        while chunks < SAMPLED_CHUNKS && postings.doc() != TERMINATED {
-            let window = order.window(postings.doc());
-            windows += window.end - window.start.max(covered);
-            covered = window.end;
-            chunks += 1;
-            postings.advance();
-        }
-        Ok(windows as f32 / chunks.max(1) as f32)
+/// Returns how many windows have a term for each chunk that has it, as the first chunks of a segment tell: fewer than a
+/// window is large, because chunks with the same term stand together.
+fn windows_per_chunk(index: &InvertedIndexReader, order: &RowOrder, info: &TermInfo) -> Result<f32, TantivyError> {
+    let mut postings = index.read_postings_from_terminfo(info, IndexRecordOption::Basic)?;
+    let (mut chunks, mut windows, mut covered) = (0, 0, 0);
+    while chunks < SAMPLED_CHUNKS && postings.doc() != TERMINATED {
+        let window = order.window(postings.doc());
+        windows += window.end - window.start.max(covered);
+        covered = window.end;
+        chunks += 1;
+        postings.advance();
     }
+    Ok(windows as f32 / chunks.max(1) as f32)
 }
 
 /// A chunk that is scored.
@@ -259,7 +271,7 @@ impl Passages {
 
     fn score(
         mut self,
-        segment: &SegmentReader,
+        (at, segment): (usize, &SegmentReader),
         fields: &Fields,
         asked: &[Asked],
         lengths: Lengths,
@@ -285,7 +297,12 @@ impl Passages {
         for term in asked {
             let wants_spots = self.with_surroundings && asked.len() > 1 && fields.has_places();
             here.clear(self.places.len());
-            if self.count(&index, &term.text.key, wants_spots, &mut frequencies, &mut here)? {
+            let forms = &term.text.found[at];
+            if !forms.is_empty() {
+                frequencies.fill(0);
+                for form in forms {
+                    self.count(&index, form, wants_spots, &mut frequencies, &mut here)?;
+                }
                 self.score_text(term, &frequencies, tally);
                 if let Some(term_before) = term_before {
                     self.score_proximity((term_before, &before), (term, &here), tally);
@@ -297,7 +314,10 @@ impl Passages {
         let norms = segment.get_fieldnorms_reader(heading)?;
         let index = segment.inverted_index(heading)?;
         for term in asked {
-            self.score_headings(&index, &norms, term, lengths.heading, tally)?;
+            for form in &term.heading.found[at] {
+                let postings = index.read_postings_from_terminfo(form, IndexRecordOption::WithFreqs)?;
+                self.score_headings(postings, &norms, term, lengths.heading, tally);
+            }
         }
         Ok(())
     }
@@ -357,25 +377,21 @@ impl Passages {
         }
     }
 
-    /// Counts a term in all rows, and notes where it stands in the chunks themselves. Returns whether it is in the
-    /// segment at all.
+    /// Adds how often a form of a term is in all rows, and notes where it stands in the chunks themselves.
     fn count(
         &self,
         index: &InvertedIndexReader,
-        term: &Term,
+        info: &TermInfo,
         wants_spots: bool,
         frequencies: &mut [u32],
         spots: &mut Spots,
-    ) -> Result<bool, TantivyError> {
+    ) -> Result<(), TantivyError> {
         let option = if wants_spots {
             IndexRecordOption::WithFreqsAndPositions
         } else {
             IndexRecordOption::WithFreqs
         };
-        let Some(mut postings) = index.read_postings(term, option)? else {
-            return Ok(false);
-        };
-        frequencies.fill(0);
+        let mut postings = index.read_postings_from_terminfo(info, option)?;
         let mut places = self.places.iter().enumerate().peekable();
         for (row, frequency) in self.rows.iter().zip(frequencies) {
             let is_there = reach(&mut postings, *row);
@@ -385,28 +401,23 @@ impl Passages {
                 }
             }
             if is_there {
-                *frequency = postings.term_freq();
+                *frequency += postings.term_freq();
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     fn score_headings(
         &self,
-        index: &InvertedIndexReader,
+        mut postings: SegmentPostings,
         norms: &FieldNormReader,
         asked: &Asked,
         mean_length: f32,
         tally: &mut Tally<'_>,
-    ) -> Result<(), TantivyError> {
+    ) {
         let Lookup {
-            key,
-            chunk_frequency,
-            idf,
+            chunk_frequency, idf, ..
         } = &asked.heading;
-        let Some(mut postings) = index.read_postings(key, IndexRecordOption::WithFreqs)? else {
-            return Ok(());
-        };
         for place in &self.places {
             if reach(&mut postings, place.row) {
                 let length = norms.fieldnorm(place.row) as f32 / mean_length;
@@ -425,7 +436,6 @@ impl Passages {
                 });
             }
         }
-        Ok(())
     }
 }
 
@@ -435,6 +445,13 @@ fn reach(postings: &mut SegmentPostings, row: DocId) -> bool {
         postings.seek(row);
     }
     postings.doc() == row
+}
+
+/// Returns how much it says that one of `total` rows holds a word which `holding` of them hold: more than 0, and the
+/// more the fewer hold it.
+fn inverse_document_frequency(total: u64, holding: u64) -> f64 {
+    let (total, holding) = (total as f64, holding.min(total) as f64);
+    (1.0 + (total - holding + 0.5) / (holding + 0.5)).ln()
 }
 
 /// Returns the share of BM25 that a frequency has; `length` is in mean lengths.
@@ -458,6 +475,7 @@ impl Spots {
         self.ranges.resize(places, 0..0);
     }
 
+    /// Notes where a form stands in a chunk. A chunk is in one language, so that one form is all that counts.
     fn note(&mut self, at: usize, postings: &mut SegmentPostings) {
         postings.positions(&mut self.buffer);
         let start = self.positions.len();

@@ -336,19 +336,50 @@ fn no_words_are_syntax() {
 }
 
 #[test]
-fn rarities_are_those_of_the_words() {
-    let corpus = corpus(&[&["the common foxes", "the common dog"], &["the rare common lynx"]]);
-    let terms = corpus.terms.snapshot();
-    let query = "The fox, a zebra: lynx's common?";
-    // In parts as a model's tokens are, the question mark and a place behind the end too.
-    let places = [0..3, 4..7, 7..8, 9..10, 11..13, 13..16, 18..22, 25..31, 31..32, 40..41];
-    let found = terms.rarities(query, &places).expect("the index can be read");
-    let of = |holding| inverse_document_frequency(3, holding);
-    let (none, one, all) = (of(0), of(1), of(3));
-    assert!(none > one && one > all && all > 0.0);
-    let expected = [all, one, all, all, none, none, one, all, all, all];
-    for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
-        assert!((found - expected).abs() < 1e-12, "{at}: {found} is not {expected}");
+fn each_language_is_found_by_its_stems() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let detected = Language::parse("auto").expect("a known language");
+    let (terms, _) = Terms::open(directory.path(), detected).expect("a new index");
+    let texts = [
+        "The keepers of the lighthouse were running down to the harbour whenever a ship was in danger.",
+        "Die Häuser am Hafen wurden nach dem großen Sturm von den Leuten wieder aufgebaut.",
+        "There is a house near the harbour which was built after the storm by the people of the town.",
+        "北角的灯塔是在大风暴那一年用花岗岩建造的。",
+    ];
+    for (chunk_id, text) in (1..).zip(texts) {
+        add(&terms, chunk_id, "", text);
     }
-    assert!(inverse_document_frequency(0, 5) > 0.0);
+    terms.commit(Epoch(1), 0).expect("a commit");
+    assert_eq!(found(&terms, "Haus"), [2]);
+    assert_eq!(found(&terms, "houses"), [3]);
+    assert_eq!(found(&terms, "run"), [1]);
+    assert_eq!(found(&terms, "花岗岩"), [4]);
+    let both = found(&terms, "running Haus");
+    assert!(both.len() == 2 && both.contains(&1) && both.contains(&2), "{both:?}");
+    let snapshot = terms.snapshot();
+    let parts = snapshot
+        .explain("das Haus", &[ChunkId(2), ChunkId(1)])
+        .expect("explained");
+    assert!(
+        parts[0].iter().any(|part| part.term == "haus") && parts[1].is_empty(),
+        "{parts:?}"
+    );
+    let words = snapshot.highlights("Haus running", texts[1]);
+    assert_eq!(words.len(), 1);
+    assert_eq!(&texts[1][words[0].clone()], "Häuser");
+    let scores = snapshot.passages("Haus", &[ChunkId(2)]).expect("scored");
+    let listed = snapshot.score("Haus", &[ChunkId(2)]).expect("scored");
+    assert!(
+        (scores[0].text - listed[0]).abs() < 1e-4,
+        "both count forms as one term"
+    );
+    drop(terms);
+    let (reopened, state) = Terms::open(directory.path(), detected).expect("it opens");
+    assert_eq!((state.epoch, reopened.rows()), (Some(Epoch(1)), 4));
+    drop(reopened);
+    let other = Terms::open(directory.path(), Language::default());
+    assert!(
+        other.is_err_and(|error| error.wants_rebuild()),
+        "one language is another index"
+    );
 }

@@ -3,9 +3,9 @@
 /// With no more accepted rows than this, scoring them all beats any graph.
 pub(super) const FEW_ROWS: usize = 3_000;
 /// Least rows that a walk keeps (`ef_search`).
-const MIN_EF: usize = 128;
+const MIN_EF: usize = 160;
 /// The same in a part that holds a small share of all rows, and so of the nearest.
-const MIN_EF_OF_SMALL_PART: usize = 64;
+const MIN_EF_OF_SMALL_PART: usize = 80;
 /// Rows from which on a walk keeps half as many more with each doubling: measured, the recall falls by half a point for
 /// each otherwise.
 const LARGE_ROWS: usize = 131_072;
@@ -87,14 +87,14 @@ mod tests {
             20_000,
             10,
             Plan::WalkAccepted {
-                ef: 128,
+                ef: 160,
                 budget: 15_000,
             },
         );
-        check(40_000, 40_000, 10, Plan::Walk { ef: 128 });
+        check(40_000, 40_000, 10, Plan::Walk { ef: 160 });
         check(40_000, 32_000, 100, Plan::Walk { ef: 250 });
         check(40_000, usize::MAX, usize::MAX, Plan::Scan);
-        assert_eq!(Plan::new(40_000, 160_000, 40_000, 40_000, 10), Plan::Walk { ef: 128 });
-        assert_eq!(Plan::new(40_000, 160_001, 40_000, 40_000, 10), Plan::Walk { ef: 64 });
+        assert_eq!(Plan::new(40_000, 160_000, 40_000, 40_000, 10), Plan::Walk { ef: 160 });
+        assert_eq!(Plan::new(40_000, 160_001, 40_000, 40_000, 10), Plan::Walk { ef: 80 });
     }
 }

@@ -11,8 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 
 use super::*;
-use crate::index::ChunkSet;
 use crate::index::best::best_first;
+use crate::index::{ChunkSet, Pace};
 
 pub(super) const DIMENSIONS: usize = 16;
 const GO_ON: std::ops::ControlFlow<()> = std::ops::ControlFlow::Continue(());
@@ -81,7 +81,11 @@ impl Index {
     fn keep_up(&self, exists: &Accept<'_>) -> Vec<Upkeep> {
         let mut done = Vec::new();
         loop {
-            match self.vectors.upkeep(Epoch(7), exists, 2, &mut |_| GO_ON).expect("done") {
+            match self
+                .vectors
+                .upkeep(Epoch(7), exists, Pace::UnderLoad, 2, &mut |_| GO_ON)
+                .expect("done")
+            {
                 Upkeep::Idle => return done,
                 work => done.push(work),
             }

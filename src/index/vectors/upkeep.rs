@@ -13,7 +13,7 @@ use super::policy;
 use super::segment::Segment;
 use super::write::{Gathered, Temporary};
 use super::{State, Vectors};
-use crate::index::{Accept, ChunkId, Epoch, Error};
+use crate::index::{Accept, ChunkId, Epoch, Error, Pace};
 
 /// Rows outside of every graph beside which fresh rows go into one, while a build keeps them from being sealed.
 const GRAPH_ROWS: usize = 8_192;
@@ -111,10 +111,10 @@ impl Keeper {
 impl Vectors {
     /// Returns whether there is something to seal or to merge, at no cost. What [`Vectors::upkeep`] rebuilds because rows
     /// no longer exist is not seen here.
-    pub fn is_due(&self) -> bool {
+    pub fn is_due(&self, pace: Pace) -> bool {
         let state = self.state();
         let sizes: Vec<usize> = state.segments.iter().map(|segment| segment.len()).collect();
-        self.directory.is_some() && policy::next(&sizes, state.arriving.len()).is_some()
+        self.directory.is_some() && policy::next(&sizes, state.arriving.len(), pace).is_some()
     }
 
     /// Returns whether the file that names all others is still there.
@@ -159,6 +159,7 @@ impl Vectors {
         &self,
         epoch: Epoch,
         exists: &Accept<'_>,
+        pace: Pace,
         threads: usize,
         pause: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Upkeep, Error> {
@@ -172,7 +173,7 @@ impl Vectors {
             return Ok(self.graph_all(threads, pause));
         }
         let sizes: Vec<usize> = state.segments.iter().map(|segment| segment.len()).collect();
-        if let Some(next) = policy::next(&sizes, state.arriving.len()) {
+        if let Some(next) = policy::next(&sizes, state.arriving.len(), pace) {
             let merged = sizes.len() - next.from;
             let mut rewrite = Rewrite {
                 from: next.from,

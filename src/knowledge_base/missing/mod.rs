@@ -180,6 +180,8 @@ impl Search<'_> {
             lease: self.lease,
             at: self.question.at,
             reranking: self.reranking,
+            // Nobody asked these for their results.
+            live_recall: None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! The graph of an encoder, written once and kept.
 //!
 //! Comes in: verified weights. Goes out: an ONNX file in the cache.
-//! Always holds: a graph that is kept was made from these weights by this version of the writer.
+//! Always holds: a graph that is used was made from these weights; by this version of the writer, unless nothing can be
+//! written into the cache, where one of an earlier version serves on.
 //! Not here: what is in the graph.
 
 use std::path::Path;
@@ -11,7 +12,7 @@ use super::super::stamp::{self, FileState, Stamp};
 use super::super::{CatalogModel, Error, Pooling, PullEvent};
 use super::WEIGHTS;
 use super::lock::Lock;
-use crate::worker::Cancel;
+use crate::worker::{Cancel, with_causes};
 
 /// A graph that is written from weights, once.
 pub(super) struct Graph<'a> {
@@ -23,8 +24,32 @@ pub(super) struct Graph<'a> {
 }
 
 impl Graph<'_> {
-    /// Writes the graph unless it is there, whole, and made from these weights by this version of the writer.
+    /// Writes the graph unless it is there, whole, and made from these weights by this version of the writer. Where that
+    /// cannot be written, one of an earlier version will do.
     pub(super) fn ensure(
+        &self,
+        cache: &Path,
+        lock: Option<&Lock>,
+        events: &mut dyn FnMut(PullEvent),
+        cancel: &Cancel,
+    ) -> Result<(), Error> {
+        match self.make_current(cache, lock, events, cancel) {
+            Err(error @ Error::Io { .. }) if self.is_earlier()? => {
+                let file = self.directory.join(self.model.precision.file_name());
+                tracing::warn!(
+                    model = self.model.id,
+                    file = %file.display(),
+                    error = with_causes(&error),
+                    "the model's graph was written by an earlier version and cannot be written anew: it serves without \
+                     reranking until the directory can be written"
+                );
+                Ok(())
+            }
+            made => made,
+        }
+    }
+
+    fn make_current(
         &self,
         cache: &Path,
         lock: Option<&Lock>,
@@ -60,14 +85,36 @@ impl Graph<'_> {
     }
 
     fn is_current(&self) -> Result<bool, Error> {
+        self.is_whole(|made_from| made_from == self.made_from)
+    }
+
+    /// Returns whether the graph was made from these weights by an earlier version of the writer.
+    fn is_earlier(&self) -> Result<bool, Error> {
+        let made_by = |made_from: &str| {
+            let (writer, rest) = made_from.strip_prefix(WRITER)?.split_once(' ')?;
+            let version: u32 = writer.parse().ok()?;
+            Some((version, rest.to_owned()))
+        };
+        let wanted = made_by(&self.made_from);
+        self.is_whole(|made_from| match (made_by(made_from), &wanted) {
+            (Some((version, rest)), Some((wanted, wanted_rest))) => version < *wanted && rest == *wanted_rest,
+            _ => false,
+        })
+    }
+
+    /// Returns whether the graph is there as it was written, and made from what is wanted.
+    fn is_whole(&self, is_wanted: impl FnOnce(&str) -> bool) -> Result<bool, Error> {
         let name = self.model.precision.file_name();
         let mut stamp = Stamp::read(self.directory, self.directory);
-        if stamp.made_from(name) != Some(&self.made_from) {
+        if !stamp.made_from(name).is_some_and(is_wanted) {
             return Ok(false);
         }
         Ok(matches!(stamp.check(name, None, false)?, FileState::Verified { .. }))
     }
 }
+
+/// What stands before the version of the writer.
+const WRITER: &str = "writer ";
 
 /// Everything that decides what a graph's bytes are.
 pub(super) fn made_from(model: &CatalogModel, weights_sha256: &str, config: &[u8]) -> String {
@@ -77,7 +124,7 @@ pub(super) fn made_from(model: &CatalogModel, weights_sha256: &str, config: &[u8
     };
     let config = stamp::hash_bytes(config);
     format!(
-        "writer {} weights {weights_sha256} config {config} pooling {pooling}",
+        "{WRITER}{} weights {weights_sha256} config {config} pooling {pooling}",
         onnx::WRITER_VERSION
     )
 }

@@ -1,21 +1,28 @@
 //! Passages read once more beside the query: slower than a leg, and better at the top.
 //!
 //! Comes in: a query and the passages that it found. Goes out: how relevant each is.
-//! Always holds: a passage has the same score whichever others are scored with it, where weights come from an index.
+//! Always holds: a passage has the same score whichever others are scored with it.
 //! Not here: what becomes of the scores (see [`stage`](super::stage)).
 
-mod cache;
 mod late_interaction;
 mod max_sim;
 #[cfg(test)]
 mod tests;
 
-use crate::embed;
+use std::sync::Arc;
+
+use crate::cache::{Cache, Part};
+use crate::embed::{self, TokenVectors};
 use crate::index::{self, ChunkId};
 use crate::worker::{Cancel, Stopped};
 
-pub use cache::{KeptTokens, TokenCache};
-pub use late_interaction::{LateInteraction, TokenWeights};
+pub use late_interaction::LateInteraction;
+
+/// Vectors of the tokens of chunks, of all knowledge bases together. A chunk never changes and its id is never given
+/// again, so what is kept stays true until it is forgotten.
+pub type TokenCache = Cache<ChunkId, Arc<TokenVectors>>;
+/// The part of it that one search of one knowledge base sees.
+pub type KeptTokens<'a> = Part<'a, ChunkId, Arc<TokenVectors>>;
 
 /// A passage to be scored.
 #[derive(Debug, Clone, PartialEq, Eq)]

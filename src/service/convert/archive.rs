@@ -29,6 +29,7 @@ pub(in crate::service) fn manifest(manifest: Manifest) -> pb::ArchiveManifest {
         metadata_schema: base.metadata_schema,
         oldest_epoch: manifest.oldest_epoch,
         storage: None,
+        live_recall: None,
         read_only: manifest.kind == ArchiveKind::Bundle,
     };
     pb::ArchiveManifest {

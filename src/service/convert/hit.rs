@@ -18,6 +18,7 @@ pub(in crate::service) fn retrieval(found: Retrieval) -> pb::RetrieveResponse {
         epoch: found.epoch.0,
         metrics: Some(metrics(found.times)),
         plan: Some(plan(found.plan)),
+        cached: found.is_cached,
         implicit_filter: found.implicit_filter.map(implicit_filter),
         transformed_queries: found.transformed_queries,
     }
@@ -29,6 +30,7 @@ pub(in crate::service) fn batch(found: BatchRetrieval) -> pb::BatchRetrieveRespo
         Ok(found) => pb::BatchRetrieveResult {
             retrieval_results: found.hits.into_iter().map(hit).collect(),
             error: None,
+            cached: found.is_cached,
             implicit_filter: found.implicit_filter.map(implicit_filter),
             transformed_queries: found.transformed_queries,
         },
@@ -42,6 +44,7 @@ pub(in crate::service) fn batch(found: BatchRetrieval) -> pb::BatchRetrieveRespo
                 reason: error.reason.to_owned(),
                 field: error.violations.first().map(|it| it.field.clone()).unwrap_or_default(),
             }),
+            cached: false,
         },
     });
     pb::BatchRetrieveResponse {

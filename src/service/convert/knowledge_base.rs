@@ -8,8 +8,8 @@ use super::schema::{metadata_schema, wire_metadata_schema};
 use super::upkeep::progress;
 use crate::chunk::{ChunkConfig, DEFAULT_MAX_TOKENS, DEFAULT_OVERLAP_TOKENS};
 use crate::knowledge_base::{
-    Error, KnowledgeBaseChange, KnowledgeBaseInfo, KnowledgeBaseStatus, NewKnowledgeBase, OriginalContent, Retention,
-    StorageInfo,
+    Error, KnowledgeBaseChange, KnowledgeBaseInfo, KnowledgeBaseStatus, LiveRecallInfo, NewKnowledgeBase,
+    OriginalContent, RecallFigures, Retention, StorageInfo,
 };
 use crate::service::pb;
 
@@ -76,6 +76,7 @@ pub(in crate::service) fn knowledge_base(info: KnowledgeBaseInfo) -> pb::Knowled
         retention_configuration: Some(wire_retention(info.retention)),
         original_content: wire_original_content(info.original_content).into(),
         oldest_epoch: info.oldest_epoch.0,
+        live_recall: info.live_recall.map(live_recall),
         storage_statistics: info.storage.map(storage),
         read_only: info.read_only,
         metadata_schema: wire_metadata_schema(info.metadata_schema),
@@ -180,5 +181,21 @@ fn status(status: KnowledgeBaseStatus) -> pb::KnowledgeBaseStatus {
         KnowledgeBaseStatus::Active => pb::KnowledgeBaseStatus::Active,
         KnowledgeBaseStatus::Failed => pb::KnowledgeBaseStatus::Failed,
         KnowledgeBaseStatus::Deleting => pb::KnowledgeBaseStatus::Deleting,
+    }
+}
+
+fn live_recall(info: LiveRecallInfo) -> pb::LiveRecall {
+    let figures = |figures: RecallFigures| pb::RecallFigures {
+        query_count: u32::try_from(figures.queries).unwrap_or(u32::MAX),
+        recall_at_10: figures.recall_at_10,
+        recall: figures.recall,
+        lowest_recall_at_10: figures.lowest_recall_at_10,
+    };
+    pb::LiveRecall {
+        checked_query_count: info.checked_queries,
+        dropped_query_count: info.dropped_queries,
+        window: info.all.map(figures),
+        unfiltered: info.unfiltered.map(figures),
+        filtered: info.filtered.map(figures),
     }
 }

@@ -3,7 +3,9 @@
 use super::answer::{MAX_STOP_SEQUENCE_BYTES, MAX_STOP_SEQUENCES, MAX_TEMPERATURE, MAX_TOKENS};
 use super::knowledge_base;
 use crate::document::MAX_DOCUMENT_ID_BYTES;
+use crate::document::access::{self, MAX_ACCESS_ENTRIES, MAX_CALLER_GROUPS};
 use crate::document::metadata::{MAX_ATTRIBUTES, MAX_KEY_BYTES, MAX_LIST_MEMBERS, MAX_STRING_BYTES};
+use crate::document::schema::MAX_DECLARED;
 use crate::generate::Inference;
 use crate::index::MAX_QUERY_TERMS;
 use crate::knowledge_base::{
@@ -12,7 +14,7 @@ use crate::knowledge_base::{
     MAX_RERANK_SOURCE_CHARS, MAX_RERANK_SOURCES, MAX_TAGS, Settings,
 };
 use crate::retrieve::DEFAULT_DENSE_WEIGHT;
-use crate::retrieve::filter::MAX_FILTER_DEPTH;
+use crate::retrieve::filter::{MAX_CONDITIONS, MAX_FILTER_DEPTH};
 use crate::retrieve::options::{
     DEFAULT_CONTEXT_BYTES, DEFAULT_DUPLICATE_SIMILARITY, DEFAULT_LAMBDA, DEFAULT_RECENCY_FLOOR, DEFAULT_RERANK_WEIGHT,
     DEFAULT_RERANKED, MAX_BOOST_FACTOR, MAX_BOOSTS, MAX_CANDIDATES_PER_LEG, MAX_CHUNKS_PER_DOCUMENT, MAX_CONTEXT_BYTES,
@@ -33,6 +35,8 @@ pub(in crate::service) fn limits(settings: &Settings, named: Option<KnowledgeBas
             max_attribute_string_bytes: MAX_STRING_BYTES as u32,
             max_attribute_list_members: MAX_LIST_MEMBERS as u32,
             max_delete_documents: MAX_DELETE_DOCUMENTS as u32,
+            max_access_list_names: MAX_ACCESS_ENTRIES as u32,
+            max_access_name_bytes: access::MAX_NAME_BYTES as u32,
         }),
         knowledge_bases: Some(pb::KnowledgeBaseLimits {
             max_name_bytes: MAX_NAME_BYTES as u32,
@@ -41,6 +45,7 @@ pub(in crate::service) fn limits(settings: &Settings, named: Option<KnowledgeBas
             max_client_token_bytes: MAX_CLIENT_TOKEN_BYTES as u32,
             max_page_size: MAX_PAGE_SIZE as u32,
             default_page_size: DEFAULT_PAGE_SIZE as u32,
+            max_declared_attributes: MAX_DECLARED as u32,
         }),
         generation: Some(pb::GenerationLimits {
             max_tokens: MAX_TOKENS,
@@ -83,5 +88,7 @@ fn retrieval() -> pb::RetrievalLimits {
         max_rerank_sources: MAX_RERANK_SOURCES as u32,
         max_rerank_source_characters: MAX_RERANK_SOURCE_CHARS as u32,
         max_rerank_bytes: MAX_RERANK_BYTES as u32,
+        max_filter_conditions: MAX_CONDITIONS as u32,
+        max_caller_groups: MAX_CALLER_GROUPS as u32,
     }
 }

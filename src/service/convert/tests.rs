@@ -23,8 +23,8 @@ use crate::generate::{
 };
 use crate::index::{ChunkId, Epoch};
 use crate::knowledge_base::{
-    AnswerSummary, KnowledgeBaseInfo, KnowledgeBaseStatus, OriginalContent, Progress, Retention, StageTimes,
-    StorageInfo,
+    AnswerSummary, KnowledgeBaseInfo, KnowledgeBaseStatus, LiveRecallInfo, OriginalContent, Progress, RecallFigures,
+    Retention, StageTimes, StorageInfo,
 };
 use crate::retrieve::{Filter, Hit, LegScore, Query, SearchType};
 use crate::service::pb;
@@ -382,8 +382,24 @@ fn knowledge_base_keeps_all_its_fields() {
             write_failure: Some("the disk is full".to_owned()),
             ..StorageInfo::default()
         }),
+        live_recall: Some(LiveRecallInfo {
+            checked_queries: 9,
+            dropped_queries: 4,
+            all: Some(RecallFigures {
+                queries: 8,
+                recall_at_10: 0.75,
+                recall: 0.5,
+                lowest_recall_at_10: 0.25,
+            }),
+            ..LiveRecallInfo::default()
+        }),
         read_only: true,
     });
+    let recall = wire.live_recall.expect("it was given");
+    assert_eq!((recall.checked_query_count, recall.dropped_query_count), (9, 4));
+    let window = recall.window.expect("there were checks");
+    assert_eq!((window.query_count, window.recall_at_10, window.recall), (8, 0.75, 0.5));
+    assert_eq!((recall.unfiltered, recall.filtered), (None, None));
     let storage = wire.storage_statistics.clone().expect("it was given");
     assert_eq!(
         (storage.store_bytes, storage.write_failure.as_str()),

@@ -45,6 +45,8 @@ pub(crate) fn settings(data_dir: &Path) -> Settings {
         compute_threads: 0,
         backup_dir: None,
         bundles: Vec::new(),
+        result_cache_bytes: 16 << 20,
+        live_recall_share: 1.0,
     }
 }
 

@@ -152,22 +152,22 @@ proptest! {
         let found = scores(&terms, &query, &ids);
         let all: Vec<_> = ids.iter().copied().map(ChunkId).collect();
         let listed = terms.snapshot().score(&query, &all).expect("scored");
-        let asked = terms.snapshot().analyzer().query_terms(&query);
+        let asked = terms.snapshot().query_terms(&query);
         for ((id, score), listed) in ids.iter().zip(&found).zip(listed) {
             prop_assert!((score.text + score.heading - listed).abs() < 1e-3, "{score:?} is not {listed}");
             let at = *id as usize - 1;
             let window = at.saturating_sub(2)..(at + 3).min(chunks.len());
             let around: Vec<&str> = chunks[window].iter().filter(|chunk| chunk.0 == chunks[at].0)
                 .flat_map(|chunk| chunk.1.split(' ')).collect();
-            let holds = asked.iter().any(|(term, _)| around.contains(&term.as_str()));
+            let holds = asked.iter().any(|term| around.contains(&term.forms[0].as_str()));
             prop_assert_eq!(holds, score.surroundings > 0.0);
             let words: Vec<&str> = chunks[at].1.split(' ').collect();
             let near = asked.windows(2).any(|pair| {
                 let places = |term: &str| -> Vec<usize> {
                     (0..words.len()).filter(|at| words[*at] == term).collect()
                 };
-                let right = places(&pair[1].0);
-                places(&pair[0].0).iter().any(|left| right.iter().any(|right| left.abs_diff(*right) <= 8))
+                let right = places(&pair[1].forms[0]);
+                places(&pair[0].forms[0]).iter().any(|left| right.iter().any(|right| left.abs_diff(*right) <= 8))
             });
             prop_assert_eq!(near, score.proximity > 0.0, "{:?} in {:?}", asked, words);
         }

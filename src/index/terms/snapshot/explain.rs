@@ -1,6 +1,5 @@
 //! Why chunks have the scores that they have: terms, exact ranks, and where words stand.
 
-use std::collections::HashSet;
 use std::ops::Range;
 
 use super::TermsSnapshot;
@@ -79,13 +78,7 @@ impl TermsSnapshot {
 
     /// Returns where words of the query stand in a text, other forms of them included: byte ranges, in order, apart.
     pub fn highlights(&self, query: &str, text: &str) -> Vec<Range<usize>> {
-        let terms: HashSet<String> = self
-            .0
-            .analyzer
-            .query_terms(query)
-            .into_iter()
-            .map(|(term, _)| term)
-            .collect();
-        self.0.analyzer.places_of(&terms, text)
+        let forms = self.query_terms(query).into_iter().flat_map(|term| term.forms);
+        self.0.analyzer.places_of(&forms.collect(), text, &self.0.languages)
     }
 }

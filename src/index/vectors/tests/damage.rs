@@ -186,7 +186,9 @@ fn leftovers_are_swept_at_opening() {
     reopened
         .insert(&rows(&unit_vectors(5_000, 43), 4_201))
         .expect("inserted");
-    reopened.upkeep(Epoch(8), &|_| true, 1, &mut |_| GO_ON).expect("sealed");
+    reopened
+        .upkeep(Epoch(8), &|_| true, Pace::UnderLoad, 1, &mut |_| GO_ON)
+        .expect("sealed");
     assert_eq!(index.reopened().expect("opened").len(), 9_200);
 }
 

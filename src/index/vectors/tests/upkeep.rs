@@ -8,7 +8,10 @@ use super::*;
 use crate::index::vectors::policy::SEAL_ROWS;
 
 fn work(index: &Index, exists: &Accept<'_>) -> Upkeep {
-    index.vectors.upkeep(Epoch(9), exists, 2, &mut |_| GO_ON).expect("done")
+    index
+        .vectors
+        .upkeep(Epoch(9), exists, Pace::UnderLoad, 2, &mut |_| GO_ON)
+        .expect("done")
 }
 
 /// Bytes of a vector as any file of the index would hold it.
@@ -170,11 +173,13 @@ fn cancelled_work_changes_nothing() {
     let before = (index.files(), index.vectors.figures());
     for after in [1, 3] {
         let mut asked = 0;
-        let cancelled = index.vectors.upkeep(Epoch(9), &|_| true, 2, &mut |progress| {
-            assert!(progress.done <= progress.total && progress.total == 9_000);
-            asked += 1;
-            if asked == after { ControlFlow::Break(()) } else { GO_ON }
-        });
+        let cancelled = index
+            .vectors
+            .upkeep(Epoch(9), &|_| true, Pace::UnderLoad, 2, &mut |progress| {
+                assert!(progress.done <= progress.total && progress.total == 9_000);
+                asked += 1;
+                if asked == after { ControlFlow::Break(()) } else { GO_ON }
+            });
         assert_eq!(cancelled.expect("no error"), Upkeep::Cancelled);
         assert_eq!((index.files(), index.vectors.figures()), before);
     }
@@ -198,7 +203,11 @@ fn failed_seals_leave_rows_searchable() {
     // A directory lies where the file would be written.
     let obstacle = index.path().join("segment-00000001.tmp");
     fs::create_dir(&obstacle).expect("made");
-    let failed = || index.vectors.upkeep(Epoch(9), &|_| true, 2, &mut |_| GO_ON);
+    let failed = || {
+        index
+            .vectors
+            .upkeep(Epoch(9), &|_| true, Pace::UnderLoad, 2, &mut |_| GO_ON)
+    };
     failed().expect_err("no file can be written");
     assert_eq!(index.vectors.figures().fresh_rows, 9_000);
     // Now rows go into a graph in memory, and sealing is tried again.
@@ -227,7 +236,7 @@ fn rows_that_come_beside_a_build_stay_fresh() {
     let index = Index::new();
     index.vectors.insert(&rows(&vectors[..20_000], 1)).expect("inserted");
     let mut next = 20_000;
-    let done = index.vectors.upkeep(Epoch(9), &|_| true, 1, &mut |_| {
+    let done = index.vectors.upkeep(Epoch(9), &|_| true, Pace::UnderLoad, 1, &mut |_| {
         let end = (next + 2_900).min(vectors.len());
         index
             .vectors
@@ -285,7 +294,9 @@ fn bundles_hold_what_was_kept() {
         Err(Error::Sealed)
     ));
     assert_eq!(
-        bundle.upkeep(Epoch(1), &|_| true, 1, &mut |_| GO_ON).expect("idle"),
+        bundle
+            .upkeep(Epoch(1), &|_| true, Pace::UnderLoad, 1, &mut |_| GO_ON)
+            .expect("idle"),
         Upkeep::Idle
     );
     for wrong in [

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::index::{TermField, TermPart};
-use crate::knowledge_base::{BatchHits, BatchRetrieval, Missing, MissingStage, SuggestedChange, Suggestion};
+use crate::knowledge_base::{BatchRetrieval, FoundHits, Missing, MissingStage, SuggestedChange, Suggestion};
 use crate::retrieve::stage::{AppliedBoost, DiversityEffect, RecencyEffect, RerankEffect};
 use crate::retrieve::{
     Boost, Context, Expansion, Explanation, Extent, FilterOutcome, FoldedHit, FusionMethod, Leg, LegPart, Options,
@@ -279,20 +279,18 @@ fn one_bad_query_of_a_batch_has_its_own_error() {
         ..pb::BatchRetrieveQuery::default()
     });
     assert!(good.expect("it is valid").explain);
+    let known = |hits| FoundHits {
+        hits,
+        is_cached: true,
+        ..FoundHits::default()
+    };
     let wire = batch(BatchRetrieval {
-        results: vec![
-            Ok(BatchHits {
-                hits: vec![found()],
-                implicit_filter: None,
-                transformed_queries: Vec::new(),
-            }),
-            bad.map(|_| BatchHits::default()),
-        ],
+        results: vec![Ok(known(vec![found()])), bad.map(|_| known(Vec::new()))],
         epoch: Epoch(3),
         times: StageTimes::default(),
     });
     assert_eq!((wire.results.len(), wire.epoch), (2, 3));
-    assert_eq!(wire.results[0].error, None);
+    assert_eq!((&wire.results[0].error, wire.results[0].cached), (&None, true));
     let error = wire.results[1].error.as_ref().expect("it has no words");
     assert_eq!(
         (error.code, error.reason.as_str(), error.field.as_str()),

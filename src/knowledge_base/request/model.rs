@@ -1,0 +1,39 @@
+//! Models, described.
+
+use crate::models::Modality;
+
+/// Whether a model's files are here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// In the catalog only.
+    NotInstalled,
+    /// Here and verified.
+    Installed,
+    /// In memory.
+    Loaded,
+}
+
+/// A model, described.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// Id.
+    pub id: String,
+    /// Name for people.
+    pub name: String,
+    /// Who made it.
+    pub provider: String,
+    /// SPDX id of its licence.
+    pub license: String,
+    /// What it makes.
+    pub modality: Modality,
+    /// Dimension of its vectors; 0 for language models.
+    pub dimensions: usize,
+    /// Tokens that it reads at most.
+    pub max_input_tokens: usize,
+    /// Whether its files are here.
+    pub availability: Availability,
+    /// Files: name, SHA-256, size in bytes (0 when not known).
+    pub files: Vec<(String, String, u64)>,
+    /// Whether it is the server's default for what it makes.
+    pub is_default: bool,
+}
