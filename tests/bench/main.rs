@@ -4,6 +4,7 @@
 //! Retrieval quality is measured by `groundwork eval retrieval DIR --json` on collections in BEIR's form.
 //! `vectors`, alone, takes a file of vectors; see `vectors.rs`.
 //! `store` and `filters` take texts and vectors of their own: see there.
+//! `served DIRECTORY TEXTS` asks over gRPC what `store TEXTS VECTORS 384 40000 DIRECTORY` wrote.
 //! `--verbose` prints every golden answer. Figures hold for the machine they were taken on; only sides of one run compare.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
@@ -41,6 +42,9 @@ fn main() {
     if arguments.first().is_some_and(|argument| argument == "vectors") {
         return vectors::run(&arguments[1..]);
     }
+    if arguments.first().is_some_and(|argument| argument == "served") {
+        return retrieve::run(&arguments[1..]);
+    }
     let wants = |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     println!(
         "groundwork {} on {} threads",
@@ -54,7 +58,7 @@ fn main() {
         ingest::run();
     }
     if wants("retrieve") {
-        retrieve::run();
+        retrieve::run(&[]);
     }
     if wants("generate") {
         generate::run();

@@ -142,7 +142,7 @@ fn create(home: &Path, dimensions: usize) -> std::path::PathBuf {
         id: "bench".to_owned(),
         name: "bench".to_owned(),
         description: String::new(),
-        embedding_model_id: "given".to_owned(),
+        embedding_model_id: crate::handbook::EMBEDDING_MODEL.to_owned(),
         dimensions,
         chunking: ChunkConfig::None,
         language: "en".to_owned(),

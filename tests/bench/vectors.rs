@@ -2,6 +2,7 @@
 //!
 //! `vectors FILE.f32 [DIMENSIONS]` takes a file of little-endian floats; its first thousand vectors are the queries.
 //! `vectors million FILE.f32 [VECTORS [DIRECTORY]]` jitters them to as many as wanted and reports on the way there.
+//! `vectors plain FILE.f32 [DIMENSIONS]` puts them into `hnsw_rs` as it comes, with its own distance.
 //! `vectors churn FILE.f32` replaces half of them ten times over, and compares the recall with that of a fresh build.
 //! `vectors embed TEXTS OUT.f32` makes such a file of the lines of another.
 
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 use groundwork::embed::{Embedder as _, Embedding, Purpose};
 use groundwork::index::{ChunkId, Epoch, Pace, Scored, Upkeep, Vectors};
 use groundwork::worker::Cancel;
+use hnsw_rs::anndists::dist::distances::DistDot;
+use hnsw_rs::hnsw::Hnsw;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
@@ -45,6 +48,7 @@ pub(crate) fn run(arguments: &[String]) {
             let path = arguments.get(3).map_or(directory.path(), Path::new);
             million(&vectors, number(2, 1_000_000), &path.join("vectors"));
         }
+        [mode, file, ..] if mode == "plain" => plain(&Numbers::read(file.as_ref(), number(2, DIMENSIONS))),
         [mode, file] if mode == "churn" => churn(&Numbers::read(file.as_ref(), DIMENSIONS)),
         [file, ..] => forty_thousand(&Numbers::read(file.as_ref(), number(1, DIMENSIONS))),
         [] => panic!("vectors takes a file of vectors"),
@@ -139,6 +143,48 @@ fn forty_thousand(vectors: &Numbers) {
         let name = format!("vectors, one of {one_of} accepted");
         report(&format!("{name}, recall@10"), recall(&found, &exact), "");
         report(&name, queries.len() as f64 / taken.as_secs_f64(), "queries/s");
+    }
+}
+
+/// The same graph in `hnsw_rs`, with 16 links and `ef_construction` 200, searched by one thread.
+fn plain(vectors: &Numbers) {
+    let (rows, queries) = (vectors.rows(), vectors.queries());
+    let graph: Hnsw<'_, f32, DistDot> = Hnsw::new(16, rows.len(), 16, 200, DistDot {});
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for thread in 0..threads() {
+            let (graph, rows) = (&graph, &rows);
+            scope.spawn(move || {
+                for at in (thread..rows.len()).step_by(threads()) {
+                    graph.insert_slice((rows[at], at));
+                }
+            });
+        }
+    });
+    let rate = rows.len() as f64 / begun.elapsed().as_secs_f64();
+    report(&format!("hnsw_rs, built on {} threads", threads()), rate, "vectors/s");
+    let nearest = |query: &&[f32]| -> Vec<usize> {
+        let dot = |row: &&[f32]| -> f32 { row.iter().zip(*query).map(|(left, right)| left * right).sum() };
+        let mut scored: Vec<(f32, usize)> = rows.iter().map(dot).zip(0..).collect();
+        scored.sort_by(|left, right| right.0.total_cmp(&left.0));
+        scored.truncate(LIMIT);
+        scored.into_iter().map(|(_, at)| at).collect()
+    };
+    let exact: Vec<Vec<usize>> = queries.iter().map(nearest).collect();
+    for ef in [32, 64, 96, 128, 160] {
+        let (found, taken) = timed(|| {
+            let found = queries.iter().map(|query| graph.search(query, LIMIT, ef));
+            found.collect::<Vec<_>>()
+        });
+        let right: usize = found
+            .iter()
+            .zip(&exact)
+            .map(|(found, exact)| found.iter().filter(|hit| exact.contains(&hit.d_id)).count())
+            .sum();
+        let share = right as f64 / (LIMIT * queries.len()) as f64;
+        report(&format!("hnsw_rs, ef {ef}, recall@10"), share, "");
+        let rate = queries.len() as f64 / taken.as_secs_f64();
+        report(&format!("hnsw_rs, ef {ef}, one thread"), rate, "queries/s");
     }
 }
 

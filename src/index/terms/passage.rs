@@ -27,7 +27,7 @@ const NEAR: u32 = 8;
 /// Chunks with a term that are looked at to see how many windows have it.
 const SAMPLED_CHUNKS: usize = 64;
 /// Of queries with more distinct terms only the chunks themselves are scored: such a query is a text, not a question.
-const MAX_TERMS: usize = 64;
+const MAX_TERMS: usize = 32;
 
 /// tantivy's constants of BM25, which listing uses.
 const K1: f32 = 1.2;
