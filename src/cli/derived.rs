@@ -48,7 +48,7 @@ pub(super) fn lines(derived: &pb::ImplicitFilter) -> Vec<String> {
         .collect()
 }
 
-/// Returns the parts that were searched for, as one line.
+/// Returns what was searched for beside the question, as one line.
 pub(super) fn parts(parts: &[String]) -> Option<String> {
     let quoted: Vec<String> = parts.iter().map(|part| format!("\"{}\"", one_line(part))).collect();
     (!quoted.is_empty()).then(|| format!("searched for too: {}", quoted.join(", ")))

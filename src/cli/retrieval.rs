@@ -84,6 +84,9 @@ pub(super) struct SearchFlags {
     /// Take a question that asks for several things apart, and search for the parts too
     #[arg(long)]
     decompose: bool,
+    /// Search too for the words of a chatty question that say what is asked for, without greetings and thanks
+    #[arg(long, conflicts_with = "decompose")]
+    rewrite: bool,
     /// Language model that derives the filter [default: the server's]
     #[arg(long, value_name = "MODEL")]
     derive_filter_model: Option<String>,
@@ -129,10 +132,15 @@ impl SearchFlags {
             model_id: self.derive_filter_model.unwrap_or_default(),
             metadata_attributes: self.derive_filter_attribute,
         });
+        let transformation = match (self.decompose, self.rewrite) {
+            (true, _) => Some(pb::QueryTransformationType::QueryDecomposition),
+            (_, true) => Some(pb::QueryTransformationType::QueryRewriting),
+            _ => None,
+        };
         pb::VectorSearchConfiguration {
             implicit_filter_configuration: implicit_filter,
-            query_transformation_configuration: self.decompose.then(|| pb::QueryTransformationConfiguration {
-                r#type: pb::QueryTransformationType::QueryDecomposition.into(),
+            query_transformation_configuration: transformation.map(|kind| pb::QueryTransformationConfiguration {
+                r#type: kind.into(),
                 model_id: String::new(),
             }),
             number_of_results: limit,

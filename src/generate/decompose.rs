@@ -20,7 +20,7 @@ const UNASKED: &str = concat!(include_str!("prompts/decomposition.md"), "\n\nQue
 const SURE_OF_ONE: f64 = 8.0;
 
 /// Parts of a question at most.
-pub(super) const MAX_PARTS: usize = 4;
+pub const MAX_PARTS: usize = 4;
 /// Content words of a part at least.
 const MIN_CONTENT_WORDS: usize = 1;
 /// Longest question that is taken apart, in bytes.

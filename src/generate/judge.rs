@@ -90,6 +90,12 @@ impl<'a> Judge<'a> {
         self.read_tokens(Vec::new(), self.model.start()?, &all)
     }
 
+    /// Goes on from what was read, which is given up for it.
+    pub(super) fn go_on(&mut self, read: Read, text: &str) -> Result<Read, Error> {
+        let more = self.model.encode(text)?;
+        self.read_tokens(read.tokens, read.sequence, &more)
+    }
+
     /// Reads tokens in steps of the same size from the same place on, so that the same text has the same logits.
     fn read_tokens(
         &mut self,
@@ -118,14 +124,15 @@ impl<'a> Judge<'a> {
     /// Returns how much likelier the model goes on with the first token of one word than of the other, as a difference
     /// of logits; 0 where it cannot be told.
     pub(super) fn preference(&self, read: &Read, word: &str, other: &str) -> Result<f64, Error> {
-        let logit = |word: &str| -> Result<Option<f64>, Error> {
-            let token = self.model.encode(word)?.first().copied();
-            Ok(token
-                .and_then(|token| read.logits.get(token as usize))
-                .map(|logit| f64::from(*logit)))
-        };
-        let both = logit(word)?.zip(logit(other)?);
+        let both = self.logit(read, word)?.zip(self.logit(read, other)?);
         Ok(both.map_or(0.0, |(word, other)| word - other).clamp(-MOST, MOST))
+    }
+
+    /// Returns how much the model likes to go on with the first token of a word; nothing where it cannot be told.
+    pub(super) fn logit(&self, read: &Read, word: &str) -> Result<Option<f64>, Error> {
+        let token = self.model.encode(word)?.first().copied();
+        let logit = token.and_then(|token| read.logits.get(token as usize));
+        Ok(logit.map(|logit| f64::from(*logit)).filter(|logit| !logit.is_nan()))
     }
 }
 

@@ -22,6 +22,7 @@ mod prompt;
 mod quote;
 mod rank;
 mod relevance;
+mod rewrite;
 mod sampler;
 mod scripted;
 mod sentence;
@@ -37,10 +38,11 @@ use crate::retrieve::Hit;
 use crate::worker::Stopped;
 pub use answer::{Asked, answer, answer_nothing};
 pub use candle::{CandleModel, SUPPORTED_ARCHITECTURES};
-pub use decompose::{parts, sees_one_part};
+pub use decompose::{MAX_PARTS, parts, sees_one_part};
 pub use implicit_filter::{FilterQuestion, RejectedClause};
 pub use judge::PrefixCache;
 pub use relevance::{MIN_COSINE, MIN_COVERAGE, MIN_COVERAGE_ALONE, no_answer_text, relevance};
+pub use rewrite::Draft;
 pub use scripted::ScriptedModel;
 
 /// How tokens are drawn. Valid once built.

@@ -15,7 +15,9 @@ use crate::retrieve::filter::Known;
 use crate::retrieve::options::{MAX_LISTED_DEEPER, Options};
 use crate::retrieve::query::FILTER;
 use crate::retrieve::stage::{self, Facts, Line, Staged};
-use crate::retrieve::{self, Candidates, EmbeddedQuery, Explanation, Filter, FoldedHit, Hit, Legs, LegsWork, Query};
+use crate::retrieve::{
+    self, Candidates, EmbeddedQuery, Explanation, Filter, FoldedHit, Hit, Legs, LegsWork, Query, TransformationKind,
+};
 use crate::store::{BaseRecord, ChunkRecord, Lease, Snapshot};
 
 /// How many times as many candidates each leg lists when too few results were left.
@@ -200,8 +202,11 @@ fn candidates(
         });
         retrieve::candidates(legs, &query, embedded, accepted, listed)
     };
+    let transformation = asked.query.options.transformation.as_ref();
+    let is_rewrite = transformation.is_some_and(|it| it.kind == TransformationKind::Rewriting);
     match asked.parts {
         [] => Ok(whole),
+        [rewrite] if is_rewrite => Ok(retrieve::averaged(whole, of_part(rewrite)?)),
         parts => Ok(retrieve::united(
             whole,
             parts.iter().map(of_part).collect::<Result<_, _>>()?,

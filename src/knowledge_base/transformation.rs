@@ -1,4 +1,4 @@
-//! What a language model makes of a question before the search: a filter, and parts.
+//! What a language model makes of a question before the search: a filter, and parts or a rewrite.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,13 @@ use super::base::Base;
 use super::{Error, Groundwork, ImplicitFilter, Missing, StageTimes};
 use crate::document::schema::DeclaredAttribute;
 use crate::embed::{Embedding, Purpose, TokenCoverage};
-use crate::generate::{self, FilterQuestion, RejectedClause};
+use crate::generate::{self, FilterQuestion, LanguageModel, RejectedClause};
 use crate::index::AttributeIndex;
 use crate::retrieve::filter::Known;
 use crate::retrieve::query::{FILTER, IMPLICIT_FILTER, QUERY_TRANSFORMATION};
-use crate::retrieve::{Filter, FilterOutcome, ImplicitFilterOptions, Query, QueryDecomposition, SearchType};
+use crate::retrieve::{
+    Filter, FilterOutcome, ImplicitFilterOptions, Query, QueryTransformation, SearchType, TransformationKind,
+};
 use crate::store::{BaseRecord, Lease};
 use crate::worker::Cancel;
 
@@ -133,9 +135,9 @@ impl Groundwork {
             transformed.query.filter = joined(own.into_iter().chain(derived.filter.clone()).collect());
             transformed.implicit_filter = Some(derived);
         }
-        if let Some(options) = &query.options.decomposition {
+        if let Some(options) = &query.options.transformation {
             let started = Instant::now();
-            let (texts, waited) = self.decompose(query, options, cancel)?;
+            let (texts, waited) = self.texts_beside(query, options, cancel)?;
             times.queue += waited;
             times.transform += started.elapsed().saturating_sub(waited);
             let started = Instant::now();
@@ -145,11 +147,11 @@ impl Groundwork {
         Ok(transformed)
     }
 
-    /// Returns the parts of a question, and how long it waited for the model.
-    fn decompose(
+    /// Returns what is searched for beside a question, and how long it waited for the model.
+    fn texts_beside(
         &self,
         query: &Query,
-        options: &QueryDecomposition,
+        options: &QueryTransformation,
         cancel: &Cancel,
     ) -> Result<(Vec<String>, Duration), Error> {
         let model_id = match options.model_id.as_str() {
@@ -159,16 +161,38 @@ impl Groundwork {
         self.models
             .check_language_model(model_id)
             .map_err(|error| error.in_field(&format!("{QUERY_TRANSFORMATION}.model_id")))?;
-        let parts = generate::parts(&query.text);
-        if parts.is_empty() {
-            return Ok((parts, Duration::ZERO));
+        let question = &query.text;
+        let with_model = |ask: &dyn Fn(&dyn LanguageModel) -> Result<Vec<String>, generate::Error>| {
+            let waiting = Instant::now();
+            let _slot = self.answers.enter(cancel)?;
+            let waited = waiting.elapsed();
+            let model = self.models.language_model(model_id)?;
+            Ok((ask(&*model)?, waited))
+        };
+        match options.kind {
+            TransformationKind::Decomposition => {
+                let parts = generate::parts(question);
+                if parts.is_empty() {
+                    return Ok((parts, Duration::ZERO));
+                }
+                with_model(&|model| {
+                    let objects = generate::sees_one_part(model, question, &self.prefixes, &self.gate, cancel)?;
+                    Ok(if objects { Vec::new() } else { parts.clone() })
+                })
+            }
+            TransformationKind::Rewriting => {
+                let Some(draft) = generate::Draft::of(question) else {
+                    return Ok((Vec::new(), Duration::ZERO));
+                };
+                if !draft.is_long() {
+                    return Ok((draft.into_text().into_iter().collect(), Duration::ZERO));
+                }
+                with_model(&|model| {
+                    let chosen = draft.clone().choose(model, &self.prefixes, &self.gate, cancel)?;
+                    Ok(chosen.into_text().into_iter().collect())
+                })
+            }
         }
-        let waiting = Instant::now();
-        let _slot = self.answers.enter(cancel)?;
-        let waited = waiting.elapsed();
-        let model = self.models.language_model(model_id)?;
-        let objects = generate::sees_one_part(&*model, &query.text, &self.prefixes, &self.gate, cancel)?;
-        Ok((if objects { Vec::new() } else { parts }, waited))
     }
 
     /// Embeds the parts where the query wants vectors.

@@ -25,9 +25,10 @@ pub use explanation::{Explanation, Leg, LegPart};
 pub use filter::Filter;
 pub use hit::{Context, FoldedHit, Hit, LegScore, Passage};
 pub use options::{
-    Boost, Expansion, Extent, FusionMethod, ImplicitFilterOptions, Options, QueryDecomposition, Recency, Rerank,
+    Boost, Expansion, Extent, FusionMethod, ImplicitFilterOptions, Options, QueryTransformation, Recency, Rerank,
+    TransformationKind,
 };
 pub use query::{InvalidQuery, Query, SearchType};
 pub use search::{Candidate, Candidates, EmbeddedQuery, Legs, LegsWork, candidates, dense_weight, listed, search};
-pub use united::united;
+pub use united::{averaged, united};
 pub use weight::DEFAULT_DENSE_WEIGHT;

@@ -126,11 +126,33 @@ pub struct ImplicitFilterOptions {
     pub attributes: Vec<DeclaredAttribute>,
 }
 
-/// Takes a question apart before the search, and searches for the parts too.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct QueryDecomposition {
+/// What is made of a question before the search, and searched for beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransformationKind {
+    /// The parts of a question that asks for several things.
+    Decomposition,
+    /// The words of a chatty question that say what is asked for.
+    Rewriting,
+}
+
+/// Lets a language model look at the question before the search.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryTransformation {
+    /// What is made of the question.
+    pub kind: TransformationKind,
     /// The language model; empty takes the server's.
     pub model_id: String,
+}
+
+impl QueryTransformation {
+    /// Returns the transformation with the server's model.
+    #[must_use]
+    pub fn new(kind: TransformationKind) -> Self {
+        Self {
+            kind,
+            model_id: String::new(),
+        }
+    }
 }
 
 /// What a query may ask for beyond the words. The default changes nothing.
@@ -158,8 +180,8 @@ pub struct Options {
     pub highlight: bool,
     /// A filter that is derived from the words.
     pub implicit_filter: Option<ImplicitFilterOptions>,
-    /// Whether the question is taken apart.
-    pub decomposition: Option<QueryDecomposition>,
+    /// What is made of the question.
+    pub transformation: Option<QueryTransformation>,
 }
 
 const SEARCH: &str = "retrieval_configuration.vector_search_configuration";

@@ -48,6 +48,48 @@ pub fn united(whole: Candidates, parts: Vec<Candidates>) -> Candidates {
     }
 }
 
+/// Joins what was found for a question with what was found for a shorter wording of it. Scores of the wording are scaled
+/// so that its best is the best of the question, and a chunk has the mean of both; where one side does not list
+/// it, it has the lowest score of that side.
+#[must_use]
+pub fn averaged(whole: Candidates, rewrite: Candidates) -> Candidates {
+    if rewrite.fused.is_empty() {
+        return whole;
+    }
+    let best = |found: &Candidates| found.fused.first().map(|candidate| candidate.score);
+    let scale = match (best(&whole), best(&rewrite)) {
+        (Some(best), Some(own)) if best > 0.0 && own > 0.0 => best / own,
+        _ => 1.0,
+    };
+    let lowest = |found: &Candidates| found.fused.last().map_or(0.0, |candidate| candidate.score);
+    let (low_whole, low_rewrite) = (lowest(&whole), lowest(&rewrite) * scale);
+    let mut of_rewrite: HashMap<ChunkId, Candidate> = rewrite
+        .fused
+        .into_iter()
+        .map(|candidate| (candidate.chunk_id, candidate))
+        .collect();
+    let mean = |whole: f64, rewrite: f64| f64::midpoint(whole, rewrite);
+    let mut fused: Vec<Candidate> = Vec::new();
+    for mut candidate in whole.fused {
+        let other = of_rewrite.remove(&candidate.chunk_id);
+        candidate.score = mean(candidate.score, other.map_or(low_rewrite, |other| other.score * scale));
+        fused.push(candidate);
+    }
+    fused.extend(of_rewrite.into_values().map(|candidate| Candidate {
+        score: mean(low_whole, candidate.score * scale),
+        ..candidate
+    }));
+    fused.sort_unstable_by(|left, right| {
+        let by_score = right.score.total_cmp(&left.score);
+        by_score.then(left.chunk_id.cmp(&right.chunk_id))
+    });
+    Candidates {
+        fused,
+        may_go_deeper: whole.may_go_deeper || rewrite.may_go_deeper,
+        ..whole
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +115,20 @@ mod tests {
         let united = united(found(whole), parts.iter().map(|part| found(part)).collect());
         let scores: Vec<(u64, f64)> = united.fused.iter().map(|it| (it.chunk_id.0, it.score)).collect();
         assert_eq!(scores, expected);
+    }
+
+    #[test]
+    fn two_wordings_of_a_question_have_the_mean() {
+        let scores = |found: Candidates| {
+            found
+                .fused
+                .iter()
+                .map(|it| (it.chunk_id.0, it.score))
+                .collect::<Vec<_>>()
+        };
+        let joined = averaged(found(&[(1, 1.0), (2, 0.75)]), found(&[(2, 0.5), (3, 0.25)]));
+        assert_eq!(scores(joined), [(2, 0.875), (1, 0.75), (3, 0.625)]);
+        assert_eq!(scores(averaged(found(&[(1, 0.5)]), found(&[]))), [(1, 0.5)]);
     }
 
     #[test]

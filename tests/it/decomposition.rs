@@ -4,7 +4,7 @@ use groundwork::document::DocumentId;
 use groundwork::knowledge_base::{
     BatchRetrieval, ErrorKind, Groundwork, MissingQuestion, MissingStage, ReadAt, Retrieval,
 };
-use groundwork::retrieve::{Options, Query, QueryDecomposition, SearchType};
+use groundwork::retrieve::{Options, Query, QueryTransformation, SearchType, TransformationKind};
 use groundwork::service::pb;
 use groundwork::worker::Cancel;
 use tonic::Code;
@@ -18,7 +18,7 @@ fn query(words: &str, limit: usize, is_apart: bool) -> Query {
     Query {
         limit,
         options: Options {
-            decomposition: is_apart.then(QueryDecomposition::default),
+            transformation: is_apart.then(|| QueryTransformation::new(TransformationKind::Decomposition)),
             ..Options::default()
         },
         ..Query::new(words)
@@ -125,8 +125,9 @@ fn batches_and_explanations_take_questions_apart_too() {
 fn unknown_models_are_refused() {
     let (_home, groundwork) = lighthouses();
     let mut query = query(COMPOUND, 2, true);
-    query.options.decomposition = Some(QueryDecomposition {
+    query.options.transformation = Some(QueryTransformation {
         model_id: "nothing".to_owned(),
+        ..QueryTransformation::new(TransformationKind::Decomposition)
     });
     let error = groundwork
         .retrieve("kb", &query, ReadAt::default(), &Cancel::new())

@@ -26,6 +26,7 @@ mod pdf_isolation;
 mod replace_and_delete;
 mod reranking;
 mod result_cache;
+mod rewriting;
 mod scoring;
 mod service;
 mod terminal;

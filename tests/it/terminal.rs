@@ -360,6 +360,8 @@ fn limits_are_told_as_they_are() {
     let limits = &terminal.run(&["limits", "kb", "--json"]).ends_with(0).objects()[0];
     assert_eq!(limits["retrieval"]["max_filter_conditions"], 1_000);
     assert_eq!(limits["retrieval"]["max_caller_groups"], 1_000);
+    assert_eq!(limits["retrieval"]["max_implicit_filter_attributes"], 25);
+    assert_eq!(limits["retrieval"]["max_query_parts"], 4);
     assert_eq!(limits["documents"]["max_access_list_names"], 1_000);
     assert_eq!(limits["knowledge_bases"]["max_declared_attributes"], 200);
     assert_eq!(limits["knowledge_base"]["name"], "kb");

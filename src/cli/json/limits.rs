@@ -83,6 +83,8 @@ fn retrieval(response: &pb::GetLimitsResponse) -> Option<Value> {
             max_rerank_bytes,
             max_filter_conditions,
             max_caller_groups,
+            max_implicit_filter_attributes,
+            max_query_parts,
         }
     )
 }

@@ -6,7 +6,7 @@ use crate::document::MAX_DOCUMENT_ID_BYTES;
 use crate::document::access::{self, MAX_ACCESS_ENTRIES, MAX_CALLER_GROUPS};
 use crate::document::metadata::{MAX_ATTRIBUTES, MAX_KEY_BYTES, MAX_LIST_MEMBERS, MAX_STRING_BYTES};
 use crate::document::schema::MAX_DECLARED;
-use crate::generate::Inference;
+use crate::generate::{Inference, MAX_PARTS};
 use crate::index::MAX_QUERY_TERMS;
 use crate::knowledge_base::{
     CONCURRENT_ANSWERS, DEFAULT_PAGE_SIZE, KnowledgeBaseInfo, MAX_BATCH_QUERIES, MAX_CLIENT_TOKEN_BYTES,
@@ -18,7 +18,7 @@ use crate::retrieve::filter::{MAX_CONDITIONS, MAX_FILTER_DEPTH};
 use crate::retrieve::options::{
     DEFAULT_CONTEXT_BYTES, DEFAULT_DUPLICATE_SIMILARITY, DEFAULT_LAMBDA, DEFAULT_RECENCY_FLOOR, DEFAULT_RERANK_WEIGHT,
     DEFAULT_RERANKED, MAX_BOOST_FACTOR, MAX_BOOSTS, MAX_CANDIDATES_PER_LEG, MAX_CHUNKS_PER_DOCUMENT, MAX_CONTEXT_BYTES,
-    MAX_LISTED_DEEPER, MAX_NEIGHBORS, MAX_RERANKED,
+    MAX_IMPLICIT_ATTRIBUTES, MAX_LISTED_DEEPER, MAX_NEIGHBORS, MAX_RERANKED,
 };
 use crate::retrieve::query::{DEFAULT_RESULTS, MAX_QUERY_CHARS, MAX_RESULTS};
 use crate::service::pb;
@@ -90,5 +90,7 @@ fn retrieval() -> pb::RetrievalLimits {
         max_rerank_bytes: MAX_RERANK_BYTES as u32,
         max_filter_conditions: MAX_CONDITIONS as u32,
         max_caller_groups: MAX_CALLER_GROUPS as u32,
+        max_implicit_filter_attributes: MAX_IMPLICIT_ATTRIBUTES as u32,
+        max_query_parts: MAX_PARTS as u32,
     }
 }

@@ -10,7 +10,9 @@ use crate::knowledge_base::Error;
 use crate::retrieve::options::{
     DEFAULT_CONTEXT_BYTES, DEFAULT_DUPLICATE_SIMILARITY, DEFAULT_LAMBDA, DEFAULT_RECENCY_FLOOR, DEFAULT_RERANK_WEIGHT,
 };
-use crate::retrieve::{Boost, Expansion, Extent, FusionMethod, Options, QueryDecomposition, Recency, Rerank};
+use crate::retrieve::{
+    Boost, Expansion, Extent, FusionMethod, Options, QueryTransformation, Recency, Rerank, TransformationKind,
+};
 use crate::service::pb;
 
 /// Returns the options of a search; their bounds are the query's to check.
@@ -32,10 +34,10 @@ pub(super) fn options(search: &mut pb::VectorSearchConfiguration) -> Result<Opti
         boosts: boosts.map(|(at, wire)| boost(at, wire)).collect::<Result<_, _>>()?,
         recency: search.recency.take().map(recency).transpose()?,
         highlight: search.highlight,
-        decomposition: search
+        transformation: search
             .query_transformation_configuration
             .take()
-            .map(decomposition)
+            .map(transformation)
             .transpose()?,
         implicit_filter: search
             .implicit_filter_configuration
@@ -62,14 +64,17 @@ fn rerank(wire: pb::RerankingConfiguration) -> Result<Rerank, Error> {
     }
 }
 
-fn decomposition(wire: pb::QueryTransformationConfiguration) -> Result<QueryDecomposition, Error> {
+fn transformation(wire: pb::QueryTransformationConfiguration) -> Result<QueryTransformation, Error> {
     let field = path("query_transformation_configuration.type");
-    match known::<pb::QueryTransformationType>(&field, wire.r#type)? {
-        pb::QueryTransformationType::Unspecified => Err(Error::invalid(field, "is required, but absent")),
-        pb::QueryTransformationType::QueryDecomposition => Ok(QueryDecomposition {
-            model_id: wire.model_id,
-        }),
-    }
+    let kind = match known::<pb::QueryTransformationType>(&field, wire.r#type)? {
+        pb::QueryTransformationType::Unspecified => return Err(Error::invalid(field, "is required, but absent")),
+        pb::QueryTransformationType::QueryDecomposition => TransformationKind::Decomposition,
+        pb::QueryTransformationType::QueryRewriting => TransformationKind::Rewriting,
+    };
+    Ok(QueryTransformation {
+        kind,
+        model_id: wire.model_id,
+    })
 }
 
 fn expansion(wire: pb::ContextExpansionConfiguration) -> Option<Expansion> {

@@ -57,7 +57,7 @@ fn options_take_what_is_given() {
     });
     let expected = Options {
         implicit_filter: None,
-        decomposition: None,
+        transformation: None,
         fusion: FusionMethod::ReciprocalRank,
         candidates_per_leg: Some(30),
         rerank: Some(Rerank {
