@@ -81,7 +81,7 @@ impl Groundwork {
             live_recall: self.live_recall.as_ref(),
         };
         let Found {
-            found,
+            hits: found,
             epoch,
             chunk_count,
             reranked_in,
@@ -164,10 +164,10 @@ impl Groundwork {
                 };
                 let searched = search(asked, &transformed)?;
                 if let Some(slot) = slot {
-                    slot.keep(&searched.found, searched.chunk_count, searched.plan);
+                    slot.keep(&searched.hits, searched.chunk_count, searched.plan);
                 }
                 times.rerank += searched.reranked_in;
-                Ok(searched.found)
+                Ok(searched.hits)
             }));
         }
         times.search = search_started.elapsed().saturating_sub(times.rerank);
@@ -311,7 +311,7 @@ impl Sources {
 
 /// What a search found, and how.
 struct Found {
-    found: FoundHits,
+    hits: FoundHits,
     epoch: Epoch,
     /// Chunks that the caller may find, whatever the filter.
     chunk_count: usize,
@@ -326,7 +326,7 @@ fn search(asked: results::Asked<'_>, transformed: &Transformed) -> Result<Found,
     let explanations = hits.iter_mut().filter_map(|hit| hit.explanation.as_deref_mut());
     transformed.rename(explanations.map(|explanation| &mut explanation.filter));
     Ok(Found {
-        found: FoundHits {
+        hits: FoundHits {
             hits,
             is_cached: false,
             implicit_filter: transformed.implicit_filter.clone(),

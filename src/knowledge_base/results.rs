@@ -75,6 +75,7 @@ impl Findable {
             // Read before the snapshot, which keeps writers waiting.
             store.with_attributes(|_| ())?;
         }
+        check_scoring(asked)?;
         let snapshot = store.snapshot(asked.lease);
         let admitted = restricts.then(|| admitted(asked, &snapshot)).transpose()?;
         let chosen = match &asked.query.filter {
@@ -109,6 +110,32 @@ impl Findable {
             work,
         }
     }
+}
+
+/// Fails when boosts or recency ask for what no document can answer: every score would be scaled as if none did.
+fn check_scoring(asked: Asked<'_>) -> Result<(), Error> {
+    let options = &asked.query.options;
+    if !options.changes_scores() {
+        return Ok(());
+    }
+    asked.base.store.with_attributes(|index| {
+        let admitted = index.admitted(asked.query.caller.as_ref());
+        let known = Known {
+            index,
+            schema: &asked.record.metadata_schema,
+            within: admitted.as_ref(),
+        };
+        let search = FILTER.strip_suffix("filter").unwrap_or(FILTER);
+        for (at, boost) in options.boosts.iter().enumerate() {
+            let unfit = boost.filter.check_known(&known);
+            unfit.map_err(|unfit| Error::invalid(format!("{search}boosts[{at}].filter"), unfit.to_string()))?;
+        }
+        if let Some(recency) = &options.recency {
+            let unfit = known.check_dated(&recency.attribute_key);
+            unfit.map_err(|unfit| Error::invalid(format!("{search}recency.attribute_key"), unfit.to_string()))?;
+        }
+        Ok(())
+    })?
 }
 
 /// Returns the chunks that the caller may find.

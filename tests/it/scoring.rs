@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use groundwork::document::metadata::MetadataValue;
-use groundwork::knowledge_base::{Groundwork, NewDocument, ReadAt, Retrieval};
+use groundwork::knowledge_base::{ErrorKind, Groundwork, NewDocument, ReadAt, Retrieval};
 use groundwork::retrieve::{Boost, Expansion, Extent, Filter, FusionMethod, Hit, Options, Query, Recency, SearchType};
 use groundwork::worker::Cancel;
 
@@ -255,6 +255,54 @@ fn recency_and_boosts_change_the_order() {
     };
     let hits = retrieve(&groundwork, &query("quarterly report", 3, boosted)).hits;
     assert_eq!(documents(&hits)[0], "old");
+}
+
+#[test]
+fn attributes_that_cannot_score_are_refused() {
+    let (_home, groundwork) = with_base(&[]);
+    let mut report = dated("old", "The quarterly report of the harbour.", "2001-01-01");
+    report.metadata.insert("draft".to_owned(), MetadataValue::Boolean(true));
+    ingest(&groundwork, vec![report]);
+    let check = |options: Options, field: &str, part: &str| {
+        let refused = groundwork.retrieve("kb", &query("report", 3, options), ReadAt::default(), &Cancel::new());
+        let error = refused.expect_err("nothing has it");
+        assert_eq!(error.kind, ErrorKind::InvalidRequest, "{error:?}");
+        let violation = &error.violations[0];
+        assert!(violation.field.ends_with(field), "{violation:?}");
+        assert!(violation.description.contains(part), "{violation:?}");
+    };
+    let recency = |key: &str| Options {
+        recency: Some(Recency {
+            attribute_key: key.to_owned(),
+            half_life: Duration::from_hours(24),
+            floor: 0.5,
+        }),
+        ..Options::default()
+    };
+    check(
+        recency("daet"),
+        "recency.attribute_key",
+        "the nearest that is known: `date`",
+    );
+    check(recency("draft"), "recency.attribute_key", "says no date");
+    let boost = |value| {
+        let known = Boost {
+            filter: Filter::Exists("date".to_owned()),
+            factor: 2.0,
+        };
+        let filter = Filter::Equals("draft".to_owned(), value);
+        Options {
+            boosts: vec![known, Boost { filter, factor: 2.0 }],
+            ..Options::default()
+        }
+    };
+    check(
+        boost(MetadataValue::Number(1.0)),
+        "boosts[1].filter",
+        "`draft` is a boolean",
+    );
+    let found = retrieve(&groundwork, &query("report", 3, boost(MetadataValue::Boolean(true))));
+    assert_eq!(found.hits.len(), 1);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::ops::Range;
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::{Postings, SegmentPostings, TermInfo};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocId, DocSet, InvertedIndexReader, SegmentReader, TERMINATED, TantivyError, Term};
+use tantivy::{DocId, DocSet, InvertedIndexReader, SegmentReader, TantivyError, Term};
 
 use super::order::RowOrder;
 use super::schema::{Fields, HEADING_WEIGHT};
@@ -24,8 +24,6 @@ const SURROUNDINGS_WEIGHT: f32 = 0.8;
 const PROXIMITY_WEIGHT: f32 = 1.0;
 /// Words farther apart than this are not near.
 const NEAR: u32 = 8;
-/// Chunks with a term that are looked at to see how many windows have it.
-const SAMPLED_CHUNKS: usize = 64;
 /// Of queries with more distinct terms only the chunks themselves are scored: such a query is a text, not a question.
 const MAX_TERMS: usize = 32;
 
@@ -76,6 +74,8 @@ struct Asked {
     term: String,
     text: Lookup,
     heading: Lookup,
+    /// Windows that are likely to have it.
+    windows: u64,
     /// Inverse document frequency among windows instead of chunks.
     window_idf: f32,
     count: f32,
@@ -178,17 +178,13 @@ impl TermsSnapshot {
                 idf: inverse_document_frequency(rows, chunk_frequency) as f32,
             })
         };
-        let largest = self.segments().enumerate().max_by_key(|(_, (_, order))| order.len());
+        let window = self.window_rows() as f64 / rows.max(1) as f64;
         let asked = self.query_terms(query).into_iter().map(|term| {
             let text = lookup(0, &term.forms)?;
-            let sample = largest.and_then(|(at, (_, order))| {
-                let commonest = text.found[at].iter().max_by_key(|info| info.doc_freq)?;
-                Some((&dictionaries[0][at], order, commonest))
-            });
-            let windows = sample.map_or(Ok(1.0), |(index, order, info)| windows_per_chunk(index, order, info))?;
-            let windows = (text.chunk_frequency as f32 * windows).min(rows as f32);
+            let windows = windows_with(text.chunk_frequency, rows, window);
             Ok(Asked {
-                window_idf: inverse_document_frequency(rows, windows as u64) as f32,
+                windows,
+                window_idf: inverse_document_frequency(rows, windows) as f32,
                 heading: lookup(1, &term.forms)?,
                 text,
                 count: term.count as f32,
@@ -199,19 +195,11 @@ impl TermsSnapshot {
     }
 }
 
-/// Returns how many windows have a term for each chunk that has it, as the first chunks of a segment tell: fewer than a
-/// window is large, because chunks with the same term stand together.
-fn windows_per_chunk(index: &InvertedIndexReader, order: &RowOrder, info: &TermInfo) -> Result<f32, TantivyError> {
-    let mut postings = index.read_postings_from_terminfo(info, IndexRecordOption::Basic)?;
-    let (mut chunks, mut windows, mut covered) = (0, 0, 0);
-    while chunks < SAMPLED_CHUNKS && postings.doc() != TERMINATED {
-        let window = order.window(postings.doc());
-        windows += window.end - window.start.max(covered);
-        covered = window.end;
-        chunks += 1;
-        postings.advance();
-    }
-    Ok(windows as f32 / chunks.max(1) as f32)
+/// Returns how many windows of so many rows each have a term that `holding` of all rows have, if it stands anywhere alike:
+/// a figure that depends on the texts alone, and not on how they lie in segments.
+fn windows_with(holding: u64, rows: u64, window: f64) -> u64 {
+    let (holding, rows) = (holding as f64, rows.max(1) as f64);
+    (rows * (1.0 - (1.0 - (holding / rows).min(1.0)).powf(window))).round() as u64
 }
 
 /// A chunk that is scored.
@@ -334,11 +322,19 @@ impl Passages {
             let score = &mut tally.scores[place.of];
             score.text += text;
             score.surroundings += surroundings;
-            for (field, frequency, idf, weight, score) in [
-                (TermField::Text, own, idf, 1.0 - SURROUNDINGS_WEIGHT, text),
+            for (field, frequency, chunk_frequency, idf, weight, score) in [
+                (
+                    TermField::Text,
+                    own,
+                    chunk_frequency,
+                    idf,
+                    1.0 - SURROUNDINGS_WEIGHT,
+                    text,
+                ),
                 (
                     TermField::Surroundings,
                     around,
+                    asked.windows,
                     asked.window_idf,
                     SURROUNDINGS_WEIGHT,
                     surroundings,

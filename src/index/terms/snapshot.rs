@@ -195,13 +195,13 @@ impl TermsSnapshot {
         {
             return self.search_set(&lookups, limit, set).map_err(failed);
         }
-        self.search_postings(lookups, limit, accepted).map_err(failed)
+        self.search_postings(&lookups, limit, accepted).map_err(failed)
     }
 
     /// Walks the postings, and asks of every chunk that may be among the best whether it is accepted.
     fn search_postings(
         &self,
-        lookups: Lookups<'_>,
+        lookups: &Lookups<'_>,
         limit: usize,
         accepted: Accepted<'_>,
     ) -> Result<(Vec<Scored>, TermsWork), TantivyError> {

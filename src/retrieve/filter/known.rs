@@ -34,6 +34,34 @@ pub enum UnfitFilter {
         /// Type of the value that it is compared with.
         value: AttributeType,
     },
+    /// The attribute has no type that says a date.
+    #[error("`{key}` is a {}, which says no date", names(known))]
+    NoDate {
+        /// The key.
+        key: String,
+        /// Types that the attribute has.
+        known: Vec<AttributeType>,
+    },
+}
+
+impl Known<'_> {
+    /// Fails when an attribute is unknown, or is never a date.
+    pub fn check_dated(&self, key: &str) -> Result<(), UnfitFilter> {
+        let known = self.types(key)?;
+        let may_be_date = |kind| {
+            matches!(
+                kind,
+                AttributeType::Date | AttributeType::String | AttributeType::Number
+            )
+        };
+        if known.is_empty() || known.iter().any(|kind| may_be_date(*kind)) {
+            return Ok(());
+        }
+        Err(UnfitFilter::NoDate {
+            key: key.to_owned(),
+            known,
+        })
+    }
 }
 
 fn suggestion(nearest: &[String]) -> String {

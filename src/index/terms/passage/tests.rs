@@ -53,6 +53,20 @@ fn words_just_outside_a_chunk_count() {
 }
 
 #[test]
+fn scores_do_not_depend_on_segments() {
+    let first: &[&[&str]] = &[&["whales dive", "they hold their breath", "for an hour"]];
+    let second: &[&[&str]] = &[&["they hold their breath", "in winter"], &["whales"]];
+    let third: &[&[&str]] = &[&["an hour in winter", "whales dive for breath"]];
+    let (_apart, apart) = terms(&[first, second, third]);
+    let (_together, together) = terms(&[&[first, second, third].concat()]);
+    assert_eq!((apart.segments(), together.segments()), (3, 1));
+    for query in ["whale breath", "hour in winter", "they dive"] {
+        let ids: Vec<u64> = (1..=8).collect();
+        assert_eq!(scores(&apart, query, &ids), scores(&together, query, &ids), "{query}");
+    }
+}
+
+#[test]
 fn a_chunk_alone_is_its_own_surroundings() {
     let (_directory, terms) = terms(&[&[&["red fox"], &["a brown dog and a fox"], &["dog"]]]);
     for score in scores(&terms, "fox dog", &[1, 2, 3]) {

@@ -31,7 +31,8 @@ pub struct TermPart {
     pub field: TermField,
     /// How often it stands there; for [`TermField::Proximity`] how many words apart.
     pub frequency: u32,
-    /// Chunks that have it in this field, retired ones included; 0 for [`TermField::Proximity`].
+    /// Chunks that have it in this field, retired ones included; for [`TermField::Surroundings`] chunks that are likely to
+    /// have it there; 0 for [`TermField::Proximity`].
     pub chunk_frequency: u64,
     /// Inverse document frequency; for [`TermField::Proximity`] the smaller one of both terms.
     pub idf: f64,
