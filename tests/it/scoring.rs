@@ -87,7 +87,7 @@ fn explained_parts_add_up_to_the_score() {
     let boosted = Options {
         boosts: vec![
             Boost {
-                filter: Filter::NotEquals("date".to_owned(), MetadataValue::Boolean(true)),
+                filter: Filter::NotEquals("date".to_owned(), MetadataValue::String("2001-01-01".to_owned())),
                 factor: 3.0,
             };
             2
