@@ -1,6 +1,6 @@
 //! Searching, and answering from what is found.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::base::Base;
 use super::reranking::Reranking;
@@ -77,6 +77,7 @@ impl Groundwork {
             parts: &transformed.parts,
             lease: &lease,
             at,
+            now: SystemTime::now(),
             reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
             live_recall: self.live_recall.as_ref(),
         };
@@ -159,6 +160,7 @@ impl Groundwork {
                     parts: &transformed.parts,
                     lease: &lease,
                     at,
+                    now: SystemTime::now(),
                     reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
                     live_recall: self.live_recall.as_ref(),
                 };

@@ -34,6 +34,8 @@ pub(super) struct Asked<'a> {
     pub(super) parts: &'a [Part],
     pub(super) lease: &'a Lease<'a>,
     pub(super) at: ReadAt,
+    /// When ages are counted from, unless the past is asked about.
+    pub(super) now: SystemTime,
     /// There where the query wants it.
     pub(super) reranking: Option<Reranking<'a>>,
     /// There where walks are measured.
@@ -284,11 +286,11 @@ fn run_stages(asked: Asked<'_>, line: &mut Line) -> Result<Facts, Error> {
 fn now(asked: Asked<'_>) -> Result<SystemTime, Error> {
     let epoch = asked.lease.epoch();
     if asked.at.as_of.is_none() {
-        return Ok(SystemTime::now());
+        return Ok(asked.now);
     }
     let told = asked.base.store.epochs(Epoch(epoch.0 + 1), 1, false)?;
     let told = told.into_iter().find(|info| info.epoch == epoch);
-    Ok(told.map_or_else(SystemTime::now, |info| info.committed_at))
+    Ok(told.map_or(asked.now, |info| info.committed_at))
 }
 
 /// Adds to each result what a hit shows of its chunk and document, and what was asked for beside.

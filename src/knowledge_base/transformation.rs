@@ -48,6 +48,11 @@ impl Transformed {
         self.parts.iter().map(|part| part.text.clone()).collect()
     }
 
+    /// Returns whether the filter of the query joins the caller's with a derived one.
+    pub(super) fn joins_filters(&self) -> bool {
+        self.has_own_filter && self.is_restricted()
+    }
+
     fn is_restricted(&self) -> bool {
         let derived = self.implicit_filter.as_ref();
         derived.is_some_and(|derived| derived.filter.is_some())
@@ -97,13 +102,14 @@ impl Transformed {
                 continue;
             };
             let (path, renamed) = (path.to_owned(), self.renamed(path));
-            let known = if renamed.starts_with(DERIVED) {
-                IMPLICIT_FILTER.strip_prefix(search).unwrap_or(IMPLICIT_FILTER)
+            if renamed.starts_with(DERIVED) {
+                let known = IMPLICIT_FILTER.strip_prefix(search).unwrap_or(IMPLICIT_FILTER);
+                suggestion.text = format!("leave out {known}");
+                suggestion.field = format!("{search}{known}");
             } else {
-                &renamed
-            };
-            suggestion.text = suggestion.text.replace(&path, known);
-            suggestion.field = format!("{search}{known}");
+                suggestion.text = suggestion.text.replace(&path, &renamed);
+                suggestion.field = format!("{search}{renamed}");
+            }
         }
         missing.suggestions.dedup_by(|left, right| left.field == right.field);
     }

@@ -20,7 +20,7 @@ pub mod stage;
 mod united;
 mod weight;
 
-pub use clauses::{FilterOutcome, obstacles, outcomes, without_obstacles};
+pub use clauses::{FilterOutcome, LeftOut, left_out, obstacles, outcomes, without_obstacles};
 pub use explanation::{Explanation, Leg, LegPart};
 pub use filter::Filter;
 pub use hit::{Context, FoldedHit, Hit, LegScore, Passage};

@@ -95,8 +95,9 @@ impl EpochStore {
         Ok(range.map(|range| range.ids().collect()).unwrap_or_default())
     }
 
-    /// Returns the epochs that see a document, oldest first; none when no revision of it is known.
-    pub fn sightings(&self, id: &DocumentId) -> Result<Vec<EpochRange>, Error> {
+    /// Returns the epochs that see a document, oldest first; none when no revision of it is known. What only
+    /// hidden revisions were seen in does not count.
+    pub fn sightings(&self, id: &DocumentId, hidden: &[u64]) -> Result<Vec<EpochRange>, Error> {
         self.records.read(|connection| {
             let mut lives = connection.prepare_cached(
                 "SELECT revision_id, added_epoch, retired_epoch FROM revision WHERE document_id = ?1 ORDER BY added_epoch",
@@ -108,6 +109,9 @@ impl EpochStore {
             let mut rows = lives.query([id.as_str()])?;
             while let Some(row) = rows.next()? {
                 let revision_id: i64 = row.get(0)?;
+                if hidden.iter().any(|hidden| from_number(*hidden) == revision_id) {
+                    continue;
+                }
                 let life = Lifetime {
                     added: to_epoch(row.get(1)?),
                     retired: to_epoch(row.get(2)?),

@@ -1,12 +1,15 @@
 //! Why a document is not among the results, for every stage; and what is suggested does bring it in.
 
+use std::time::{Duration, SystemTime};
+
 use groundwork::document::DocumentId;
+use groundwork::document::access::UserContext;
 use groundwork::document::metadata::MetadataValue;
 use groundwork::index::{ChunkId, Epoch};
 use groundwork::knowledge_base::{
     AsOf, Groundwork, Missing, MissingQuestion, MissingStage, ReadAt, Selection, SuggestedChange,
 };
-use groundwork::retrieve::{Filter, Leg, Options, Query, SearchType};
+use groundwork::retrieve::{Filter, Leg, Options, Query, Recency, SearchType};
 use groundwork::worker::Cancel;
 
 use crate::support::{ingest, text, with_base};
@@ -61,6 +64,11 @@ fn changed(query: &Query, missing: &Missing) -> Query {
             ("grouping.max_chunks_per_document", SuggestedChange::AtLeast(number)) => {
                 query.options.chunks_per_document = Some(number as usize);
             }
+            ("candidates_per_leg", SuggestedChange::Exactly(number)) => {
+                query.options.candidates_per_leg = Some(number as usize);
+            }
+            ("candidates_per_leg", SuggestedChange::Remove) => query.options.candidates_per_leg = None,
+            ("number_of_results", SuggestedChange::Exactly(number)) => query.limit = number as usize,
             ("score_threshold", SuggestedChange::AtMost(number)) => query.score_threshold = Some(number),
             ("near_duplicates", SuggestedChange::Remove) => query.options.near_duplicates = None,
             ("diversity", SuggestedChange::Remove) => query.options.diversity = None,
@@ -170,7 +178,13 @@ fn thresholds_legs_and_filters_lose_documents() {
         ..query("harbour", 3, SearchType::Hybrid)
     };
     let missing = check(&groundwork, &high, "d-39", MissingStage::BelowThreshold);
-    assert_eq!(missing.suggestions[0].change, SuggestedChange::AtMost(missing.score));
+    let SuggestedChange::AtMost(threshold) = missing.suggestions[0].change else {
+        panic!("{missing:?}")
+    };
+    assert!(
+        threshold < missing.score && threshold > missing.score * 0.9999,
+        "{missing:?}"
+    );
     assert_eq!(missing.suggestions.len(), 2, "it is low in the list too: {missing:?}");
 
     let keyword = query("filler3", 3, SearchType::Keyword);
@@ -204,8 +218,17 @@ fn thresholds_legs_and_filters_lose_documents() {
         missing.suggestions[0].field.ends_with("filter.and_all.filters[1]"),
         "{missing:?}"
     );
+    assert!(missing.suggestions[0].text.ends_with("in its place"), "{missing:?}");
     let outcomes: Vec<bool> = missing.filter.iter().map(|outcome| outcome.accepted).collect();
     assert_eq!(outcomes, [true, false]);
+    let hopeless = Query {
+        filter: Some(Filter::AndAll(vec![even(false), even(false)])),
+        score_threshold: Some(0.9),
+        ..query("harbour", 2, SearchType::Hybrid)
+    };
+    let missing = check(&groundwork, &hopeless, "d-38", MissingStage::FilteredOut);
+    assert!(missing.suggestions[0].field.ends_with(".filter"), "{missing:?}");
+    assert!(missing.suggestions.len() > 1, "a later stage loses it too: {missing:?}");
 }
 
 #[test]
@@ -287,7 +310,7 @@ fn documents_of_other_epochs_name_those() {
     let range = missing.visible[0];
     assert_eq!((range.first, range.last), (first, Some(Epoch(deleted.epoch.0 - 1))));
     let last = range.last.expect("it ended");
-    assert_eq!(missing.suggestions[0].change, SuggestedChange::AtMost(last.0 as f64));
+    assert_eq!(missing.suggestions[0].change, SuggestedChange::Exactly(last.0 as f64));
     let at = |epoch| ReadAt {
         as_of: Some(AsOf::Epoch(epoch)),
         ..ReadAt::default()
@@ -296,7 +319,8 @@ fn documents_of_other_epochs_name_those() {
     assert_eq!(then.stage, MissingStage::Found);
     let too_early = explain_at(&groundwork, &words, "late", None, at(first));
     assert_eq!(too_early.stage, MissingStage::NotVisible);
-    assert!(matches!(too_early.suggestions[0].change, SuggestedChange::AtLeast(_)));
+    assert!(matches!(too_early.suggestions[0].change, SuggestedChange::Exactly(_)));
+    assert!(!too_early.suggestions[0].text.contains("or "), "{too_early:?}");
 
     assert_eq!(
         explain(&groundwork, &words, "never").stage,
@@ -307,6 +331,104 @@ fn documents_of_other_epochs_name_those() {
     let missing = explain(&groundwork, &words, "empty");
     let is_told = matches!(missing.stage, MissingStage::NoChunks | MissingStage::NoSuchDocument);
     assert!(is_told && !missing.reason.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn fading_scores_are_explained_alike() {
+    let (_home, groundwork) = with_base(&[]);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.expect("it is after 1970").as_secs_f64();
+    let document = |at: u32| {
+        let mut document = text(&format!("d-{at:02}"), &format!("falcon report number {at}"));
+        let written = MetadataValue::Number(now - f64::from(at) * 3600.0);
+        document.metadata.insert("written".to_owned(), written);
+        document
+    };
+    ingest(&groundwork, (0..20).map(document).collect());
+    let fading = |hours, limit| Query {
+        score_threshold: Some(0.9),
+        options: Options {
+            recency: Some(Recency {
+                attribute_key: "written".to_owned(),
+                half_life: Duration::from_hours(hours),
+                floor: 0.0,
+            }),
+            ..Options::default()
+        },
+        ..query("falcon", limit, SearchType::Hybrid)
+    };
+    for (hours, limit) in [(1, 3), (1, 20), (24, 3), (24, 20)] {
+        let missing = check(&groundwork, &fading(hours, limit), "d-15", MissingStage::BelowThreshold);
+        assert!(missing.suggestions[0].text.contains("about"), "{missing:?}");
+    }
+}
+
+#[test]
+fn documents_far_behind_are_brought_in() {
+    let (_home, groundwork) = with_base(&[]);
+    let document = |at: usize| {
+        let words = format!("{} {}", "harbour ".repeat(at % 7 + 1), "pier ".repeat(at % 11));
+        let mut document = text(
+            &format!("d-{at:03}"),
+            &format!("{words} {}", format!("filler{at} ").repeat(at % 13)),
+        );
+        let written = MetadataValue::Number((at % 17) as f64 * 8_640_000.0);
+        document.metadata.insert("written".to_owned(), written);
+        document
+    };
+    ingest(&groundwork, (0..260).map(document).collect());
+    let recency = Recency {
+        attribute_key: "written".to_owned(),
+        half_life: Duration::from_hours(24 * 365 * 3),
+        floor: 0.0,
+    };
+    for recency in [None, Some(recency)] {
+        let one = Query {
+            options: Options {
+                recency,
+                ..Options::default()
+            },
+            ..query("harbour pier", 1, SearchType::Hybrid)
+        };
+        for at in (0..260).step_by(29) {
+            let id = format!("d-{at:03}");
+            let stage = explain(&groundwork, &one, &id).stage;
+            check(&groundwork, &one, &id, stage);
+        }
+    }
+}
+
+#[test]
+fn other_callers_revisions_are_left_out() {
+    let (_home, groundwork) = with_base(&[]);
+    let id = DocumentId::parse("shared").expect("a document id");
+    for (user, content) in [("ann", "one"), ("bob", "two"), ("ann", "three")] {
+        let mut document = text("shared", &format!("harbour {content}"));
+        document.access.allow_users = vec![user.to_owned()];
+        ingest(&groundwork, vec![document]);
+    }
+    groundwork
+        .delete_documents("kb", &Selection::Ids(vec![id]), false)
+        .expect("it is deleted");
+    let of = |user: &str| Query {
+        caller: Some(UserContext {
+            user_id: user.to_owned(),
+            ..UserContext::default()
+        }),
+        ..query("harbour", 5, SearchType::Hybrid)
+    };
+    for (user, stage, ranges) in [
+        ("ann", MissingStage::NotVisible, 2),
+        ("bob", MissingStage::NotVisible, 1),
+        ("eve", MissingStage::NoSuchDocument, 0),
+    ] {
+        let missing = explain(&groundwork, &of(user), "shared");
+        assert_eq!(
+            (missing.stage, missing.visible.len()),
+            (stage, ranges),
+            "{user}: {missing:?}"
+        );
+    }
 }
 
 #[test]

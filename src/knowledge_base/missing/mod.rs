@@ -9,6 +9,8 @@ mod fate;
 mod reason;
 mod remedy;
 
+use std::time::SystemTime;
+
 use super::base::Base;
 use super::reranking::Reranking;
 use super::results::{self, Asked, Findable};
@@ -23,8 +25,9 @@ use crate::retrieve::{self, EmbeddedQuery, Leg, Query, SearchType};
 use crate::store::{BaseRecord, DocumentStatus, Lease, RevisionInfo};
 use crate::worker::Cancel;
 use fate::Fate;
+use remedy::Way;
 
-/// Changes that are tried one after the other at most: there are not more stages.
+/// Changes that are tried one after the other at most in each way: there are not more stages.
 const MAX_CHANGES: usize = 10;
 
 impl Groundwork {
@@ -90,6 +93,8 @@ impl Groundwork {
             revision: &revision,
             subject: &subject,
             parts: &transformed.parts,
+            is_joined: transformed.joins_filters(),
+            now: SystemTime::now(),
         };
         let mut missing = search.explain(query, cancel)?;
         transformed.rename_missing(&mut missing);
@@ -112,10 +117,16 @@ impl Groundwork {
 /// Explains a document that the epoch does not see.
 fn unseen(base: &Base, id: &DocumentId, caller: Option<&UserContext>, lease: &Lease<'_>) -> Result<Missing, Error> {
     let revisions = base.store.revisions(id, u64::MAX, usize::MAX)?;
-    if revisions.iter().any(|revision| !revision.access.admits(caller)) {
+    // Of what was for others only, nothing is told.
+    let hidden: Vec<u64> = revisions
+        .iter()
+        .filter(|revision| !revision.access.admits(caller))
+        .map(|revision| revision.revision_id)
+        .collect();
+    let visible = base.store.sightings(id, &hidden)?;
+    if visible.is_empty() && !hidden.is_empty() {
         return Ok(report(MissingStage::NoSuchDocument, reason::unknown(id, None), lease));
     }
-    let visible = base.store.sightings(id)?;
     if visible.is_empty() {
         let attempt = base.store.document(id, lease, false)?;
         let failed = attempt.filter(|attempt| attempt.status == DocumentStatus::Failed);
@@ -163,6 +174,10 @@ struct Search<'a> {
     parts: &'a [Part],
     /// The chunks that are missed: one found is enough.
     subject: &'a [ChunkId],
+    /// Whether the filter joins the caller's with a derived one.
+    is_joined: bool,
+    /// One for all searches, so that scores do not fade from one to the next.
+    now: SystemTime,
 }
 
 impl Search<'_> {
@@ -179,6 +194,7 @@ impl Search<'_> {
             parts: self.parts,
             lease: self.lease,
             at: self.question.at,
+            now: self.now,
             reranking: self.reranking,
             // Nobody asked these for their results.
             live_recall: None,
@@ -306,15 +322,36 @@ impl Search<'_> {
 
     /// Changes the query until it finds the document, and returns the changes; none when that cannot be.
     fn changes(&self, query: &Query, fate: &Fate, cancel: &Cancel) -> Result<Vec<Suggestion>, Error> {
+        for way in Way::ALL {
+            let (changes, may_differ) = self.changes_in(way, query, fate, cancel)?;
+            if let Some(changes) = changes {
+                return Ok(remedy::settled(query, changes));
+            }
+            if !may_differ {
+                break;
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Returns the changes if they find the document, and whether another way may make others.
+    fn changes_in(
+        &self,
+        way: Way,
+        query: &Query,
+        fate: &Fate,
+        cancel: &Cancel,
+    ) -> Result<(Option<Vec<Suggestion>>, bool), Error> {
         let mut suggestions: Vec<Suggestion> = Vec::new();
+        let mut may_differ = false;
         let (mut query, mut fate) = (query.clone(), fate.clone());
         for _ in 0..MAX_CHANGES {
             if fate.stage == MissingStage::Found {
-                return Ok(suggestions);
+                return Ok((Some(suggestions), may_differ));
             }
-            let Some((changed, changes)) = remedy::remedy(&query, &fate, self.metadata()) else {
-                return Ok(Vec::new());
-            };
+            may_differ |= Way::matters(fate.stage);
+            let remedy = remedy::remedy(&query, &fate, self.metadata(), self.is_joined, way);
+            let Some((changed, changes)) = remedy else { break };
             for change in changes {
                 // A later change of the same field goes farther.
                 suggestions.retain(|earlier| earlier.field != change.field);
@@ -323,10 +360,10 @@ impl Search<'_> {
             cancel.check()?;
             query = changed;
             if query.search_type != SearchType::Keyword && self.embedded.is_none() {
-                return Ok(Vec::new());
+                break;
             }
             fate = self.fate(&query)?;
         }
-        Ok(Vec::new())
+        Ok((None, may_differ))
     }
 }

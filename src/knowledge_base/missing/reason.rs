@@ -77,7 +77,8 @@ pub(super) fn of(query: &Query, fate: &Fate, other: Option<&(ChunkId, DocumentId
 }
 
 fn moved(fate: &Fate) -> String {
-    fate.rerank.map_or_else(String::new, |effect| {
+    let effect = fate.rerank.filter(|effect| effect.place_before != effect.place);
+    effect.map_or_else(String::new, |effect| {
         format!(
             "; reranking had moved it from place {} to place {}",
             effect.place_before, effect.place

@@ -74,6 +74,8 @@ pub enum SuggestedChange {
     AtLeast(f64),
     /// Set it to this number or a smaller one.
     AtMost(f64),
+    /// Set it to this number.
+    Exactly(f64),
     /// Leave it out.
     Remove,
     /// Set it to true.

@@ -1,6 +1,7 @@
 //! Whether what a filter asks for can be answered at all: a key that nobody knows, or a value of another type, would
 //! silently find nothing, or everything.
 
+use super::compare::Comparison;
 use super::{Condition, Filter, Shape};
 use crate::document::metadata::AttributeType;
 use crate::document::schema::MetadataSchema;
@@ -23,7 +24,7 @@ pub enum UnfitFilter {
         nearest: Vec<String>,
     },
     /// The attribute has types that are not compared so.
-    #[error("`{key}` is a {}, which {operator} does not compare with a {value}", names(known))]
+    #[error("`{key}` is a {}, {}", names(known), clash(operator, known, *value))]
     OtherType {
         /// The key.
         key: String,
@@ -69,6 +70,14 @@ fn suggestion(nearest: &[String]) -> String {
         [] => ", and none has any that could be meant".to_owned(),
         _ => format!("; the nearest that is known: `{}`", nearest.join("`, `")),
     }
+}
+
+fn clash(operator: &str, known: &[AttributeType], value: AttributeType) -> String {
+    let is_list = |kind: &AttributeType| matches!(kind, AttributeType::StringList | AttributeType::NumberList);
+    if operator == Comparison::ListContains.name(false) && !known.iter().any(is_list) {
+        return format!("no list, and {operator} looks into lists only");
+    }
+    format!("which {operator} does not compare with a {value}")
 }
 
 fn names(types: &[AttributeType]) -> String {

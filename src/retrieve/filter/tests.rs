@@ -291,7 +291,7 @@ mod index {
         check(&equals("year", text("2020")), &known, Some(clash));
         let clash = "`built` is a date, which less_than does not compare with a number";
         check(&Filter::LessThan("built".to_owned(), number(1.0)), &known, Some(clash));
-        let clash = "`name` is a string, which list_contains does not compare with a string";
+        let clash = "`name` is a string, no list, and list_contains looks into lists only";
         check(&Filter::ListContains("name".to_owned(), text("x")), &known, Some(clash));
     }
 

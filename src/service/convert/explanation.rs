@@ -208,6 +208,7 @@ fn suggestion(suggestion: Suggestion) -> pb::RetrievalSuggestion {
     let (change, number) = match suggestion.change {
         SuggestedChange::AtLeast(number) => (pb::SuggestedChange::AtLeast, number),
         SuggestedChange::AtMost(number) => (pb::SuggestedChange::AtMost, number),
+        SuggestedChange::Exactly(number) => (pb::SuggestedChange::Exactly, number),
         SuggestedChange::Remove => (pb::SuggestedChange::Remove, 0.0),
         SuggestedChange::Set => (pb::SuggestedChange::Set, 0.0),
     };
