@@ -18,6 +18,7 @@ pub(super) const CONDITIONS_HELP: &str = "\
 Conditions of --filter, beside attributes:
   draft!=yes  year:!=2024  year>=2020  'published<2024-06-01'   other values; more or less than a number or a date
   'title^=The'  'title*=harbour'  'topics~=rust'   text that begins so, text that holds it, list that holds it
+  'grades~:=2.5'                                   list that holds a number
   'topics?'  '!topics?'                            whether there is such an attribute
   '{\"in\": {\"key\": \"team\", \"value\": [\"search\", \"ops\"]}}'   any filter of Amazon Bedrock";
 
@@ -110,7 +111,9 @@ fn compared(text: &str, at: usize) -> Result<Condition, String> {
         Some('~') => Some(Condition::ListContains),
         _ => None,
     };
-    if let Some(made) = made {
+    if let Some(made) = made
+        && !before.ends_with(":~")
+    {
         let value = Kind::StringValue(text[at + 1..].to_owned());
         return Ok(made(attribute(&before[..at - 1], value)?.into()));
     }
@@ -122,13 +125,19 @@ fn compared(text: &str, at: usize) -> Result<Condition, String> {
         let attribute = parse(&format!("{}{}", &text[..mark], &text[mark + 1..]))?;
         return Ok(Condition::NotEquals(attribute.into()));
     }
+    // Only a list holds other things than text.
+    if let Some(key) = before.strip_suffix("~:").or_else(|| before.strip_suffix(":~")) {
+        return Ok(Condition::ListContains(attribute(key, item(&text[at + 1..])?)?.into()));
+    }
     if let Some(key) = before.strip_suffix([':', '@'])
         && let Some(sign) = key.chars().next_back().filter(|sign| matches!(sign, '^' | '*' | '~'))
     {
         let key = &key[..key.len() - 1];
-        return Err(format!(
-            "`{sign}=` takes a text as it stands, without `:` or `@` before it: write `{key}{sign}=text`"
-        ));
+        return Err(if sign == '~' {
+            format!("lists hold texts or numbers, no dates: write `{key}~=text` or `{key}~:=2.5`")
+        } else {
+            format!("`{sign}=` takes a text as it stands, without `:` or `@` before it: write `{key}{sign}=text`")
+        });
     }
     Ok(Condition::Equals(parse(text)?.into()))
 }
@@ -180,6 +189,16 @@ pub(super) fn all(mut conditions: Vec<pb::RetrievalFilter>) -> Option<pb::Retrie
         _ => Some(filter(Condition::AndAll(pb::RetrievalFilterList {
             filters: conditions,
         }))),
+    }
+}
+
+/// Reads what a list can hold.
+fn item(json: &str) -> Result<Kind, String> {
+    match typed(json) {
+        Ok(kind @ (Kind::StringValue(_) | Kind::NumberValue(_))) => Ok(kind),
+        _ => Err(format!(
+            "`{json}` is no JSON number or text, which is what `~:=` looks for in a list, such as `~:=2.5`"
+        )),
     }
 }
 

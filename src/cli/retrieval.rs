@@ -48,6 +48,7 @@ impl CallerFlags {
 
 /// How to search, whatever number of hits is wanted.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct SearchFlags {
     /// Which legs answer [default: hybrid]
     #[arg(long = "type", value_name = "TYPE")]

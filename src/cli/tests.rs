@@ -374,6 +374,16 @@ fn conditions_compare_as_they_are_written() {
         |it| matches!(it, Condition::StringContains(it) if text(&it, "x")),
     );
     check("a~=x", |it| matches!(it, Condition::ListContains(it) if text(&it, "x")));
+    for number_in_list in ["a~:=2.5", "a:~=2.5"] {
+        check(
+            number_in_list,
+            |it| matches!(it, Condition::ListContains(it) if number(&it, 2.5)),
+        );
+    }
+    check(
+        r#"a~:="2""#,
+        |it| matches!(it, Condition::ListContains(it) if text(&it, "2")),
+    );
     check("a?", |it| it == Condition::Exists("a".to_owned()));
     check(
         "!a?",
@@ -394,6 +404,10 @@ fn conditions_compare_as_they_are_written() {
     );
     for wrong in [
         "a>x",
+        "a~:=x",
+        "a~:=[1]",
+        "a~@=2024-05-01",
+        "a^:=x",
         ">1",
         "?",
         "!?",

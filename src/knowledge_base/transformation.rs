@@ -25,6 +25,9 @@ const DERIVED_OF_BOTH: &str = "filter.and_all.filters[1]";
 /// How conditions of a derived filter are named to the caller.
 const DERIVED: &str = "implicit_filter.filter";
 
+/// What a language model is asked for: texts to search for.
+type Ask<'a> = &'a dyn Fn(&dyn LanguageModel) -> Result<Vec<String>, generate::Error>;
+
 /// A query as it is put to the indexes, and what was made of it.
 pub(super) struct Transformed {
     pub(super) query: Query,
@@ -168,7 +171,7 @@ impl Groundwork {
             .check_language_model(model_id)
             .map_err(|error| error.in_field(&format!("{QUERY_TRANSFORMATION}.model_id")))?;
         let question = &query.text;
-        let with_model = |ask: &dyn Fn(&dyn LanguageModel) -> Result<Vec<String>, generate::Error>| {
+        let with_model = |ask: Ask<'_>| {
             let waiting = Instant::now();
             let _slot = self.answers.enter(cancel)?;
             let waited = waiting.elapsed();

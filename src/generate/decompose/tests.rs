@@ -18,6 +18,10 @@ fn questions_are_cut_where_another_begins() {
         &["How deep can filters nest", "How many attributes has a document"],
     );
     check(
+        "When is the release, and who approves invoices?",
+        &["When is the release", "who approves invoices"],
+    );
+    check(
         "What is a pin, how is it set, and in which order are weights tried?",
         &["What is a pin, how is it set", "in which order are weights tried"],
     );

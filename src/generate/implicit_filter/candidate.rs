@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use super::Attribute;
+use super::negation;
 use super::period::{Period, periods, year};
 use super::question::{Question, words};
-use super::relation::{Relation, is_negated, is_range, relation};
+use super::relation::{Relation, is_range, relation};
 use crate::document::Date;
 use crate::document::metadata::AttributeType;
 
@@ -19,7 +20,7 @@ const LINKS: &[&str] = &[
 ];
 
 /// What documents are called; a value before such a word says which of them are looked for.
-const DOCUMENTS: &[&str] = &[
+pub(super) const DOCUMENTS: &[&str] = &[
     "article",
     "bulletin",
     "document",
@@ -52,7 +53,7 @@ const DOCUMENTS: &[&str] = &[
     "tutorial",
 ];
 /// What authors do.
-const WRITING: &[&str] = &[
+pub(super) const WRITING: &[&str] = &[
     "author",
     "authored",
     "document",
@@ -102,6 +103,8 @@ pub(super) struct Candidate {
     /// Words of the question that it rests on.
     pub(super) words: Range<usize>,
     pub(super) cue: Cue,
+    /// Words that negate it, so that it cannot be relied on.
+    pub(super) negation: Option<Range<usize>>,
 }
 
 /// Looks values up: those of an attribute, a string or a list of them, that pass a test.
@@ -126,8 +129,30 @@ pub(super) fn candidates(question: &Question<'_>, attributes: &[Attribute], look
         }
     }
     found.sort_by_key(|candidate| (candidate.words.start, candidate.attribute));
+    reach_over_lists(question, &mut found);
     found.truncate(MAX_CANDIDATES);
     found
+}
+
+/// Negates the values that follow in a list of which the first is negated.
+fn reach_over_lists(question: &Question<'_>, found: &mut [Candidate]) {
+    for at in 0..found.len() {
+        let (before, from) = found.split_at_mut(at);
+        let candidate = &mut from[0];
+        let previous = before.iter().rev().find(|it| it.attribute == candidate.attribute);
+        let previous = previous.filter(|it| negation::is_listed(question, &it.words, &candidate.words));
+        if candidate.relation != Relation::IsNot
+            && candidate.negation.is_none()
+            && let Some(previous) = previous
+        {
+            let is_negated = previous.negation.is_some() || previous.relation == Relation::IsNot;
+            candidate.negation = is_negated.then(|| {
+                let cue = negation::of_value(question, &previous.words);
+                let cue = cue.filter(|cue| !cue.is_empty());
+                previous.negation.clone().or(cue).unwrap_or(previous.words.clone())
+            });
+        }
+    }
 }
 
 /// Returns the words of an attribute's name, without those that only say that it is a truth value.
@@ -156,6 +181,11 @@ fn about(attribute: &Attribute) -> Vec<String> {
     about
 }
 
+/// Returns no words before a value.
+fn unsaid(place: &Range<usize>) -> Range<usize> {
+    place.start..place.start
+}
+
 /// Clauses of one attribute.
 struct Of<'a> {
     question: &'a Question<'a>,
@@ -165,7 +195,8 @@ struct Of<'a> {
 }
 
 impl Of<'_> {
-    fn candidate(&self, relation: Relation, value: Value, words: Range<usize>) -> Candidate {
+    /// Makes a clause of a value and how it is compared with, which the words `said` before it say.
+    fn candidate(&self, (relation, said): (Relation, Range<usize>), value: Value, words: Range<usize>) -> Candidate {
         let cue = if self.is_named_beside(&words) {
             Cue::Named
         } else if relation != Relation::Is {
@@ -179,6 +210,7 @@ impl Of<'_> {
             attribute: self.at,
             relation,
             value,
+            negation: negation::beside(self.question, &words, &said),
             words,
             cue,
         }
@@ -226,10 +258,9 @@ impl Of<'_> {
             if is_part || !(self.question.is_telling(place) || self.is_named_beside(place)) {
                 continue;
             }
-            let relation = if is_negated(self.question, place) {
-                Relation::IsNot
-            } else {
-                Relation::Is
+            let relation = match negation::of_value(self.question, place) {
+                Some(cue) => (Relation::IsNot, cue),
+                None => (Relation::Is, unsaid(place)),
             };
             let mut values = values.clone();
             values.sort();
@@ -279,9 +310,9 @@ impl Of<'_> {
                     .get(at + 1)
                     .is_some_and(|(next, _)| is_range(self.question, place, next));
             let relation = if is_start {
-                Relation::AtLeast
+                (Relation::AtLeast, unsaid(place))
             } else if is_end {
-                Relation::AtMost
+                (Relation::AtMost, unsaid(place))
             } else {
                 relation(self.question, place, &self.names)
             };
@@ -293,8 +324,10 @@ impl Of<'_> {
     fn booleans(&self, found: &mut Vec<Candidate>) {
         // What the first place says holds for all.
         for place in self.question.places_of_words(&self.names).into_iter().take(1) {
-            let is_wanted = !is_negated(self.question, &place);
-            let mut candidate = self.candidate(Relation::Is, Value::Boolean(is_wanted), place);
+            let cue = negation::of_value(self.question, &place);
+            let is_wanted = cue.is_none();
+            let said = cue.unwrap_or_else(|| unsaid(&place));
+            let mut candidate = self.candidate((Relation::Is, said), Value::Boolean(is_wanted), place);
             // Its name is all that there is of it.
             if !is_wanted {
                 candidate.cue = Cue::Compared;

@@ -2,11 +2,13 @@
 //!
 //! Comes in: a question, the attributes that may be restricted, and a way to look values up. Goes out: a filter, and the
 //! clauses that are no part of it.
-//! Always holds: every value stands in the question or in the index; the same question gives the same filter.
+//! Always holds: every value stands in the question or in the index; the same question gives the same filter; no
+//! clause selects what the question excludes.
 //! Not here: whether the documents can answer the filter, and putting it to them.
 
 mod candidate;
 mod clause;
+mod negation;
 mod period;
 mod question;
 mod relation;
@@ -61,10 +63,17 @@ impl<'a> FilterQuestion<'a> {
     pub fn read(question: &'a str, attributes: &'a [Attribute], lookup: &mut Lookup<'_>) -> Self {
         let question = Question::read(question);
         let found = candidates(&question, attributes, lookup);
+        let judged = found.into_iter().map(|candidate| {
+            let reason = candidate.negation.as_ref().map(|cue| {
+                let cue = question.written(cue);
+                format!("the question excludes or negates it: `{cue}`")
+            });
+            (candidate, reason)
+        });
         Self {
+            clauses: judged.collect(),
             question,
             attributes,
-            clauses: found.into_iter().map(|candidate| (candidate, None)).collect(),
             input_tokens: 0,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::negation;
 use super::question::Question;
 
 /// How a value restricts an attribute.
@@ -121,21 +122,6 @@ const AFTER: &[(&str, Relation)] = &[
     ("and lower", Relation::AtMost),
     ("or fewer", Relation::AtMost),
 ];
-/// Words before what is not wanted.
-const NOT: &[&str] = &[
-    "not",
-    "no",
-    "no longer",
-    "non",
-    "without",
-    "except",
-    "excluding",
-    "exclude",
-    "but not",
-    "other than",
-    "apart from",
-    "aside from",
-];
 /// Words that can stand between a phrase and what it belongs to.
 const BETWEEN: &[&str] = &[
     "the", "a", "an", "of", "in", "from", "by", "is", "year", "than", "any", "with", "are", "as",
@@ -143,8 +129,10 @@ const BETWEEN: &[&str] = &[
 /// Words between a phrase and what it belongs to at most.
 const MAX_BETWEEN: usize = 3;
 
-/// Returns how a question compares with the value that these words name; [`Relation::Is`] where nothing is said.
-pub(super) fn relation(question: &Question<'_>, words: &Range<usize>, names: &[String]) -> Relation {
+/// Returns how a question compares with the value that these words name, [`Relation::Is`] where nothing is said, and the
+/// words before it that say so.
+pub(super) fn relation(question: &Question<'_>, words: &Range<usize>, names: &[String]) -> (Relation, Range<usize>) {
+    let unsaid = words.start..words.start;
     // `2019 or after 2021` speaks of what comes next.
     let leads_on = |phrase: &str| {
         let next = question.words.get(words.end + phrase.split(' ').count());
@@ -152,12 +140,12 @@ pub(super) fn relation(question: &Question<'_>, words: &Range<usize>, names: &[S
     };
     let is_after = |phrase: &str| question.begins_with(words.end, phrase) && !leads_on(phrase);
     if let Some((_, relation)) = AFTER.iter().find(|(phrase, _)| is_after(phrase)) {
-        return *relation;
+        return (*relation, unsaid);
     }
     let mut before = words.start;
     for _ in 0..=MAX_BETWEEN {
-        if let Some((_, relation)) = BEFORE.iter().find(|(phrase, _)| question.ends_with(before, phrase)) {
-            return *relation;
+        if let Some((phrase, relation)) = BEFORE.iter().find(|(phrase, _)| question.ends_with(before, phrase)) {
+            return (*relation, before - phrase.split(' ').count()..before);
         }
         match before.checked_sub(1).map(|at| &question.words[at]) {
             Some(word) if BETWEEN.contains(&word.folded.as_str()) || names.iter().any(|name| word.is(name)) => {
@@ -173,29 +161,14 @@ pub(super) fn relation(question: &Question<'_>, words: &Range<usize>, names: &[S
         (">", Relation::Above),
         ("<", Relation::Below),
     ];
-    if let Some((_, relation)) = of_sign.into_iter().find(|(it, _)| sign.ends_with(it)) {
-        return relation;
+    let found = of_sign.into_iter().find(|(it, _)| sign.ends_with(it));
+    if let Some((_, relation)) = found.filter(|_| !sign.ends_with("<>")) {
+        return (relation, unsaid);
     }
-    if is_negated(question, words) {
-        Relation::IsNot
-    } else {
-        Relation::Is
+    match negation::of_value(question, words) {
+        Some(cue) => (Relation::IsNot, cue),
+        None => (Relation::Is, unsaid),
     }
-}
-
-/// Returns whether a question asks for anything but what these words name.
-pub(super) fn is_negated(question: &Question<'_>, words: &Range<usize>) -> bool {
-    let mut before = words.start;
-    for _ in 0..=MAX_BETWEEN {
-        if NOT.iter().any(|phrase| question.ends_with(before, phrase)) {
-            return true;
-        }
-        match before.checked_sub(1).map(|at| question.words[at].folded.as_str()) {
-            Some(word) if BETWEEN.contains(&word) => before -= 1,
-            _ => return false,
-        }
-    }
-    false
 }
 
 /// Returns whether two values, one after the other, are the ends of a range.
