@@ -57,18 +57,16 @@ fn changed(query: &Query, missing: &Missing) -> Query {
     for suggestion in &missing.suggestions {
         let leaf = suggestion.field.rsplit("vector_search_configuration.").next();
         match (leaf.expect("it has a path"), suggestion.change) {
-            ("number_of_results", SuggestedChange::AtLeast(number)) => query.limit = number as usize,
-            ("candidates_per_leg", SuggestedChange::AtLeast(number)) => {
+            ("number_of_results", SuggestedChange::AtLeast(number) | SuggestedChange::Exactly(number)) => {
+                query.limit = number as usize;
+            }
+            ("candidates_per_leg", SuggestedChange::AtLeast(number) | SuggestedChange::Exactly(number)) => {
                 query.options.candidates_per_leg = Some(number as usize);
             }
             ("grouping.max_chunks_per_document", SuggestedChange::AtLeast(number)) => {
                 query.options.chunks_per_document = Some(number as usize);
             }
-            ("candidates_per_leg", SuggestedChange::Exactly(number)) => {
-                query.options.candidates_per_leg = Some(number as usize);
-            }
             ("candidates_per_leg", SuggestedChange::Remove) => query.options.candidates_per_leg = None,
-            ("number_of_results", SuggestedChange::Exactly(number)) => query.limit = number as usize,
             ("score_threshold", SuggestedChange::AtMost(number)) => query.score_threshold = Some(number),
             ("near_duplicates", SuggestedChange::Remove) => query.options.near_duplicates = None,
             ("diversity", SuggestedChange::Remove) => query.options.diversity = None,

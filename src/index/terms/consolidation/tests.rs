@@ -30,7 +30,7 @@ fn index(directory: &TempDir, segments: &[u64]) -> Terms {
 
 /// Consolidates until nothing is left to do.
 fn settle(terms: &Terms) {
-    let patience = Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + Duration::from_mins(1);
     while terms.consolidate().expect("it works") {
         assert!(Instant::now() < patience, "a merge ends");
         std::thread::sleep(Duration::from_millis(5));
