@@ -200,7 +200,12 @@ fn other_declarations_ask_again() {
 
 #[test]
 fn scores_that_fade_are_made_anew() {
-    let (_home, groundwork) = notes();
+    let (_home, groundwork) = with_base(&[]);
+    let mut dated = text("a", "The ferry leaves at eight.");
+    let written = MetadataValue::String("2026-05-06".to_owned());
+    dated.metadata.insert("written".to_owned(), written);
+    ingest(&groundwork, vec![dated]);
+    ingest(&groundwork, vec![text("b", "A ferry.")]);
     let query = Query {
         options: Options {
             recency: Some(Recency {

@@ -84,6 +84,9 @@ fn check_sums(query: &Query, hits: &[Hit]) {
 #[test]
 fn explained_parts_add_up_to_the_score() {
     let (_home, groundwork) = harbours();
+    let written = [("early", "2001-01-01"), ("late", "2026-05-06")];
+    let letters = written.map(|(id, date)| dated(id, "A letter of the harbour wall.", date));
+    ingest(&groundwork, letters.to_vec());
     let boosted = Options {
         boosts: vec![
             Boost {
