@@ -24,7 +24,9 @@ pub(crate) use best::best_first;
 pub use chunk_set::{Accepted, ChunkSet};
 pub use error::Error;
 pub use merging::Pace;
-pub use terms::{PassageScore, TermField, TermPart, TermRow, Terms, TermsBundle, TermsSnapshot, TermsState};
+pub use terms::{
+    AskedTerms, PassageScore, TermField, TermPart, TermRow, Terms, TermsBundle, TermsSnapshot, TermsState,
+};
 pub use vectors::{Finding, Progress, Purged, SegmentFile, Upkeep, Vectors, VectorsFigures};
 pub use visibility::{Lifetime, Visibility, VisibleAt};
 pub use work::{TermsMode, TermsWork, VectorsMode, VectorsWork};

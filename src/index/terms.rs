@@ -5,9 +5,11 @@
 //! an index is either current or asks to be made again; readers see whole commits only.
 //! Not here: texts; tantivy keeps terms, where they stand, and chunk ids, nothing else.
 
+mod asked;
 mod bundle;
 mod consolidation;
 mod engine;
+mod listing;
 mod order;
 mod passage;
 mod schema;
@@ -26,6 +28,7 @@ use tantivy::{FutureResult, Index, SegmentMeta, TantivyError, Term};
 
 use super::analyzer::{ANALYZER_VERSION, Analyzer};
 use super::{ChunkId, Epoch, Error, Language};
+pub use asked::AskedTerms;
 pub use bundle::TermsBundle;
 use engine::{Engine, META_FILE, Writer};
 pub use passage::PassageScore;

@@ -359,7 +359,7 @@ fn explain_terms(
         return Ok(());
     }
     let ids: Vec<ChunkId> = hits.iter().map(|hit| hit.chunk_id).collect();
-    let parts = terms.explain(&asked.query.text, &ids)?;
+    let parts = terms.asked(&asked.query.text)?.explain(&ids)?;
     for (explanation, parts) in explanations.iter_mut().zip(parts) {
         explanation.terms = parts;
     }

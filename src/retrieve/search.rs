@@ -4,7 +4,9 @@ use super::fusion::{self, Both, Listed};
 use super::options::MIN_CANDIDATES;
 use super::{FusionMethod, LegScore, Query, SearchType, dense, feedback, keyword, weight};
 use crate::embed::TokenCoverage;
-use crate::index::{Accepted, ChunkId, Error, Scored, TermsSnapshot, TermsWork, Vectors, VectorsWork, best_first};
+use crate::index::{
+    Accepted, AskedTerms, ChunkId, Error, Scored, TermsSnapshot, TermsWork, Vectors, VectorsWork, best_first,
+};
 
 /// The two indexes that a query is put to.
 #[derive(Debug, Clone, Copy)]
@@ -110,8 +112,10 @@ pub fn candidates(
 ) -> Result<Candidates, Error> {
     let mut work = LegsWork::default();
     let (mut by_keyword, mut by_vector) = (Vec::new(), Vec::new());
-    if query.search_type != SearchType::Semantic {
-        (by_keyword, work.terms) = keyword::list(legs.terms, &query.text, listed, accepted)?;
+    let asks_words = query.search_type != SearchType::Semantic;
+    let asked = asks_words.then(|| legs.terms.asked(&query.text)).transpose()?;
+    if let Some(asked) = &asked {
+        (by_keyword, work.terms) = keyword::list(asked, listed, accepted)?;
     }
     if query.search_type != SearchType::Keyword {
         let vector = embedded.ok_or(Error::NoEmbedding)?.vector;
@@ -119,15 +123,16 @@ pub fn candidates(
     }
     let may_go_deeper = by_keyword.len() >= listed || by_vector.len() >= listed;
     let dense_weight = dense_weight(query, embedded);
-    let fused = match (query.search_type, embedded) {
-        (SearchType::Hybrid, Some(embedded)) => {
-            hybrid(legs, query, (embedded.vector, dense_weight), &by_keyword, &by_vector)?
+    let fused = match (&asked, embedded) {
+        (Some(asked), Some(embedded)) if query.search_type == SearchType::Hybrid => {
+            let vector = (embedded.vector, dense_weight);
+            hybrid(legs, query, asked, vector, (&by_keyword, &by_vector))?
         }
-        (SearchType::Keyword, _) => {
-            let scores = keyword::score(legs.terms, &query.text, &by_keyword)?;
+        (Some(asked), _) => {
+            let scores = keyword::score(asked, &by_keyword)?;
             fusion::keyword_only(&ranked(&by_keyword, &scores))
         }
-        _ => fusion::dense_only(&by_vector),
+        (None, _) => fusion::dense_only(&by_vector),
     };
     Ok(Candidates {
         fused,
@@ -140,16 +145,16 @@ pub fn candidates(
 fn hybrid(
     legs: &Legs<'_>,
     query: &Query,
+    asked: &AskedTerms<'_>,
     (vector, dense_weight): (&[f32], f64),
-    by_keyword: &[ChunkId],
-    by_vector: &[Scored],
+    (by_keyword, by_vector): (&[ChunkId], &[Scored]),
 ) -> Result<Vec<Candidate>, Error> {
     let by_vector: Vec<_> = by_vector.iter().map(|scored| scored.chunk_id).collect();
     let mut chunk_ids = [by_keyword, &by_vector].concat();
     chunk_ids.sort_unstable();
     chunk_ids.dedup();
 
-    let bm25 = keyword::score(legs.terms, &query.text, &chunk_ids)?;
+    let bm25 = keyword::score(asked, &chunk_ids)?;
     let bm25 = Leg::new(&chunk_ids, bm25, by_keyword);
     let cosine = dense::score(legs.vectors, vector, &chunk_ids)?;
     let cosine = Leg::new(&chunk_ids, cosine, &by_vector);

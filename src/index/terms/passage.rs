@@ -10,12 +10,13 @@ use std::ops::Range;
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::postings::{Postings, SegmentPostings, TermInfo};
 use tantivy::schema::IndexRecordOption;
-use tantivy::{DocId, DocSet, InvertedIndexReader, SegmentReader, TantivyError, Term};
+use tantivy::{DocId, DocSet, InvertedIndexReader, SegmentReader, TantivyError};
 
+use super::asked::{AskedTerm, AskedTerms, B, K1, Lengths, Lookup};
 use super::order::RowOrder;
 use super::schema::{Fields, HEADING_WEIGHT};
-use super::snapshot::{TermField, TermPart, TermsSnapshot, alive_rows};
-use crate::index::{ChunkId, Error};
+use super::snapshot::{TermField, TermPart, alive_rows};
+use crate::index::ChunkId;
 
 /// Weight of BM25 over the surroundings; BM25 over the chunk's own text has the rest. Found on training queries, as are
 /// the next two.
@@ -26,10 +27,6 @@ const PROXIMITY_WEIGHT: f32 = 1.0;
 const NEAR: u32 = 8;
 /// Of queries with more distinct terms only the chunks themselves are scored: such a query is a text, not a question.
 const MAX_TERMS: usize = 32;
-
-/// tantivy's constants of BM25, which listing uses.
-const K1: f32 = 1.2;
-const B: f32 = 0.75;
 
 /// How well a chunk holds the words of a query. All parts are 0 or more.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -52,35 +49,6 @@ impl PassageScore {
     }
 }
 
-/// Mean lengths, for BM25.
-#[derive(Debug, Clone, Copy)]
-struct Lengths {
-    text: f32,
-    heading: f32,
-    window: f32,
-}
-
-/// A term of the query in one field.
-struct Lookup {
-    /// Its forms in each segment, as far as they are there.
-    found: Vec<Vec<TermInfo>>,
-    /// Chunks that have it, retired ones included.
-    chunk_frequency: u64,
-    idf: f32,
-}
-
-/// A term of the query.
-struct Asked {
-    term: String,
-    text: Lookup,
-    heading: Lookup,
-    /// Windows that are likely to have it.
-    windows: u64,
-    /// Inverse document frequency among windows instead of chunks.
-    window_idf: f32,
-    count: f32,
-}
-
 /// Where scores go, and what they are made of where somebody wants to know.
 struct Tally<'a> {
     scores: &'a mut [PassageScore],
@@ -99,107 +67,27 @@ impl Tally<'_> {
     }
 }
 
-impl TermsSnapshot {
-    /// Scores chunks by how well they hold the words of a query, in their order; all 0 when no word is there.
-    pub fn passages(&self, query: &str, chunk_ids: &[ChunkId]) -> Result<Vec<PassageScore>, Error> {
-        self.score_passages(query, chunk_ids, None)
-    }
-
+impl AskedTerms<'_> {
     /// Scores chunks, and tells what each term adds where `parts` takes it, one list a chunk.
     pub(super) fn score_passages(
         &self,
-        query: &str,
         chunk_ids: &[ChunkId],
         parts: Option<&mut [Vec<TermPart>]>,
-    ) -> Result<Vec<PassageScore>, Error> {
-        let failed = |source: TantivyError| Error::terms("be searched", source);
+    ) -> Result<Vec<PassageScore>, TantivyError> {
         let mut scores = vec![PassageScore::default(); chunk_ids.len()];
-        if chunk_ids.is_empty() {
-            return Ok(scores);
-        }
-        let asked = self.asked(query).map_err(failed)?;
-        let lengths = self.lengths().map_err(failed)?;
         let mut tally = Tally {
             scores: &mut scores,
             parts,
         };
-        for (at, (segment, order)) in self.segments().enumerate() {
-            let passages = Passages::of(segment, order, chunk_ids, asked.len() <= MAX_TERMS);
+        for (at, (segment, order)) in self.snapshot.segments().enumerate() {
+            let passages = Passages::of(segment, order, chunk_ids, self.terms.len() <= MAX_TERMS);
             if !passages.places.is_empty() {
-                passages
-                    .score((at, segment), self.fields(), &asked, lengths, &mut tally)
-                    .map_err(failed)?;
+                let fields = self.snapshot.fields();
+                passages.score((at, segment), fields, &self.terms, self.lengths, &mut tally)?;
             }
         }
         Ok(scores)
     }
-
-    fn lengths(&self) -> Result<Lengths, TantivyError> {
-        let rows = self.held_rows().max(1) as f32;
-        let mean = |field| -> Result<f32, TantivyError> {
-            let mut terms = 0;
-            for segment in self.searcher().segment_readers() {
-                terms += segment.inverted_index(field)?.total_num_tokens();
-            }
-            Ok((terms as f32 / rows).max(1.0))
-        };
-        let [text, heading] = self.fields().searched();
-        let text = mean(text)?;
-        Ok(Lengths {
-            text,
-            heading: mean(heading)?,
-            window: text * self.window_rows() as f32 / rows,
-        })
-    }
-
-    fn asked(&self, query: &str) -> Result<Vec<Asked>, TantivyError> {
-        let fields = self.fields().searched();
-        let rows = self.held_rows();
-        let mut dictionaries = [Vec::new(), Vec::new()];
-        for segment in self.searcher().segment_readers() {
-            for (field, of_field) in fields.iter().zip(&mut dictionaries) {
-                of_field.push(segment.inverted_index(*field)?);
-            }
-        }
-        let lookup = |of_field: usize, forms: &[String]| -> Result<Lookup, TantivyError> {
-            let mut found = Vec::with_capacity(dictionaries[of_field].len());
-            for index in &dictionaries[of_field] {
-                let mut infos = Vec::with_capacity(forms.len());
-                for form in forms {
-                    infos.extend(index.get_term_info(&Term::from_field_text(fields[of_field], form))?);
-                }
-                found.push(infos);
-            }
-            let chunk_frequency = found.iter().flatten().map(|info| u64::from(info.doc_freq)).sum::<u64>();
-            let chunk_frequency = chunk_frequency.min(rows);
-            Ok(Lookup {
-                found,
-                chunk_frequency,
-                idf: inverse_document_frequency(rows, chunk_frequency) as f32,
-            })
-        };
-        let window = self.window_rows() as f64 / rows.max(1) as f64;
-        let asked = self.query_terms(query).into_iter().map(|term| {
-            let text = lookup(0, &term.forms)?;
-            let windows = windows_with(text.chunk_frequency, rows, window);
-            Ok(Asked {
-                windows,
-                window_idf: inverse_document_frequency(rows, windows) as f32,
-                heading: lookup(1, &term.forms)?,
-                text,
-                count: term.count as f32,
-                term: term.forms.into_iter().next().unwrap_or_default(),
-            })
-        });
-        asked.collect()
-    }
-}
-
-/// Returns how many windows of so many rows each have a term that `holding` of all rows have, if it stands anywhere alike:
-/// a figure that depends on the texts alone, and not on how they lie in segments.
-fn windows_with(holding: u64, rows: u64, window: f64) -> u64 {
-    let (holding, rows) = (holding as f64, rows.max(1) as f64);
-    (rows * (1.0 - (1.0 - (holding / rows).min(1.0)).powf(window))).round() as u64
 }
 
 /// A chunk that is scored.
@@ -261,7 +149,7 @@ impl Passages {
         mut self,
         (at, segment): (usize, &SegmentReader),
         fields: &Fields,
-        asked: &[Asked],
+        asked: &[AskedTerm],
         lengths: Lengths,
         tally: &mut Tally<'_>,
     ) -> Result<(), TantivyError> {
@@ -281,7 +169,7 @@ impl Passages {
         let index = segment.inverted_index(text)?;
         let mut frequencies = vec![0; self.rows.len()];
         let (mut before, mut here) = (Spots::default(), Spots::default());
-        let mut term_before: Option<&Asked> = None;
+        let mut term_before: Option<&AskedTerm> = None;
         for term in asked {
             let wants_spots = self.with_surroundings && asked.len() > 1 && fields.has_places();
             here.clear(self.places.len());
@@ -310,7 +198,7 @@ impl Passages {
         Ok(())
     }
 
-    fn score_text(&self, asked: &Asked, frequencies: &[u32], tally: &mut Tally<'_>) {
+    fn score_text(&self, asked: &AskedTerm, frequencies: &[u32], tally: &mut Tally<'_>) {
         let Lookup {
             chunk_frequency, idf, ..
         } = asked.text;
@@ -353,7 +241,7 @@ impl Passages {
         }
     }
 
-    fn score_proximity(&self, before: (&Asked, &Spots), here: (&Asked, &Spots), tally: &mut Tally<'_>) {
+    fn score_proximity(&self, before: (&AskedTerm, &Spots), here: (&AskedTerm, &Spots), tally: &mut Tally<'_>) {
         let idf = before.0.text.idf.min(here.0.text.idf);
         for (at, place) in self.places.iter().enumerate() {
             let Some(distance) = nearest(before.1.of(at), here.1.of(at)) else {
@@ -407,7 +295,7 @@ impl Passages {
         &self,
         mut postings: SegmentPostings,
         norms: &FieldNormReader,
-        asked: &Asked,
+        asked: &AskedTerm,
         mean_length: f32,
         tally: &mut Tally<'_>,
     ) {
@@ -441,13 +329,6 @@ fn reach(postings: &mut SegmentPostings, row: DocId) -> bool {
         postings.seek(row);
     }
     postings.doc() == row
-}
-
-/// Returns how much it says that one of `total` rows holds a word which `holding` of them hold: more than 0, and the
-/// more the fewer hold it.
-fn inverse_document_frequency(total: u64, holding: u64) -> f64 {
-    let (total, holding) = (total as f64, holding.min(total) as f64);
-    (1.0 + (total - holding + 0.5) / (holding + 0.5)).ln()
 }
 
 /// Returns the share of BM25 that a frequency has; `length` is in mean lengths.

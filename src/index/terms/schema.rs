@@ -132,14 +132,6 @@ impl Fields {
         self.language.map(|field| Term::from_field_text(field, language.code()))
     }
 
-    /// Returns where a term of a query is looked up, and with which weight.
-    pub(super) fn lookups(&self, term: &str) -> [(Term, f32); 2] {
-        [
-            (Term::from_field_text(self.text, term), 1.0),
-            (Term::from_field_text(self.heading, term), HEADING_WEIGHT),
-        ]
-    }
-
     /// Returns the fields that words are looked up in.
     pub(super) fn searched(&self) -> [Field; 2] {
         [self.text, self.heading]

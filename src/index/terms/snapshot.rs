@@ -2,31 +2,17 @@
 
 mod explain;
 
-use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use tantivy::query::{
-    Bm25StatisticsProvider, BooleanQuery, BoostQuery, EnableScoring, Occur, Query, Scorer, TermQuery, Weight,
-};
-use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{DocId, Searcher, SegmentReader, TERMINATED, TantivyError, Term};
+use tantivy::{DocId, Searcher, SegmentReader, TantivyError};
 
 use super::order::RowOrder;
+use super::passage::PassageScore;
 use super::schema::Fields;
 use crate::index::analyzer::{Analyzer, QueryTerm};
-use crate::index::best::Best;
-use crate::index::{Accept, Accepted, ChunkId, ChunkSet, Error, Language, Scored, TermsMode, TermsWork};
+use crate::index::{Accept, Accepted, ChunkId, Error, Language, Scored, TermsWork};
 pub use explain::{TermField, TermPart};
-
-/// A set that holds more than one of so many chunks is not worth looking up chunk by chunk.
-const SELECTIVE_SHARE: u64 = 8;
-/// Lookups of chunks in postings that cost as much as one posting that is walked.
-const SEEKS_PER_POSTING: u64 = 1;
-
-/// Distinct terms of a query by which chunks are listed; what was listed is scored by all of them.
-const MAX_LISTING_TERMS: usize = 16;
 
 /// The keyword index as one commit left it; clones are cheap.
 #[derive(Clone)]
@@ -125,51 +111,6 @@ impl TermsSnapshot {
         self.0.searcher.segment_readers().iter().zip(&self.0.orders)
     }
 
-    /// Returns one query a form and field: BM25 with `k1` = 1.2 and `b` = 0.75, times the weight of the field and how
-    /// often the user said the word. Of many terms those that say most are looked up.
-    fn lookups(&self, query: &str) -> Result<Lookups<'_>, TantivyError> {
-        let mut lookups = Lookups {
-            queries: Vec::new(),
-            frequencies: Frequencies {
-                searcher: &self.0.searcher,
-                shared: HashMap::new(),
-            },
-        };
-        for term in self.telling(self.query_terms(query))? {
-            for field in 0..self.0.fields.searched().len() {
-                let forms = term.forms.iter().map(|form| self.0.fields.lookups(form)[field].clone());
-                lookups.add(forms.collect(), term.count)?;
-            }
-        }
-        Ok(lookups)
-    }
-
-    /// Leaves out the most common terms of a query that has more than [`MAX_LISTING_TERMS`]: a walk over the postings of
-    /// a text's worth of words is long, and the others list nearly the same chunks.
-    fn telling(&self, mut terms: Vec<QueryTerm>) -> Result<Vec<QueryTerm>, TantivyError> {
-        if terms.len() <= MAX_LISTING_TERMS {
-            return Ok(terms);
-        }
-        let mut rarest = Vec::with_capacity(terms.len());
-        for (place, term) in terms.iter().enumerate() {
-            let mut found = 0;
-            for (key, _) in term.forms.iter().flat_map(|form| self.0.fields.lookups(form)) {
-                found += self.0.searcher.doc_freq(&key)?;
-            }
-            if found > 0 {
-                rarest.push((found, place));
-            }
-        }
-        rarest.sort_unstable();
-        let mut is_rare = vec![false; terms.len()];
-        for (_, place) in rarest.into_iter().take(MAX_LISTING_TERMS) {
-            is_rare[place] = true;
-        }
-        let mut is_rare = is_rare.into_iter();
-        terms.retain(|_| is_rare.next().unwrap_or(false));
-        Ok(terms)
-    }
-
     /// Finds the best accepted chunks for the user's words, best first, equal ones by chunk id. No words have a meaning
     /// as syntax; of a query with more than 16 distinct terms the rarest of the first
     /// [`MAX_QUERY_TERMS`](crate::index::MAX_QUERY_TERMS) count.
@@ -185,215 +126,18 @@ impl TermsSnapshot {
         limit: usize,
         accepted: Accepted<'_>,
     ) -> Result<(Vec<Scored>, TermsWork), Error> {
-        let failed = |source: TantivyError| Error::terms("be searched", source);
-        let lookups = self.lookups(query).map_err(failed)?;
-        if lookups.queries.is_empty() || limit == 0 || accepted.is_empty() {
-            return Ok(Default::default());
-        }
-        if let Accepted::Set(set) = accepted
-            && self.is_selective(set, &lookups).map_err(failed)?
-        {
-            return self.search_set(&lookups, limit, set).map_err(failed);
-        }
-        self.search_postings(&lookups, limit, accepted).map_err(failed)
+        self.asked(query)?.list(limit, accepted)
     }
 
-    /// Walks the postings, and asks of every chunk that may be among the best whether it is accepted.
-    fn search_postings(
-        &self,
-        lookups: &Lookups<'_>,
-        limit: usize,
-        accepted: Accepted<'_>,
-    ) -> Result<(Vec<Scored>, TermsWork), TantivyError> {
-        let weight = lookups.any()?;
-        let mut best = Best::new(limit);
-        let mut work = TermsWork {
-            mode: TermsMode::Postings,
-            ..TermsWork::default()
-        };
-        for (segment, order) in self.segments() {
-            let alive = segment.alive_bitset();
-            // What the segments before have reached prunes this one from its first row.
-            let threshold = best.threshold();
-            let mut offer = |row: DocId, score: f32| {
-                work.visited += 1;
-                if let Some(chunk_id) = order.chunk_id(row)
-                    && alive.is_none_or(|alive| alive.is_alive(row))
-                    && accepted.contains(chunk_id)
-                {
-                    work.candidates += 1;
-                    best.offer(Scored { chunk_id, score });
-                }
-                best.threshold()
-            };
-            weight.for_each_pruning(threshold, segment, &mut offer)?;
-        }
-        Ok((best.into_sorted(), work))
-    }
-
-    /// Returns whether looking up the chunks of a set costs less than walking the postings.
-    fn is_selective(&self, set: &ChunkSet, lookups: &Lookups<'_>) -> Result<bool, TantivyError> {
-        if set.len() as u64 > self.rows() / SELECTIVE_SHARE {
-            return Ok(false);
-        }
-        let mut postings = 0;
-        for lookup in &lookups.queries {
-            let mut terms = Vec::new();
-            lookup.query_terms(&mut |term, _| terms.push(term.clone()));
-            for term in terms {
-                postings += self.0.searcher.doc_freq(&term)?;
-            }
-        }
-        let seeks = (set.len() * lookups.queries.len()) as u64;
-        Ok(seeks / SEEKS_PER_POSTING <= postings)
-    }
-
-    /// Looks every chunk of a set up in the postings.
-    fn search_set(
-        &self,
-        lookups: &Lookups<'_>,
-        limit: usize,
-        set: &ChunkSet,
-    ) -> Result<(Vec<Scored>, TermsWork), TantivyError> {
-        let weights = lookups.each()?;
-        let mut best = Best::new(limit);
-        let mut work = TermsWork {
-            mode: TermsMode::AcceptedChunks,
-            ..TermsWork::default()
-        };
-        let (mut rows, mut scores) = (Vec::new(), Vec::new());
-        for (segment, order) in self.segments() {
-            let (first, last) = order.bounds();
-            rows.clear();
-            let chunks = set.iter_within(first, last);
-            rows.extend(
-                chunks
-                    .filter_map(|chunk_id| alive_row(segment, order, chunk_id))
-                    .enumerate(),
-            );
-            let rows = in_order(order, &mut rows);
-            scores.clear();
-            scores.resize(rows.len(), 0.0);
-            work.visited += rows.len() as u64;
-            for weight in &weights {
-                let mut scorer = weight.scorer(segment, 1.0)?;
-                add_scores(scorer.as_mut(), rows, &mut scores);
-            }
-            for &(place, row) in rows {
-                let score = scores[place];
-                if score > 0.0
-                    && let Some(chunk_id) = order.chunk_id(row)
-                {
-                    work.candidates += 1;
-                    best.offer(Scored { chunk_id, score });
-                }
-            }
-        }
-        Ok((best.into_sorted(), work))
-    }
-
-    /// Calls `each` for every chunk with a score above `least`, whoever may find it.
-    fn each_above(&self, query: &str, least: f32, each: &mut dyn FnMut(Scored)) -> Result<(), Error> {
-        let failed = |source: TantivyError| Error::terms("be searched", source);
-        let weight = self.lookups(query).and_then(|lookups| lookups.any()).map_err(failed)?;
-        for (segment, order) in self.segments() {
-            let alive = segment.alive_bitset();
-            let mut offer = |row: DocId, score: f32| {
-                if let Some(chunk_id) = order.chunk_id(row)
-                    && alive.is_none_or(|alive| alive.is_alive(row))
-                {
-                    each(Scored { chunk_id, score });
-                }
-                least
-            };
-            weight.for_each_pruning(least, segment, &mut offer).map_err(failed)?;
-        }
-        Ok(())
+    /// Scores chunks by how well they hold the words of a query, in their order; all 0 when no word is there.
+    pub fn passages(&self, query: &str, chunk_ids: &[ChunkId]) -> Result<Vec<PassageScore>, Error> {
+        self.asked(query)?.passages(chunk_ids)
     }
 
     /// Scores these chunks as [`TermsSnapshot::search`] does, in their order; 0 when no term matches.
     pub fn score(&self, query: &str, chunk_ids: &[ChunkId]) -> Result<Vec<f32>, Error> {
         let failed = |source: TantivyError| Error::terms("be searched", source);
-        let weights = self.lookups(query).and_then(|lookups| lookups.each()).map_err(failed)?;
-        let mut scores = vec![0.0; chunk_ids.len()];
-        for (segment, order) in self.segments() {
-            let rows = alive_rows(segment, order, chunk_ids);
-            if rows.is_empty() {
-                continue;
-            }
-            for weight in &weights {
-                let mut scorer = weight.scorer(segment, 1.0).map_err(failed)?;
-                add_scores(scorer.as_mut(), &rows, &mut scores);
-            }
-        }
-        Ok(scores)
-    }
-}
-
-/// What a query looks up.
-struct Lookups<'a> {
-    queries: Vec<BoostQuery>,
-    frequencies: Frequencies<'a>,
-}
-
-impl Lookups<'_> {
-    /// Adds the forms of a word in one field, which count as one term.
-    fn add(&mut self, forms: Vec<(Term, f32)>, count: u32) -> Result<(), TantivyError> {
-        if forms.len() > 1 {
-            let mut found = 0;
-            for (form, _) in &forms {
-                found += self.frequencies.searcher.doc_freq(form)?;
-            }
-            let found = found.min(self.frequencies.searcher.num_docs());
-            let shared = forms.iter().map(|(form, _)| (form.clone(), found));
-            self.frequencies.shared.extend(shared);
-        }
-        for (form, weight) in forms {
-            let bm25 = TermQuery::new(form, IndexRecordOption::WithFreqs);
-            self.queries
-                .push(BoostQuery::new(Box::new(bm25), weight * count as f32));
-        }
-        Ok(())
-    }
-
-    fn scoring(&self) -> EnableScoring<'_> {
-        EnableScoring::enabled_from_statistics_provider(&self.frequencies, self.frequencies.searcher)
-    }
-
-    /// Returns the sum of all.
-    fn any(&self) -> Result<Box<dyn Weight>, TantivyError> {
-        let queries = self.queries.iter();
-        let any = queries.map(|query| (Occur::Should, Box::new(query.clone()) as Box<dyn Query>));
-        BooleanQuery::new(any.collect()).weight(self.scoring())
-    }
-
-    /// Returns each by itself.
-    fn each(&self) -> Result<Vec<Box<dyn Weight>>, TantivyError> {
-        let weights = self.queries.iter().map(|query| query.weight(self.scoring()));
-        weights.collect()
-    }
-}
-
-/// In how many rows terms are: those that are forms of one word as often as all of them together.
-struct Frequencies<'a> {
-    searcher: &'a Searcher,
-    shared: HashMap<Term, u64>,
-}
-
-impl Bm25StatisticsProvider for Frequencies<'_> {
-    fn total_num_tokens(&self, field: Field) -> tantivy::Result<u64> {
-        self.searcher.total_num_tokens(field)
-    }
-
-    fn total_num_docs(&self) -> tantivy::Result<u64> {
-        self.searcher.total_num_docs()
-    }
-
-    fn doc_freq(&self, term: &Term) -> tantivy::Result<u64> {
-        if let Some(found) = self.shared.get(term) {
-            return Ok(*found);
-        }
-        Bm25StatisticsProvider::doc_freq(self.searcher, term)
+        self.asked(query)?.listing().score(chunk_ids).map_err(failed)
     }
 }
 
@@ -412,7 +156,7 @@ fn languages(searcher: &Searcher, fields: Fields) -> Result<Vec<Language>, Tanti
 }
 
 /// Returns the row of a chunk that was not removed from the segment.
-fn alive_row(segment: &SegmentReader, order: &RowOrder, chunk_id: ChunkId) -> Option<DocId> {
+pub(super) fn alive_row(segment: &SegmentReader, order: &RowOrder, chunk_id: ChunkId) -> Option<DocId> {
     let alive = segment.alive_bitset();
     order.row(chunk_id, |row| alive.is_none_or(|alive| alive.is_alive(row)))
 }
@@ -428,28 +172,6 @@ pub(super) fn alive_rows(segment: &SegmentReader, order: &RowOrder, chunk_ids: &
     let mut rows: Vec<_> = rows.collect();
     rows.sort_unstable_by_key(|(_, row)| *row);
     rows
-}
-
-/// Sorts rows, which come in order of their chunks.
-fn in_order<'a>(order: &RowOrder, rows: &'a mut [(usize, DocId)]) -> &'a [(usize, DocId)] {
-    if !order.is_sorted() {
-        rows.sort_unstable_by_key(|(_, row)| *row);
-    }
-    rows
-}
-
-/// Adds the scores of rows, each given with its place in `scores`, in order of rows.
-fn add_scores(scorer: &mut dyn Scorer, rows: &[(usize, DocId)], scores: &mut [f32]) {
-    for &(place, row) in rows {
-        if scorer.doc() < row {
-            scorer.seek(row);
-        }
-        match scorer.doc().cmp(&row) {
-            Ordering::Equal => scores[place] += scorer.score(),
-            _ if scorer.doc() == TERMINATED => return,
-            _ => {}
-        }
-    }
 }
 
 impl fmt::Debug for TermsSnapshot {

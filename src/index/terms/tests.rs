@@ -358,7 +358,9 @@ fn each_language_is_found_by_its_stems() {
     assert!(both.len() == 2 && both.contains(&1) && both.contains(&2), "{both:?}");
     let snapshot = terms.snapshot();
     let parts = snapshot
-        .explain("das Haus", &[ChunkId(2), ChunkId(1)])
+        .asked("das Haus")
+        .expect("looked up")
+        .explain(&[ChunkId(2), ChunkId(1)])
         .expect("explained");
     assert!(
         parts[0].iter().any(|part| part.term == "haus") && parts[1].is_empty(),

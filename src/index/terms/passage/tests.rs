@@ -81,7 +81,11 @@ fn parts_of_terms_add_up() {
     let snapshot = terms.snapshot();
     for query in ["red foxes and the fox", "wine", "zebra"] {
         let totals = snapshot.passages(query, &chunk_ids).expect("scored");
-        let parts = snapshot.explain(query, &chunk_ids).expect("explained");
+        let parts = snapshot
+            .asked(query)
+            .expect("looked up")
+            .explain(&chunk_ids)
+            .expect("explained");
         for (parts, total) in parts.iter().zip(totals) {
             let sum: f64 = parts.iter().map(|part| part.score).sum();
             assert!(
@@ -91,7 +95,9 @@ fn parts_of_terms_add_up() {
         }
     }
     let parts = snapshot
-        .explain("red foxes", &chunk_ids[1..2])
+        .asked("red foxes")
+        .expect("looked up")
+        .explain(&chunk_ids[1..2])
         .expect("explained")
         .remove(0);
     let told: Vec<_> = parts

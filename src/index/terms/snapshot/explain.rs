@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use tantivy::{DocId, TantivyError};
+
 use super::TermsSnapshot;
 use crate::index::best::best_first;
 use crate::index::{Accept, ChunkId, Error, ExactRank, Scored};
@@ -43,28 +45,37 @@ pub struct TermPart {
 }
 
 impl TermsSnapshot {
-    /// Returns for each of these chunks, in their order, what the terms of the query add to its score; the parts add up
-    /// to that of [`TermsSnapshot::passages`].
-    pub fn explain(&self, query: &str, chunk_ids: &[ChunkId]) -> Result<Vec<Vec<TermPart>>, Error> {
-        let mut parts = vec![Vec::new(); chunk_ids.len()];
-        self.score_passages(query, chunk_ids, Some(&mut parts))?;
-        Ok(parts)
-    }
-
-    /// Returns the chunk's exact rank in the order that chunks are listed in, by plain BM25, among all accepted chunks; nothing when no term of the query stands in it.
+    /// Returns the chunk's exact rank in the order that chunks are listed in, by plain BM25, among all accepted chunks;
+    /// nothing when no term of the query stands in it.
     pub fn rank(&self, query: &str, chunk_id: ChunkId, accept: &Accept<'_>) -> Result<Option<ExactRank>, Error> {
-        let own = self.score(query, &[chunk_id])?.first().copied().unwrap_or(0.0);
+        let failed = |source: TantivyError| Error::terms("be searched", source);
+        let asked = self.asked(query)?;
+        let listing = asked.listing();
+        let own = listing
+            .score(&[chunk_id])
+            .map_err(failed)?
+            .first()
+            .copied()
+            .unwrap_or(0.0);
         if own <= 0.0 {
             return Ok(None);
         }
         // Terms may be added up in another order here, so that its own score is looked for among those about as high.
         let least = own * (1.0 - ROUNDING);
         let mut near: Vec<Scored> = Vec::new();
-        self.each_above(query, least, &mut |scored| {
-            if scored.chunk_id == chunk_id || accept(scored.chunk_id) {
-                near.push(scored);
-            }
-        })?;
+        for (at, (segment, order)) in self.segments().enumerate() {
+            let alive = segment.alive_bitset();
+            let mut keep = |row: DocId, score: f32| {
+                if let Some(found) = order.chunk_id(row)
+                    && alive.is_none_or(|alive| alive.is_alive(row))
+                    && (found == chunk_id || accept(found))
+                {
+                    near.push(Scored { chunk_id: found, score });
+                }
+                least
+            };
+            listing.each_above(at, segment, least, &mut keep).map_err(failed)?;
+        }
         let own = near
             .iter()
             .find(|scored| scored.chunk_id == chunk_id)
