@@ -102,7 +102,9 @@ fn sum(explanation: &pb::ScoreExplanation) -> String {
         };
         format!("{} × {name} {:.4}", leg.weight, leg.normalized)
     });
-    let parts: Vec<String> = parts.collect();
+    let transformation = explanation.transformation_contribution;
+    let transformation = transformation.map(|added| format!("{added:.4} of other wordings"));
+    let parts: Vec<String> = parts.chain(transformation).collect();
     format!(
         "fused {:.4} = {}; place {} of {} candidates",
         explanation.fused_score,

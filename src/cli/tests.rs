@@ -696,6 +696,7 @@ fn explained_hits_show_how_scores_came_about() {
             ..pb::LegContribution::default()
         }],
         fused_score: 0.25,
+        transformation_contribution: None,
         terms: vec![pb::TermContribution {
             term: "epoch".to_owned(),
             frequency: 2,

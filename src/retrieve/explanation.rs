@@ -4,6 +4,9 @@ use super::stage::{AppliedBoost, DiversityEffect, RecencyEffect, RerankEffect, S
 use super::{FilterOutcome, FusionMethod, LegScore, Query, SearchType};
 use crate::index::TermPart;
 
+/// How far sums of the same parts lie from each other.
+const ROUNDING: f64 = 1e-9;
+
 /// A way to search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leg {
@@ -26,7 +29,7 @@ pub struct LegPart {
     pub contribution: f64,
 }
 
-/// How a score came about: the parts of the legs add up to the fused score, and that, or the score that reranking made
+/// How a score came about: the parts of the legs and what a transformation added make the fused score, and that, or the score that reranking made
 /// of it, times all multipliers is the score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
@@ -42,6 +45,8 @@ pub struct Explanation {
     pub legs: Vec<LegPart>,
     /// The score after fusion.
     pub fused_score: f64,
+    /// What searching for the parts of the question, or for another wording, added to what the legs did.
+    pub transformation: Option<f64>,
     /// What reranking did.
     pub rerank: Option<RerankEffect>,
     /// What each term added to BM25.
@@ -78,13 +83,17 @@ impl Explanation {
         let candidate = &staged.candidate;
         let dense = candidate.cosine.map(|score| part(Leg::Dense, score, weights.0));
         let keyword = candidate.bm25.map(|score| part(Leg::Keyword, score, weights.1));
+        let legs: Vec<LegPart> = [dense, keyword].into_iter().flatten().collect();
+        let of_legs: f64 = legs.iter().map(|part| part.contribution).sum();
+        let added = candidate.score - of_legs;
         Self {
             rank,
             fused_rank: staged.fused_rank,
             candidate_count,
             fusion: is_fused.then_some(query.options.fusion),
-            legs: [dense, keyword].into_iter().flatten().collect(),
+            legs,
             fused_score: candidate.score,
+            transformation: (added.abs() > ROUNDING).then_some(added),
             rerank: staged.rerank,
             terms: Vec::new(),
             boosts: staged.boosts.clone(),

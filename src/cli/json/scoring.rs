@@ -37,6 +37,7 @@ pub(super) fn explanation(explanation: &pb::ScoreExplanation) -> Value {
         "fusion": explanation.fusion().as_str_name(),
         "legs": legs.collect::<Vec<_>>(),
         "fused_score": explanation.fused_score,
+        "transformation_contribution": explanation.transformation_contribution,
         "terms": terms.collect::<Vec<_>>(),
         "boosts": boosts.collect::<Vec<_>>(),
         "recency": explanation.recency.as_ref().map(|effect| json!({

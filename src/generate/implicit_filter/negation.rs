@@ -56,6 +56,36 @@ const CUES: &[&str] = &[
     "omitting",
     "skip",
     "skipping",
+    "avoid",
+    "avoiding",
+    "ignore",
+    "ignoring",
+    "disregard",
+    "disregarding",
+    "barring",
+    "as opposed to",
+    "in contrast to",
+    // The commonest ones of other languages.
+    "nicht",
+    "kein",
+    "keine",
+    "keinen",
+    "ohne",
+    "außer",
+    "ausser",
+    "pas",
+    "sans",
+    "sauf",
+    "sin",
+    "excepto",
+    "salvo",
+    "senza",
+    "eccetto",
+    "tranne",
+    "niet",
+    "geen",
+    "zonder",
+    "behalve",
     "cant",
     "didnt",
     "doesnt",
@@ -68,6 +98,8 @@ const CUES: &[&str] = &[
     "havent",
     "wont",
 ];
+/// Words that take something out of all the rest where they stand behind a word for all, or right before a value.
+const BUT: &[&str] = &["but", "save", "bar"];
 /// Words of which `but` takes something out.
 const ALL: &[&str] = &[
     "any",
@@ -143,7 +175,7 @@ pub(super) fn of_value(question: &Question<'_>, words: &Range<usize>) -> Option<
             return Some(before - phrase.split(' ').count()..before);
         }
         let at = before.checked_sub(1)?;
-        if question.words[at].folded == "but" && follows_all(question, at) {
+        if BUT.contains(&question.words[at].folded.as_str()) && follows_all(question, at) {
             return Some(at..before);
         }
         let word = question.words[at].folded.as_str();
@@ -211,10 +243,10 @@ fn cue_at(question: &Question<'_>, at: usize) -> Option<Range<usize>> {
     Some(at..at + phrase.split(' ').count())
 }
 
-/// Returns `but` where it takes something out: after a word for all, or right before a value.
+/// Returns `but`, or its like, where it takes something out: after a word for all, or right before a value.
 fn but_at(question: &Question<'_>, at: usize, value: usize) -> Option<Range<usize>> {
     let goes_on = |word: &str| matches!(word, "also" | "only" | "just");
-    let is_but = question.words[at].folded == "but"
+    let is_but = BUT.contains(&question.words[at].folded.as_str())
         && cue_at(question, at + 1).is_none()
         && !question.words.get(at + 1).is_some_and(|word| goes_on(&word.folded));
     let is_right_before = || {

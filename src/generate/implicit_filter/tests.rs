@@ -152,6 +152,7 @@ fn what_is_excluded_is_never_selected() {
         ("reports with year <> 2020", "year != 2020"),
         ("team != ops", "team != ops"),
         ("all reports, but not drafts", "draft = false"),
+        ("reports of all years save 2020", "year != 2020"),
     ] {
         let (accepted, rejected) = told(text);
         assert_eq!(accepted.join("; "), expected, "{text}");
@@ -184,6 +185,10 @@ fn clauses_that_may_be_negated_are_left_out() {
         ("reports the legal team hasn't published", "hasn't"),
         ("all reports, drafts excluded", "excluded"),
         ("no reports, which are by ops", "no"),
+        ("avoid the legal team", "avoid"),
+        ("reports, as opposed to those of 2020", "as opposed to"),
+        ("Berichte außer 2020", "außer"),
+        ("rapports sans legal", "sans"),
     ] {
         let (accepted, rejected) = told(text);
         assert_eq!(accepted, Vec::<String>::new(), "{text}");

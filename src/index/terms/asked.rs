@@ -126,8 +126,7 @@ impl TermsSnapshot {
 
 impl AskedTerms<'_> {
     /// Finds the best accepted chunks by BM25, best first, equal ones by chunk id, and tells how; at most `limit`. Of a
-    /// query with more than 16 distinct terms the rarest of the first [`MAX_QUERY_TERMS`](crate::index::MAX_QUERY_TERMS)
-    /// count.
+    /// query the first [`MAX_QUERY_TERMS`](crate::index::MAX_QUERY_TERMS) distinct terms count.
     pub fn list(&self, limit: usize, accepted: Accepted<'_>) -> Result<(Vec<Scored>, TermsWork), Error> {
         let failed = |source: TantivyError| Error::terms("be searched", source);
         self.listing().best(limit, accepted).map_err(failed)

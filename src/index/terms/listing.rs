@@ -12,15 +12,13 @@ use tantivy::postings::BlockSegmentPostings;
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, SegmentReader, TantivyError};
 
-use super::asked::{AskedTerm, AskedTerms, B, K1, Lookup};
+use super::asked::{AskedTerms, B, K1, Lookup};
 use super::order::RowOrder;
 use super::schema::HEADING_WEIGHT;
 use super::snapshot::{TermsSnapshot, alive_row, alive_rows};
 use crate::index::best::Best;
 use crate::index::{Accepted, ChunkId, ChunkSet, Scored, TermsMode, TermsWork};
 
-/// Distinct terms of a query by which chunks are listed; what was listed is scored by all of them.
-const MAX_LISTING_TERMS: usize = 16;
 /// A set that holds more than one of so many chunks is not worth looking up chunk by chunk.
 const SELECTIVE_SHARE: u64 = 8;
 /// Rows of the first window; each further one has twice as many.
@@ -51,7 +49,7 @@ struct Clause<'a> {
 
 impl AskedTerms<'_> {
     pub(super) fn listing(&self) -> Listing<'_> {
-        let clauses = self.telling().into_iter().flat_map(|term| {
+        let clauses = self.terms.iter().flat_map(|term| {
             [(&term.text, 1.0), (&term.heading, HEADING_WEIGHT)]
                 .into_iter()
                 .enumerate()
@@ -72,18 +70,6 @@ impl AskedTerms<'_> {
             clauses: clauses.filter(|clause| clause.lookup.chunk_frequency > 0).collect(),
             lengths: [of_length(self.lengths.text), of_length(self.lengths.heading)],
         }
-    }
-
-    /// Leaves out the most common terms of a query that has more than [`MAX_LISTING_TERMS`]: a walk over the postings of
-    /// a text's worth of words is long, and the others list nearly the same chunks.
-    fn telling(&self) -> Vec<&AskedTerm> {
-        let found = |term: &AskedTerm| term.text.chunk_frequency + term.heading.chunk_frequency;
-        let mut terms: Vec<&AskedTerm> = self.terms.iter().filter(|term| found(term) > 0).collect();
-        if terms.len() > MAX_LISTING_TERMS {
-            terms.sort_by_key(|term| found(term));
-            terms.truncate(MAX_LISTING_TERMS);
-        }
-        terms
     }
 }
 

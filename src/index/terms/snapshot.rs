@@ -112,8 +112,7 @@ impl TermsSnapshot {
     }
 
     /// Finds the best accepted chunks for the user's words, best first, equal ones by chunk id. No words have a meaning
-    /// as syntax; of a query with more than 16 distinct terms the rarest of the first
-    /// [`MAX_QUERY_TERMS`](crate::index::MAX_QUERY_TERMS) count.
+    /// as syntax; the first [`MAX_QUERY_TERMS`](crate::index::MAX_QUERY_TERMS) distinct terms count.
     pub fn search(&self, query: &str, limit: usize, accept: &Accept<'_>) -> Result<Vec<Scored>, Error> {
         let (found, _) = self.search_accepted(query, limit, Accepted::Test(accept, usize::MAX))?;
         Ok(found)

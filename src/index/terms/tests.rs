@@ -314,6 +314,14 @@ proptest! {
 }
 
 #[test]
+fn every_word_of_a_long_query_finds_its_chunk() {
+    let words: Vec<String> = (0..60).map(|word| format!("word{word}")).collect();
+    let texts: Vec<&str> = words.iter().map(String::as_str).collect();
+    let corpus = corpus(&[&texts]);
+    assert_eq!(search(&corpus.terms, &words.join(" "), 100).len(), 60);
+}
+
+#[test]
 fn no_words_are_syntax() {
     let corpus = corpus(&[&["fox AND dog", "title: field"]]);
     for query in [

@@ -44,6 +44,7 @@ pub(super) fn explanation(explanation: Explanation) -> pb::ScoreExplanation {
         }),
         filter: outcomes(explanation.filter),
         rerank: explanation.rerank.map(rerank_effect),
+        transformation_contribution: explanation.transformation,
     }
 }
 

@@ -214,6 +214,7 @@ fn explanations_say_every_part() {
             contribution: 0.25,
         }],
         fused_score: 0.25,
+        transformation: None,
         rerank: Some(RerankEffect {
             place_before: 4,
             place: 1,
