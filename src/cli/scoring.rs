@@ -103,10 +103,13 @@ fn sum(explanation: &pb::ScoreExplanation) -> String {
         format!("{} × {name} {:.4}", leg.weight, leg.normalized)
     });
     let transformation = explanation.transformation_contribution;
-    let transformation = transformation.map(|added| format!("{added:.4} of other wordings"));
-    let parts: Vec<String> = parts.chain(transformation).collect();
+    let transformation = transformation.map_or_else(String::new, |added| {
+        let sign = if added < 0.0 { '-' } else { '+' };
+        format!(" {sign} {:.4} for uniting wordings", added.abs())
+    });
+    let parts: Vec<String> = parts.collect();
     format!(
-        "fused {:.4} = {}; place {} of {} candidates",
+        "fused {:.4} = {}{transformation}; place {} of {} candidates",
         explanation.fused_score,
         parts.join(" + "),
         explanation.fused_rank,

@@ -695,8 +695,8 @@ fn explained_hits_show_how_scores_came_about() {
             weight: 0.25,
             ..pb::LegContribution::default()
         }],
-        fused_score: 0.25,
-        transformation_contribution: None,
+        fused_score: 0.2,
+        transformation_contribution: Some(-0.05),
         terms: vec![pb::TermContribution {
             term: "epoch".to_owned(),
             frequency: 2,
@@ -719,7 +719,7 @@ fn explained_hits_show_how_scores_came_about() {
     let expected = "\
 1. Epochs › What a commit is
    concepts/epochs.md, page 3, bytes 33–68: score 0.750, cosine 0.500 (#1), bm25 2.250
-   fused 0.2500 = 0.25 × bm25 1.0000; place 2 of 20 candidates
+   fused 0.2000 = 0.25 × bm25 1.0000 - 0.0500 for uniting wordings; place 2 of 20 candidates
    times 3.0000 by boost 0
    bm25 of epoch 1.500 (2×)
    nearly the same: copy.md (chunk-00000007)

@@ -45,7 +45,7 @@ pub struct Explanation {
     pub legs: Vec<LegPart>,
     /// The score after fusion.
     pub fused_score: f64,
-    /// What searching for the parts of the question, or for another wording, added to what the legs did.
+    /// What uniting the results of the question with those of its parts, or of another wording, added.
     pub transformation: Option<f64>,
     /// What reranking did.
     pub rerank: Option<RerankEffect>,

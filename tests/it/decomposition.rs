@@ -78,6 +78,22 @@ fn each_part_is_among_the_first() {
 }
 
 #[test]
+fn explanations_tell_what_uniting_parts_added() {
+    let (_home, groundwork) = lighthouses();
+    let mut query = query(COMPOUND, 9, true);
+    query.explain = true;
+    let found = retrieve(&groundwork, "kb", &query);
+    let explanations: Vec<_> = found.hits.iter().filter_map(|hit| hit.explanation.as_ref()).collect();
+    assert_eq!(explanations.len(), found.hits.len());
+    for it in &explanations {
+        let of_legs: f64 = it.legs.iter().map(|part| part.contribution).sum();
+        let sum = of_legs + it.transformation.unwrap_or_default();
+        assert!((sum - it.fused_score).abs() < 1e-8, "{sum} {}", it.fused_score);
+    }
+    assert!(explanations.iter().any(|it| it.transformation.is_some()));
+}
+
+#[test]
 fn one_question_is_searched_for_as_it_is() {
     let (_home, groundwork) = lighthouses();
     let plain = retrieve(&groundwork, "kb", &query("where do lighthouses stand", 5, false));
