@@ -52,11 +52,10 @@ pub(super) struct Lookup {
 impl TermsSnapshot {
     /// Looks up the words of a query. No words have a meaning as syntax.
     pub fn asked(&self, query: &str) -> Result<AskedTerms<'_>, Error> {
-        let failed = |source: TantivyError| Error::terms("be searched", source);
         Ok(AskedTerms {
             snapshot: self,
-            terms: self.looked_up(query).map_err(failed)?,
-            lengths: self.lengths().map_err(failed)?,
+            terms: self.looked_up(query).map_err(unsearchable)?,
+            lengths: self.lengths().map_err(unsearchable)?,
         })
     }
 
@@ -128,24 +127,26 @@ impl AskedTerms<'_> {
     /// Finds the best accepted chunks by BM25, best first, equal ones by chunk id, and tells how; at most `limit`. Of a
     /// query the first [`MAX_QUERY_TERMS`](crate::index::MAX_QUERY_TERMS) distinct terms count.
     pub fn list(&self, limit: usize, accepted: Accepted<'_>) -> Result<(Vec<Scored>, TermsWork), Error> {
-        let failed = |source: TantivyError| Error::terms("be searched", source);
-        self.listing().best(limit, accepted).map_err(failed)
+        self.listing().best(limit, accepted).map_err(unsearchable)
     }
 
     /// Scores chunks by how well they hold the words of the query, in their order; all 0 when no word is there.
     pub fn passages(&self, chunk_ids: &[ChunkId]) -> Result<Vec<PassageScore>, Error> {
-        let failed = |source: TantivyError| Error::terms("be searched", source);
-        self.score_passages(chunk_ids, None).map_err(failed)
+        self.score_passages(chunk_ids, None).map_err(unsearchable)
     }
 
     /// Returns for each of these chunks, in their order, what the terms of the query add to its score; the parts add up
     /// to that of [`AskedTerms::passages`].
     pub fn explain(&self, chunk_ids: &[ChunkId]) -> Result<Vec<Vec<TermPart>>, Error> {
-        let failed = |source: TantivyError| Error::terms("be searched", source);
         let mut parts = vec![Vec::new(); chunk_ids.len()];
-        self.score_passages(chunk_ids, Some(&mut parts)).map_err(failed)?;
+        self.score_passages(chunk_ids, Some(&mut parts)).map_err(unsearchable)?;
         Ok(parts)
     }
+}
+
+/// Says that the index could not be searched.
+pub(super) fn unsearchable(source: TantivyError) -> Error {
+    Error::terms("be searched", source)
 }
 
 /// Returns how many windows of so many rows each have a term that `holding` of all rows have, if it stands anywhere alike:

@@ -178,8 +178,8 @@ impl Listing<'_> {
         Ok(())
     }
 
-    /// Calls `offer` for every row of a segment with a score above the threshold, and for some below it; it returns the
-    /// threshold from there on.
+    /// Calls `offer` for every row of a segment with a score above the threshold; it returns the threshold from there on,
+    /// which never falls.
     pub(super) fn each_above(
         &self,
         at: usize,

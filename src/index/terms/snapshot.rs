@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tantivy::{DocId, Searcher, SegmentReader, TantivyError};
 
+use super::asked::unsearchable;
 use super::order::RowOrder;
 use super::passage::PassageScore;
 use super::schema::Fields;
@@ -135,8 +136,7 @@ impl TermsSnapshot {
 
     /// Scores these chunks as [`TermsSnapshot::search`] does, in their order; 0 when no term matches.
     pub fn score(&self, query: &str, chunk_ids: &[ChunkId]) -> Result<Vec<f32>, Error> {
-        let failed = |source: TantivyError| Error::terms("be searched", source);
-        self.asked(query)?.listing().score(chunk_ids).map_err(failed)
+        self.asked(query)?.listing().score(chunk_ids).map_err(unsearchable)
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use tantivy::{DocId, TantivyError};
+use tantivy::DocId;
 
 use super::TermsSnapshot;
 use crate::index::best::best_first;
+use crate::index::terms::asked::unsearchable;
 use crate::index::{Accept, ChunkId, Error, ExactRank, Scored};
 
 /// How much a score may differ with the order in which its terms are added up.
@@ -48,12 +49,11 @@ impl TermsSnapshot {
     /// Returns the chunk's exact rank in the order that chunks are listed in, by plain BM25, among all accepted chunks;
     /// nothing when no term of the query stands in it.
     pub fn rank(&self, query: &str, chunk_id: ChunkId, accept: &Accept<'_>) -> Result<Option<ExactRank>, Error> {
-        let failed = |source: TantivyError| Error::terms("be searched", source);
         let asked = self.asked(query)?;
         let listing = asked.listing();
         let own = listing
             .score(&[chunk_id])
-            .map_err(failed)?
+            .map_err(unsearchable)?
             .first()
             .copied()
             .unwrap_or(0.0);
@@ -74,7 +74,9 @@ impl TermsSnapshot {
                 }
                 least
             };
-            listing.each_above(at, segment, least, &mut keep).map_err(failed)?;
+            listing
+                .each_above(at, segment, least, &mut keep)
+                .map_err(unsearchable)?;
         }
         let own = near
             .iter()
