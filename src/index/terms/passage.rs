@@ -19,10 +19,14 @@ use super::snapshot::{TermField, TermPart, alive_rows};
 use crate::index::ChunkId;
 
 /// Weight of BM25 over the surroundings; BM25 over the chunk's own text has the rest. Found on training queries, as are
-/// the next two.
+/// the next three.
 const SURROUNDINGS_WEIGHT: f32 = 0.8;
+/// The `k1` of BM25 over the surroundings: that a word stands there twice says less than in one chunk.
+const SURROUNDINGS_K1: f32 = 0.6;
+/// Weight of BM25 over the title and headings, whose words count as the chunk's own too.
+const HEADING_SHARE: f32 = 0.3;
 /// Weight of nearness.
-const PROXIMITY_WEIGHT: f32 = 1.0;
+const PROXIMITY_WEIGHT: f32 = 0.5;
 /// Words farther apart than this are not near.
 const NEAR: u32 = 8;
 /// Of queries with more distinct terms only the chunks themselves are scored: such a query is a text, not a question.
@@ -33,7 +37,7 @@ const MAX_TERMS: usize = 32;
 pub struct PassageScore {
     /// BM25 over the chunk's own text, its title and headings included.
     pub text: f32,
-    /// BM25 over the title and headings, times their weight.
+    /// BM25 over the title and headings, times their weight in the leg's own list.
     pub heading: f32,
     /// BM25 over the chunk's text together with its surroundings; over its own text alone for long queries.
     pub surroundings: f32,
@@ -45,7 +49,7 @@ impl PassageScore {
     /// Returns the score that chunks are ordered by.
     pub fn total(self) -> f32 {
         let words = (1.0 - SURROUNDINGS_WEIGHT) * self.text + SURROUNDINGS_WEIGHT * self.surroundings;
-        words + self.heading + PROXIMITY_WEIGHT * self.proximity
+        words + HEADING_SHARE * self.heading + PROXIMITY_WEIGHT * self.proximity
     }
 }
 
@@ -205,8 +209,9 @@ impl Passages {
         for place in &self.places {
             let own = frequencies[place.own];
             let around: u32 = frequencies[place.window.clone()].iter().sum();
-            let text = idf * asked.count * saturated(own, place.length);
-            let surroundings = asked.window_idf * asked.count * saturated(around, place.window_length);
+            let text = idf * asked.count * saturated(own, place.length, K1);
+            let k1 = if self.with_surroundings { SURROUNDINGS_K1 } else { K1 };
+            let surroundings = asked.window_idf * asked.count * saturated(around, place.window_length, k1);
             let score = &mut tally.scores[place.of];
             score.text += text;
             score.surroundings += surroundings;
@@ -307,7 +312,7 @@ impl Passages {
                 let length = norms.fieldnorm(place.row) as f32 / mean_length;
                 let frequency = postings.term_freq();
                 let weight = HEADING_WEIGHT * asked.count;
-                let heading = weight * idf * saturated(frequency, length);
+                let heading = weight * idf * saturated(frequency, length, K1);
                 tally.scores[place.of].heading += heading;
                 tally.note(place.of, || TermPart {
                     term: asked.term.clone(),
@@ -315,8 +320,8 @@ impl Passages {
                     frequency,
                     chunk_frequency: *chunk_frequency,
                     idf: f64::from(*idf),
-                    weight: f64::from(weight),
-                    score: f64::from(heading),
+                    weight: f64::from(HEADING_SHARE * weight),
+                    score: f64::from(HEADING_SHARE * heading),
                 });
             }
         }
@@ -332,9 +337,9 @@ fn reach(postings: &mut SegmentPostings, row: DocId) -> bool {
 }
 
 /// Returns the share of BM25 that a frequency has; `length` is in mean lengths.
-fn saturated(frequency: u32, length: f32) -> f32 {
+fn saturated(frequency: u32, length: f32, k1: f32) -> f32 {
     let frequency = frequency as f32;
-    frequency * (K1 + 1.0) / (frequency + K1 * (1.0 - B + B * length))
+    frequency * (k1 + 1.0) / (frequency + k1 * (1.0 - B + B * length))
 }
 
 /// Where one term stands in each of the chunks.

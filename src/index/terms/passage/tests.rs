@@ -69,9 +69,22 @@ fn scores_do_not_depend_on_segments() {
 #[test]
 fn a_chunk_alone_is_its_own_surroundings() {
     let (_directory, terms) = terms(&[&[&["red fox"], &["a brown dog and a fox"], &["dog"]]]);
-    for score in scores(&terms, "fox dog", &[1, 2, 3]) {
+    let more: Vec<String> = (0..MAX_TERMS).map(|at| format!("word{at}")).collect();
+    let long = format!("fox dog {}", more.join(" "));
+    for score in scores(&terms, &long, &[1, 2, 3]) {
         assert!((score.text - score.surroundings).abs() < 1e-6, "{score:?}");
     }
+}
+
+#[test]
+fn words_that_come_again_count_less_around_a_chunk_than_in_it() {
+    let (_directory, terms) = terms(&[&[&["red fox"], &["fox fox"]]]);
+    let found = scores(&terms, "fox", &[1, 2]);
+    let gains = [
+        found[1].text / found[0].text,
+        found[1].surroundings / found[0].surroundings,
+    ];
+    assert!(gains[0] > gains[1] && gains[1] > 1.0, "{found:?}");
 }
 
 #[test]
