@@ -14,6 +14,13 @@ pub mod worker;
 // 0. What was worked out already.
 pub mod cache;
 
+// 0. Numbers on this machine's vector instructions.
+#[cfg(target_arch = "x86_64")]
+mod compute;
+
+// 1. The catalog of models and their files.
+pub mod models;
+
 // 1. Bytes to [`document::Document`].
 pub mod document;
 
@@ -22,9 +29,6 @@ pub mod chunk;
 
 // 2. Text to [`embed::Embedding`].
 pub mod embed;
-
-// 2. The catalog of models and their files.
-pub mod models;
 
 // 3. Terms and vectors.
 pub mod index;

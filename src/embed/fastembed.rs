@@ -12,15 +12,14 @@ use ort::environment::Environment;
 use parking_lot::Mutex;
 use tokenizers::Tokenizer;
 
-use super::{Embedder, Embedding, EncoderFiles, Error, Pooling, Purpose, TokenCoverage, TokenVectors, batch, coverage};
+use super::tokenizer::EncoderTokenizer;
+use super::{Embedder, Embedding, Error, Purpose, TokenCoverage, TokenVectors, batch, read, unusable};
+use crate::models::{InstalledEncoder, Pooling};
 use crate::worker::{Cancel, ComputeGate};
 
 /// Tokens of a batch at most, padding included: large enough for full speed, small enough that a query which waits
 /// for the gate waits a fraction of a second.
 const MAX_BATCH_TOKENS: usize = 4_096;
-
-/// How vocabularies write the token for what they do not hold.
-const UNKNOWN: [&str; 2] = ["[UNK]", "<unk>"];
 
 /// How graphs name the vectors of tokens: those that are written here, and those that come from elsewhere.
 const TOKEN_OUTPUTS: [&str; 2] = ["token_embeddings", "last_hidden_state"];
@@ -30,14 +29,10 @@ static RUNTIME: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 
 /// An encoder in memory.
 pub struct FastEmbedder {
-    files: EncoderFiles,
+    files: InstalledEncoder,
     session: Mutex<TextEmbedding>,
     /// Counts: the session's own tokenizer truncates.
-    tokenizer: Tokenizer,
-    /// The token that stands for what the model does not know.
-    unknown: Option<u32>,
-    /// The first token of the vocabulary that stands for text.
-    first: u32,
+    tokenizer: EncoderTokenizer,
     gate: Arc<ComputeGate>,
 }
 
@@ -52,18 +47,14 @@ impl std::fmt::Debug for FastEmbedder {
 impl FastEmbedder {
     /// Loads an encoder that computes on `threads` threads, one batch at a time behind `gate`.
     /// 0 threads takes one for each core.
-    pub fn open(files: EncoderFiles, threads: usize, gate: Arc<ComputeGate>) -> Result<Self, Error> {
+    pub fn open(files: InstalledEncoder, threads: usize, gate: Arc<ComputeGate>) -> Result<Self, Error> {
         let environment = runtime(&files.runtime_library)?;
         let tokenizer_json = read(&files.tokenizer)?;
-        let mut tokenizer =
-            Tokenizer::from_bytes(&tokenizer_json).map_err(|source| unusable(&files.tokenizer, source))?;
-        tokenizer.with_padding(None);
-        tokenizer
-            .with_truncation(None)
-            .map_err(|source| unusable(&files.tokenizer, source))?;
+        let tokenizer =
+            EncoderTokenizer::open(&files, &tokenizer_json).map_err(|source| unusable(&files.tokenizer, source))?;
         let mut model = UserDefinedEmbeddingModel::new(
             read(&files.onnx)?,
-            tokenizer_files(&tokenizer, tokenizer_json, files.max_tokens),
+            tokenizer_files(tokenizer.inner(), tokenizer_json, files.max_tokens),
         );
         if let Some(pooling) = files.pooling {
             model = model.with_pooling(match pooling {
@@ -76,44 +67,9 @@ impl FastEmbedder {
         Ok(Self {
             files,
             session: Mutex::new(session),
-            first: first_of_text(&tokenizer),
-            unknown: UNKNOWN.iter().find_map(|token| tokenizer.token_to_id(token)),
             tokenizer,
             gate,
         })
-    }
-
-    fn prefix(&self, purpose: Purpose) -> &str {
-        match purpose {
-            Purpose::Passage => &self.files.passage_prefix,
-            Purpose::Query => &self.files.query_prefix,
-        }
-    }
-
-    /// Returns how long a text is for the model, special tokens included.
-    fn length(&self, text: &str) -> Result<usize, Error> {
-        let encoding = self.tokenizer.encode_fast(text, true).map_err(Error::Inference)?;
-        Ok(encoding.len().clamp(1, self.files.max_tokens))
-    }
-
-    /// Returns the tokens of a text that the model reads, each with where it ends there, and how many special ones stand
-    /// before them.
-    fn tokens(&self, text: &str) -> Result<(Vec<(u32, usize)>, usize), Error> {
-        let encoding = self.tokenizer.encode(text, true).map_err(Error::Inference)?;
-        let is_special = encoding.get_special_tokens_mask();
-        let before = is_special.iter().take_while(|mask| **mask == 1).count();
-        let rest = is_special.len() - before;
-        let after = is_special
-            .iter()
-            .rev()
-            .take(rest)
-            .take_while(|mask| **mask == 1)
-            .count();
-        // Of a long text the session's tokenizer keeps the beginning, between the special tokens.
-        let kept = (rest - after).min(self.files.max_tokens.saturating_sub(before + after));
-        let tokens = encoding.get_ids().iter().zip(encoding.get_offsets());
-        let tokens = tokens.skip(before).take(kept).map(|(id, (_, end))| (*id, *end));
-        Ok((tokens.collect(), before))
     }
 
     fn no_token_vectors(&self) -> Error {
@@ -162,22 +118,16 @@ impl Embedder for FastEmbedder {
     }
 
     fn count_tokens(&self, text: &str) -> usize {
-        // A tokenizer that fails on a text fails again when the text is embedded, and that call can say so.
-        self.tokenizer
-            .encode_fast(text, false)
-            .map_or(0, |encoding| encoding.len())
+        self.tokenizer.count(text)
     }
 
     fn coverage(&self, text: &str) -> Option<TokenCoverage> {
-        let encoding = self.tokenizer.encode(text, false).ok()?;
-        let known = encoding.get_ids().iter().map(|id| Some(*id) != self.unknown);
-        let tokens = encoding.get_offsets().iter().copied().zip(known);
-        Some(coverage::of(text, tokens))
+        self.tokenizer.coverage(text)
     }
 
     fn embed(&self, texts: &[&str], purpose: Purpose, cancel: &Cancel) -> Result<Vec<Embedding>, Error> {
         cancel.check()?;
-        let prefix = self.prefix(purpose);
+        let prefix = self.tokenizer.prefix(purpose);
         let prefixed: Vec<String>;
         let texts: Vec<&str> = if prefix.is_empty() {
             texts.to_vec()
@@ -187,7 +137,7 @@ impl Embedder for FastEmbedder {
         };
         let lengths = texts
             .iter()
-            .map(|text| self.length(text))
+            .map(|text| self.tokenizer.length(text))
             .collect::<Result<Vec<_>, _>>()?;
         let mut embeddings: Vec<Option<Embedding>> = vec![None; texts.len()];
         for positions in batch::plan(&lengths, MAX_BATCH_TOKENS) {
@@ -212,40 +162,19 @@ impl Embedder for FastEmbedder {
 
     fn token_vectors(&self, text: &str, purpose: Purpose, cancel: &Cancel) -> Result<TokenVectors, Error> {
         cancel.check()?;
-        let prefix = self.prefix(purpose);
-        let prefixed = format!("{prefix}{text}");
-        let (tokens, before) = self.tokens(&prefixed)?;
+        let prefixed = format!("{}{text}", self.tokenizer.prefix(purpose));
+        let tokens = self.tokenizer.tokens(text, purpose)?;
         let output = self.last_layer(&prefixed)?;
         let (shape, values) = token_output(&output).ok_or_else(|| self.no_token_vectors())?;
         let [width, dimensions] = shape;
-        if before + tokens.len() > width {
-            let reason = format!("the model gave {width} vectors for {} tokens", before + tokens.len());
+        let end = tokens.before + tokens.ranks.len();
+        if end > width {
+            let reason = format!("the model gave {width} vectors for {end} tokens");
             return Err(Error::Inference(reason.into()));
         }
-        // What the prefix says is no part of the text.
-        let in_prefix = tokens.iter().take_while(|(_, end)| *end <= prefix.len()).count();
-        let in_prefix = if prefix.is_empty() { 0 } else { in_prefix };
-        let ranks: Vec<u32> = tokens[in_prefix..]
-            .iter()
-            .map(|(id, _)| id.saturating_sub(self.first))
-            .collect();
-        let first = (before + in_prefix) * dimensions;
-        let values = &values[first..first + ranks.len() * dimensions];
-        TokenVectors::normalized(ranks, dimensions, values)
+        let values = &values[tokens.before * dimensions..end * dimensions];
+        TokenVectors::normalized(tokens.ranks, dimensions, values)
     }
-}
-
-/// Returns the first token of a vocabulary that stands for text. Before it are those that models put around texts, and
-/// places that were never used, all of them in brackets.
-fn first_of_text(tokenizer: &Tokenizer) -> u32 {
-    let is_bracketed = |token: &str| {
-        let brackets = [('[', ']'), ('<', '>')];
-        let is_between = |(open, close)| token.len() > 2 && token.starts_with(open) && token.ends_with(close);
-        brackets.into_iter().any(is_between)
-    };
-    let ids = 0..tokenizer.get_vocab_size(true) as u32;
-    let mut ids = ids.take_while(|id| tokenizer.id_to_token(*id).is_none_or(|token| is_bracketed(&token)));
-    ids.by_ref().last().map_or(0, |last| last + 1)
 }
 
 /// Finds the vectors of the tokens of one text: how many of how many dimensions, and their numbers.
@@ -320,16 +249,5 @@ fn tokenizer_files(tokenizer: &Tokenizer, tokenizer_json: Vec<u8>, max_tokens: u
         config_file: bytes(serde_json::json!({ "pad_token_id": pad_id })),
         special_tokens_map_file: bytes(serde_json::json!({})),
         tokenizer_config_file: bytes(serde_json::json!({ "model_max_length": max_tokens, "pad_token": pad_token })),
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| unusable(path, source))
-}
-
-fn unusable(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::File {
-        file: path.display().to_string(),
-        source: source.into(),
     }
 }

@@ -5,18 +5,25 @@
 //! Not here: fetching models (see [`crate::models`]).
 
 mod batch;
+#[cfg(target_arch = "x86_64")]
+mod bert;
 mod cached;
 mod coverage;
 mod fastembed;
 mod hashing;
 #[cfg(test)]
 mod tests;
+mod tokenizer;
 mod tokens;
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
-use crate::worker::{Cancel, Stopped};
+use crate::models::InstalledEncoder;
+use crate::worker::{Cancel, ComputeGate, Stopped};
 
+#[cfg(target_arch = "x86_64")]
+pub use bert::BertEmbedder;
 pub use cached::CachedEmbedder;
 pub use fastembed::FastEmbedder;
 pub use hashing::HashingEmbedder;
@@ -48,38 +55,6 @@ impl Embedding {
     pub fn into_vec(self) -> Vec<f32> {
         self.0
     }
-}
-
-/// How token vectors become one vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pooling {
-    /// The mean over all tokens.
-    Mean,
-    /// The first token's.
-    Cls,
-}
-
-/// Files and facts of an encoder, all of them verified by whoever hands them over.
-#[derive(Debug, Clone)]
-pub struct EncoderFiles {
-    /// Id of the model.
-    pub model_id: String,
-    /// The ONNX graph: `input_ids`, `attention_mask` and, if it wants them, `token_type_ids`, all 64-bit.
-    pub onnx: PathBuf,
-    /// The tokenizer, as `tokenizer.json`.
-    pub tokenizer: PathBuf,
-    /// ONNX Runtime's shared library.
-    pub runtime_library: PathBuf,
-    /// How token vectors become one; nothing when the graph does it itself.
-    pub pooling: Option<Pooling>,
-    /// Dimension of its vectors.
-    pub dimensions: usize,
-    /// Tokens that it reads at most, special tokens included.
-    pub max_tokens: usize,
-    /// Put before each passage.
-    pub passage_prefix: String,
-    /// Put before each query.
-    pub query_prefix: String,
 }
 
 /// What a text is embedded as; some models put a prefix before each.
@@ -182,5 +157,26 @@ pub trait Embedder: Send + Sync {
         Err(Error::NoTokenVectors {
             model_id: self.model_id().to_owned(),
         })
+    }
+}
+
+/// Loads an encoder that computes on `threads` threads, one batch at a time behind `gate`: on kernels of our own where
+/// this machine and the encoder allow it, else on ONNX Runtime.
+pub fn open(files: InstalledEncoder, threads: usize, gate: Arc<ComputeGate>) -> Result<Arc<dyn Embedder>, Error> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(embedder) = BertEmbedder::open(&files, threads, Arc::clone(&gate))? {
+        return Ok(Arc::new(embedder));
+    }
+    Ok(Arc::new(FastEmbedder::open(files, threads, gate)?))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| unusable(path, source))
+}
+
+fn unusable(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::File {
+        file: path.display().to_string(),
+        source: source.into(),
     }
 }

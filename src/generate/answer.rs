@@ -17,7 +17,7 @@ use super::{
 };
 use crate::embed::Embedder;
 use crate::retrieve::Hit;
-use crate::worker::{Cancel, ComputeGate, Stopped};
+use crate::worker::{Cancel, Stopped};
 
 /// A small model that has no more to say begins to write the next prompt itself.
 const PROMPT_ECHO: &str = "\nQuestion:";
@@ -39,7 +39,6 @@ pub struct Asked<'a> {
 pub fn answer(
     model: &dyn LanguageModel,
     asked: Asked<'_>,
-    gate: &ComputeGate,
     cancel: &Cancel,
     sink: &mut Sink<'_>,
 ) -> Result<GenerationSummary, Error> {
@@ -76,12 +75,11 @@ pub fn answer(
             &prompt.tokens,
             &prompt.grounding,
             inference,
-            gate,
             cancel,
             &mut on_token,
         )?
     } else {
-        decode_quotes(model, &prompt.tokens, quotes, inference, gate, cancel, &mut on_piece)?
+        decode_quotes(model, &prompt.tokens, quotes, inference, cancel, &mut on_piece)?
     };
     let (events, tally) = stream.finish();
     events.into_iter().try_for_each(&mut *sink)?;

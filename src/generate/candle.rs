@@ -2,26 +2,37 @@
 //!
 //! Comes in: the verified files of a model. Goes out: a [`CandleModel`] whose weights are shared by all sequences.
 //! Always holds: each sequence has a cache of its own; weights are those of the pinned file, requantized at most.
-//! Not here: fetching (see [`crate::models`]), sampling, prompts. Read on in [`requantize`].
+//! Not here: fetching (see [`crate::models`]), sampling, prompts. Read on in `weights`, which packs them for
+//! [`super::engine`], and in [`requantize`], for machines that the engine is not written for.
 
 mod requantize;
 mod vocabulary;
+#[cfg(target_arch = "x86_64")]
+mod weights;
 
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::quantized::gguf_file;
 use candle_core::{Device, Tensor};
 use candle_transformers::models::quantized_llama::{MAX_SEQ_LEN, ModelWeights};
 
 use super::chat_template::ChatTemplate;
+#[cfg(target_arch = "x86_64")]
+use super::engine::{Batcher, Reading};
 use super::{Error, LanguageModel, Message, Sequence};
+#[cfg(target_arch = "x86_64")]
+use crate::compute::Crew;
 use crate::models::{AnswerStyle, InstalledLanguageModel};
+use crate::worker::{Cancel, ComputeGate};
 use vocabulary::Vocabulary;
 
 /// The architectures that are supported, as `general.architecture` names them.
-pub const SUPPORTED_ARCHITECTURES: [&str; 1] = ["llama"];
+pub const SUPPORTED_ARCHITECTURES: [&str; 3] = ["llama", "qwen2", "qwen3"];
+/// Those of them that candle's own decoder computes.
+const PORTABLE_ARCHITECTURES: [&str; 1] = ["llama"];
 
 /// A language model in memory.
 pub struct CandleModel {
@@ -31,24 +42,38 @@ pub struct CandleModel {
     answer_style: AnswerStyle,
     vocabulary: Vocabulary,
     chat_template: ChatTemplate,
+    weights: Weights,
+    gate: Arc<ComputeGate>,
+}
+
+/// Who computes.
+enum Weights {
+    #[cfg(target_arch = "x86_64")]
+    Engine(Arc<Batcher>),
     // Never fed itself: clones share its weights and begin with an empty cache.
-    weights: ModelWeights,
+    Candle(Box<ModelWeights>),
 }
 
 impl CandleModel {
-    /// Loads a model. Weights that candle has no fast kernels for are requantized; the result is kept beside the model.
+    /// Loads a model that computes on so many threads, one step at a time behind `gate`: on kernels of our own where this
+    /// machine and the model allow it.
+    pub fn open(installed: &InstalledLanguageModel, threads: usize, gate: Arc<ComputeGate>) -> Result<Self, Error> {
+        Self::load(installed, Some(threads), gate)
+    }
+
+    /// Loads a model as on machines that our own kernels are not written for.
     ///
-    /// `threads` is what the caller means to spend. candle's kernels share one pool for the whole process, sized by its
-    /// own rules when it is first used, so a difference is only logged.
-    pub fn open(installed: &InstalledLanguageModel, threads: usize) -> Result<Self, Error> {
-        let pool = candle_core::utils::get_num_threads();
-        if pool != threads {
-            tracing::debug!(pool, threads, "the language model computes on candle's own pool");
-        }
+    /// Candle computes then, on a pool that the process shares, sized by candle's own rules; weights that candle has no
+    /// fast kernels for are requantized, and the result is kept beside the model.
+    pub fn open_portable(installed: &InstalledLanguageModel, gate: Arc<ComputeGate>) -> Result<Self, Error> {
+        Self::load(installed, None, gate)
+    }
+
+    fn load(installed: &InstalledLanguageModel, threads: Option<usize>, gate: Arc<ComputeGate>) -> Result<Self, Error> {
         let mut source = open_source(&installed.gguf)?;
         let content = gguf_file::Content::read(&mut source)
             .map_err(|e| refused(&installed.gguf, format!("not a GGUF file: {e}")))?;
-        check_architecture(&installed.gguf, &content)?;
+        let architecture = architecture(&installed.gguf, &content)?;
         let vocabulary = Vocabulary::read(&content).map_err(|e| refused(&installed.gguf, e.to_string()))?;
         let chat_template = ChatTemplate::parse(
             text_of(&content, "tokenizer.chat_template"),
@@ -56,14 +81,12 @@ impl CandleModel {
             vocabulary.text_of(vocabulary.eos()),
         )
         .map_err(|e| refused(&installed.gguf, format!("its chat template cannot be read: {e}")))?;
-        let trained = number_of(&content, "llama.context_length").unwrap_or(MAX_SEQ_LEN);
-        let context_tokens = installed
-            .context_tokens
-            .unwrap_or(trained)
-            .min(trained)
-            .min(MAX_SEQ_LEN);
-        let weights = requantize::load(installed, content, &mut source)
-            .map_err(|e| refused(&installed.gguf, format!("its weights cannot be read: {e}")))?;
+        let trained = number_of(&content, &format!("{architecture}.context_length")).unwrap_or(MAX_SEQ_LEN);
+        let unreadable = |e: candle_core::Error| refused(&installed.gguf, format!("its weights cannot be read: {e}"));
+        let weights = Weights::load(installed, architecture, content, &mut source, threads, &gate);
+        let weights = weights.map_err(unreadable)?;
+        let context_tokens = installed.context_tokens.unwrap_or(trained).min(trained);
+        let context_tokens = context_tokens.min(weights.most_tokens());
         Ok(Self {
             model_id: installed.model_id.clone(),
             model_hash: installed.sha256.clone(),
@@ -72,6 +95,7 @@ impl CandleModel {
             vocabulary,
             chat_template,
             weights,
+            gate,
         })
     }
 }
@@ -112,28 +136,102 @@ impl LanguageModel for CandleModel {
     }
 
     fn start(&self) -> Result<Box<dyn Sequence>, Error> {
-        Ok(Box::new(CandleSequence {
-            weights: self.weights.clone(),
-            position: 0,
+        Ok(match &self.weights {
+            #[cfg(target_arch = "x86_64")]
+            Weights::Engine(batcher) => Box::new(EngineSequence {
+                reading: batcher.begin(),
+                context_tokens: self.context_tokens,
+            }),
+            Weights::Candle(weights) => Box::new(CandleSequence {
+                weights: ModelWeights::clone(weights),
+                position: 0,
+                context_tokens: self.context_tokens,
+                gate: Arc::clone(&self.gate),
+            }),
+        })
+    }
+}
+
+impl Weights {
+    fn load(
+        installed: &InstalledLanguageModel,
+        architecture: &str,
+        content: gguf_file::Content,
+        source: &mut BufReader<File>,
+        threads: Option<usize>,
+        gate: &Arc<ComputeGate>,
+    ) -> candle_core::Result<Self> {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(threads) = threads.filter(|_| weights::fits(architecture, &content)) {
+            let decoder = weights::load(architecture, &content, source)?;
+            let batcher = Batcher::new(decoder, Crew::new(threads), Arc::clone(gate));
+            return Ok(Self::Engine(Arc::new(batcher)));
+        }
+        if !PORTABLE_ARCHITECTURES.contains(&architecture) {
+            candle_core::bail!("models of the architecture {architecture} need a processor with AVX-512 and VNNI");
+        }
+        if let Some(threads) = threads {
+            let pool = candle_core::utils::get_num_threads();
+            tracing::debug!(pool, threads, "the language model computes on candle's own pool");
+        }
+        requantize::load(installed, content, source).map(|weights| Self::Candle(Box::new(weights)))
+    }
+
+    /// Returns how many tokens a sequence may have, whatever the model was trained for.
+    fn most_tokens(&self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Engine(_) => usize::MAX,
+            Self::Candle(_) => MAX_SEQ_LEN,
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+struct EngineSequence {
+    reading: Reading,
+    context_tokens: usize,
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Sequence for EngineSequence {
+    fn feed(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
+        check_room(tokens, self.context_tokens - self.reading.tokens())?;
+        self.reading.read(tokens, cancel)
+    }
+
+    fn fork(&self) -> Option<Box<dyn Sequence>> {
+        Some(Box::new(Self {
+            reading: self.reading.fork()?,
             context_tokens: self.context_tokens,
         }))
     }
+}
+
+fn check_room(tokens: &[u32], room: usize) -> Result<(), Error> {
+    if tokens.is_empty() || tokens.len() > room {
+        let given = tokens.len();
+        return Err(Error::Inference(
+            format!("a step reads 1 to {room} tokens here, it was given {given}").into(),
+        ));
+    }
+    Ok(())
 }
 
 struct CandleSequence {
     weights: ModelWeights,
     position: usize,
     context_tokens: usize,
+    gate: Arc<ComputeGate>,
 }
 
 impl Sequence for CandleSequence {
-    fn feed(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
-        if tokens.is_empty() || tokens.len() > self.context_tokens - self.position {
-            let room = self.context_tokens - self.position;
-            return Err(Error::Inference(
-                format!("a step reads 1 to {room} tokens here, it was given {}", tokens.len()).into(),
-            ));
-        }
+    fn feed(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
+        check_room(tokens, self.context_tokens - self.position)?;
+        cancel.check()?;
+        let _turn = self.gate.enter();
+        // The wait for the gate may have been long.
+        cancel.check()?;
         let (weights, position) = (&mut self.weights, self.position);
         let logits = Device::Cpu
             .with_context(|| {
@@ -151,6 +249,7 @@ impl Sequence for CandleSequence {
             weights: self.weights.clone(),
             position: self.position,
             context_tokens: self.context_tokens,
+            gate: Arc::clone(&self.gate),
         }))
     }
 }
@@ -161,18 +260,18 @@ fn open_source(path: &Path) -> Result<BufReader<File>, Error> {
         .map_err(|e| refused(path, format!("cannot open it: {e}")))
 }
 
-fn check_architecture(path: &Path, content: &gguf_file::Content) -> Result<(), Error> {
+fn architecture(path: &Path, content: &gguf_file::Content) -> Result<&'static str, Error> {
     let architecture = text_of(content, "general.architecture").unwrap_or("(none)");
-    if SUPPORTED_ARCHITECTURES.contains(&architecture) {
-        return Ok(());
-    }
-    Err(refused(
-        path,
-        format!(
-            "architecture {architecture} is not supported; supported: {}",
-            SUPPORTED_ARCHITECTURES.join(", ")
-        ),
-    ))
+    let supported = SUPPORTED_ARCHITECTURES
+        .into_iter()
+        .find(|supported| *supported == architecture);
+    supported.ok_or_else(|| {
+        let supported = SUPPORTED_ARCHITECTURES.join(", ");
+        refused(
+            path,
+            format!("architecture {architecture} is not supported; supported: {supported}"),
+        )
+    })
 }
 
 fn refused(path: &Path, reason: impl Into<String>) -> Error {

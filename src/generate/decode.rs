@@ -1,6 +1,6 @@
 //! Prompt to tokens: the loop around the model.
 //!
-//! Always holds: the gate is held for one step and no longer; the wish to stop is looked at before each step.
+//! Always holds: the wish to stop is looked at before each step.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::grounding::Grounding;
 use super::sampler::Sampler;
 use super::stop::goes_in_circles;
-use super::{Error, Inference, LanguageModel, Sequence, StopReason};
-use crate::worker::{Cancel, ComputeGate};
+use super::{Error, Inference, LanguageModel, StopReason};
+use crate::worker::Cancel;
 
 /// Tokens of the prompt that are read in one step: what a cancelled call waits for at most.
 pub(super) const STEP_TOKENS: usize = 128;
@@ -30,7 +30,6 @@ pub(super) fn decode(
     prompt: &[u32],
     grounding: &Grounding,
     inference: &Inference,
-    gate: &ComputeGate,
     cancel: &Cancel,
     on_token: &mut dyn FnMut(u32) -> Result<ControlFlow<StopReason>, Error>,
 ) -> Result<Decoded, Error> {
@@ -39,7 +38,7 @@ pub(super) fn decode(
     let mut sequence = model.start()?;
     let mut logits = Vec::new();
     for chunk in prompt.chunks(STEP_TOKENS) {
-        logits = step(sequence.as_mut(), chunk, gate, cancel)?;
+        logits = sequence.feed(chunk, cancel)?;
     }
     let prefill = started.elapsed();
     let mut sampler = Sampler::new(inference);
@@ -75,7 +74,7 @@ pub(super) fn decode(
         if prompt.len() + tokens.len() > model.context_tokens() {
             break StopReason::ContextWindowExceeded;
         }
-        logits = step(sequence.as_mut(), &[token], gate, cancel)?;
+        logits = sequence.feed(&[token], cancel)?;
     };
     let first = time_to_first_token.unwrap_or(prefill);
     Ok(Decoded {
@@ -85,20 +84,6 @@ pub(super) fn decode(
         decode: started.elapsed().saturating_sub(first),
         time_to_first_token,
     })
-}
-
-/// Reads tokens while holding the gate.
-pub(super) fn step(
-    sequence: &mut dyn Sequence,
-    tokens: &[u32],
-    gate: &ComputeGate,
-    cancel: &Cancel,
-) -> Result<Vec<f32>, Error> {
-    cancel.check()?;
-    let _turn = gate.enter();
-    // The wait for the gate may have been long.
-    cancel.check()?;
-    sequence.feed(tokens)
 }
 
 fn ends_sentence(token: &[u8]) -> bool {

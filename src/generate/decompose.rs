@@ -10,7 +10,7 @@ use super::judge::{Judge, PrefixCache};
 use super::prompt::defused;
 use super::words::content_words;
 use super::{Error, LanguageModel};
-use crate::worker::{Cancel, ComputeGate};
+use crate::worker::Cancel;
 
 /// What the model reads before each question: how many things others ask for.
 const EXAMPLES: &str = include_str!("prompts/decomposition.md");
@@ -68,10 +68,9 @@ pub fn sees_one_part(
     model: &dyn LanguageModel,
     question: &str,
     prefixes: &PrefixCache,
-    gate: &ComputeGate,
     cancel: &Cancel,
 ) -> Result<bool, Error> {
-    match preference_for_one(model, question, prefixes, gate, cancel) {
+    match preference_for_one(model, question, prefixes, cancel) {
         Ok(preference) => Ok(preference >= SURE_OF_ONE),
         Err(Error::QuestionTooLong { .. }) => Ok(false),
         Err(error) => Err(error),
@@ -83,10 +82,9 @@ fn preference_for_one(
     model: &dyn LanguageModel,
     question: &str,
     prefixes: &PrefixCache,
-    gate: &ComputeGate,
     cancel: &Cancel,
 ) -> Result<f64, Error> {
-    let mut judge = Judge::new(model, gate, cancel);
+    let mut judge = Judge::new(model, cancel);
     let examples = judge.begin(EXAMPLES, prefixes)?;
     let written = defused(&question.split_whitespace().collect::<Vec<_>>().join(" "));
     let asked = judge.read_on(&examples, &format!("\n\nQuestion: {written}\nParts:"))?;

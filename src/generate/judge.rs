@@ -1,16 +1,16 @@
 //! A language model as a judge: which of two words would it go on with?
 //!
 //! What is read once is read for all questions that begin alike, where the model's sequences can be forked.
-//! Always holds: the gate is held for one step and no longer; the wish to stop is looked at before each step.
+//! Always holds: the wish to stop is looked at before each step.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use parking_lot::Mutex;
 
-use super::decode::{STEP_TOKENS, step};
+use super::decode::STEP_TOKENS;
 use super::{Error, LanguageModel, Sequence};
-use crate::worker::{Cancel, ComputeGate};
+use crate::worker::Cancel;
 
 /// Texts that are kept as they were read at most: a few models, each with what every question begins with.
 const MAX_KEPT: usize = 8;
@@ -38,7 +38,6 @@ impl Read {
 /// A model that is asked, with what it has read so far in all.
 pub(super) struct Judge<'a> {
     model: &'a dyn LanguageModel,
-    gate: &'a ComputeGate,
     cancel: &'a Cancel,
     /// Tokens that the model read.
     pub(super) input_tokens: u64,
@@ -53,10 +52,9 @@ pub(super) struct Read {
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(model: &'a dyn LanguageModel, gate: &'a ComputeGate, cancel: &'a Cancel) -> Self {
+    pub(super) fn new(model: &'a dyn LanguageModel, cancel: &'a Cancel) -> Self {
         Self {
             model,
-            gate,
             cancel,
             input_tokens: 0,
         }
@@ -110,7 +108,7 @@ impl<'a> Judge<'a> {
         }
         let mut logits = Vec::new();
         for chunk in more.chunks(STEP_TOKENS) {
-            logits = step(sequence.as_mut(), chunk, self.gate, self.cancel)?;
+            logits = sequence.feed(chunk, self.cancel)?;
         }
         self.input_tokens += more.len() as u64;
         tokens.extend_from_slice(more);

@@ -13,6 +13,8 @@ mod context;
 mod decline;
 mod decode;
 mod decompose;
+#[cfg(target_arch = "x86_64")]
+mod engine;
 #[cfg(test)]
 mod fixture;
 mod grounding;
@@ -35,7 +37,7 @@ use std::time::Duration;
 use crate::document::ByteSpan;
 pub use crate::models::AnswerStyle;
 use crate::retrieve::Hit;
-use crate::worker::Stopped;
+use crate::worker::{Cancel, Stopped};
 pub use answer::{Asked, answer, answer_nothing};
 pub use candle::{CandleModel, SUPPORTED_ARCHITECTURES};
 pub use decompose::{MAX_PARTS, parts, sees_one_part};
@@ -148,8 +150,9 @@ pub trait LanguageModel: Send + Sync {
 
 /// A sequence that a model has read so far.
 pub trait Sequence: Send {
-    /// Reads more tokens and returns the logits after the last: one for each token of the vocabulary.
-    fn feed(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error>;
+    /// Waits for its turn, reads more tokens, and returns the logits after the last: one for each token of the vocabulary.
+    /// Looks at `cancel` before it begins.
+    fn feed(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>, Error>;
     /// Returns another sequence that has read the same; nothing where that must be read again.
     fn fork(&self) -> Option<Box<dyn Sequence>> {
         None

@@ -5,17 +5,17 @@
 //! token by token along the tree of the sentences' tokens: each branch has the model's log-probability and the best
 //! score of the sentences beyond it.
 //!
-//! Always holds: every quoted sentence is one of a hit's, but for white space; the gate is held for one step and no longer.
+//! Always holds: every quoted sentence is one of a hit's, but for white space.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use super::decode::{Decoded, STEP_TOKENS, step};
+use super::decode::{Decoded, STEP_TOKENS};
 use super::rank::Ranked;
 use super::{Error, Inference, LanguageModel, Reference, Sequence, StopReason};
 use crate::retrieve::Hit;
-use crate::worker::{Cancel, ComputeGate};
+use crate::worker::Cancel;
 
 /// Sentences that the model chooses among at once.
 const CHOICES: usize = 4;
@@ -110,7 +110,6 @@ pub(super) fn decode_quotes(
     prompt: &[u32],
     quotes: Vec<Quote>,
     inference: &Inference,
-    gate: &ComputeGate,
     cancel: &Cancel,
     on_piece: &mut OnPiece<'_>,
 ) -> Result<Decoded, Error> {
@@ -119,7 +118,6 @@ pub(super) fn decode_quotes(
     let mut reader = Reader {
         sequence: model.start()?,
         logits: Vec::new(),
-        gate,
         cancel,
     };
     reader.read(prompt)?;
@@ -165,14 +163,13 @@ pub(super) fn decode_quotes(
 struct Reader<'a> {
     sequence: Box<dyn Sequence>,
     logits: Vec<f32>,
-    gate: &'a ComputeGate,
     cancel: &'a Cancel,
 }
 
 impl Reader<'_> {
     fn read(&mut self, tokens: &[u32]) -> Result<(), Error> {
         for chunk in tokens.chunks(STEP_TOKENS) {
-            self.logits = step(self.sequence.as_mut(), chunk, self.gate, self.cancel)?;
+            self.logits = self.sequence.feed(chunk, self.cancel)?;
         }
         Ok(())
     }

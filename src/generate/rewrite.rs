@@ -8,7 +8,7 @@ use super::judge::{Judge, PrefixCache};
 use super::prompt::defused;
 use super::words::content_words;
 use super::{Error, LanguageModel};
-use crate::worker::{Cancel, ComputeGate};
+use crate::worker::Cancel;
 
 mod courtesy;
 
@@ -56,14 +56,8 @@ impl<'a> Draft<'a> {
     }
 
     /// Lets a model choose among the words. One that cannot read them leaves them all.
-    pub fn choose(
-        mut self,
-        model: &dyn LanguageModel,
-        prefixes: &PrefixCache,
-        gate: &ComputeGate,
-        cancel: &Cancel,
-    ) -> Result<Self, Error> {
-        match chosen(&self.words, model, prefixes, gate, cancel) {
+    pub fn choose(mut self, model: &dyn LanguageModel, prefixes: &PrefixCache, cancel: &Cancel) -> Result<Self, Error> {
+        match chosen(&self.words, model, prefixes, cancel) {
             Ok(words) => self.words = words,
             Err(Error::QuestionTooLong { .. }) => {}
             Err(error) => return Err(error),
@@ -77,10 +71,9 @@ fn chosen<'a>(
     words: &[&'a str],
     model: &dyn LanguageModel,
     prefixes: &PrefixCache,
-    gate: &ComputeGate,
     cancel: &Cancel,
 ) -> Result<Vec<&'a str>, Error> {
-    let mut judge = Judge::new(model, gate, cancel);
+    let mut judge = Judge::new(model, cancel);
     let examples = judge.begin(EXAMPLES, prefixes)?;
     let written: Vec<String> = words.iter().map(|word| format!(" {}", defused(word))).collect();
     let mut read = judge.read_on(&examples, &format!("\n\nQuestion:{}\nSearch:", written.concat()))?;

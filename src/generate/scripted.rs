@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sha2::{Digest, Sha256};
 
 use super::{Error, LanguageModel, Message, Role, Sequence};
+use crate::worker::Cancel;
 
 /// Ends an answer.
 const END: u32 = 0;
@@ -145,7 +146,8 @@ struct ScriptedSequence {
 }
 
 impl Sequence for ScriptedSequence {
-    fn feed(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
+    fn feed(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
+        cancel.check()?;
         for token in tokens {
             self.said = match (self.said, *token) {
                 (_, BEGIN) => Some(0),

@@ -255,7 +255,6 @@ impl Groundwork {
                     inference: &question.inference,
                     embedder: Some(&*embedder),
                 },
-                &self.gate,
                 cancel,
                 sink,
             )?;

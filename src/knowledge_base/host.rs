@@ -7,9 +7,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{Availability, Error, ErrorKind, Groundwork, ModelInfo, Page, PageRequest, Settings, check};
-use crate::embed::{self, CachedEmbedder, Embedder, EncoderFiles, FastEmbedder};
+use crate::embed::{self, CachedEmbedder, Embedder};
 use crate::generate::{CandleModel, LanguageModel};
-use crate::models::{self, Catalog, CatalogModel, InstalledEncoder, InstalledModel, Modality, ModelStore};
+use crate::models::{self, Catalog, CatalogModel, InstalledModel, Modality, ModelStore};
 use crate::worker::ComputeGate;
 
 /// Models that are in memory already, beside those of the catalog.
@@ -105,8 +105,8 @@ impl ModelHost {
     pub(super) fn embedder(&self, id: &str) -> Result<Arc<dyn Embedder>, Error> {
         self.embedders.get_or_load(id, || match self.store.installed(id)? {
             InstalledModel::Encoder(encoder) => {
-                let embedder = FastEmbedder::open(encoder_files(encoder), self.threads, self.gate.clone())?;
-                Ok(Arc::new(CachedEmbedder::new(Arc::new(embedder))))
+                let embedder = embed::open(encoder, self.threads, self.gate.clone())?;
+                Ok(Arc::new(CachedEmbedder::new(embedder)))
             }
             InstalledModel::LanguageModel(_) => Err(wrong_kind(id, "a language model, not an embedding model")),
         })
@@ -116,7 +116,10 @@ impl ModelHost {
     pub(super) fn language_model(&self, id: &str) -> Result<Arc<dyn LanguageModel>, Error> {
         self.language_models
             .get_or_load(id, || match self.store.installed(id)? {
-                InstalledModel::LanguageModel(installed) => Ok(Arc::new(CandleModel::open(&installed, self.threads)?)),
+                InstalledModel::LanguageModel(installed) => {
+                    let model = CandleModel::open(&installed, self.threads, self.gate.clone())?;
+                    Ok(Arc::new(model))
+                }
                 InstalledModel::Encoder(_) => Err(wrong_kind(id, "an embedding model, not a language model")),
             })
     }
@@ -223,24 +226,6 @@ fn wrong_kind(id: &str, what: &str) -> Error {
         format!("the model `{id}` is {what}"),
     )
     .about("model", id)
-}
-
-/// The embedder does not know the catalog: this says the same in its words.
-fn encoder_files(encoder: InstalledEncoder) -> EncoderFiles {
-    EncoderFiles {
-        model_id: encoder.model_id,
-        onnx: encoder.onnx,
-        tokenizer: encoder.tokenizer,
-        runtime_library: encoder.runtime_library,
-        pooling: encoder.pooling.map(|pooling| match pooling {
-            models::Pooling::Mean => embed::Pooling::Mean,
-            models::Pooling::Cls => embed::Pooling::Cls,
-        }),
-        dimensions: encoder.dimensions,
-        max_tokens: encoder.max_tokens,
-        passage_prefix: encoder.passage_prefix,
-        query_prefix: encoder.query_prefix,
-    }
 }
 
 impl From<models::Error> for Error {

@@ -53,9 +53,9 @@ pub use host::ProvidedModels;
 pub use request::*;
 pub use reranking::{MAX_RERANK_BYTES, MAX_RERANK_SOURCE_CHARS, MAX_RERANK_SOURCES};
 
-/// Answers that are made at once. They take turns at the cores, token by token, so that a short one is not held up by a
-/// long one.
-pub const CONCURRENT_ANSWERS: usize = 4;
+/// Answers that are made at once. They share the steps of the language model, so that a short one is not held up by a long
+/// one.
+pub const CONCURRENT_ANSWERS: usize = 8;
 
 /// A data directory that is open: its knowledge bases and the models that serve them.
 #[derive(Debug)]
@@ -75,7 +75,6 @@ pub struct Groundwork {
     prefixes: PrefixCache,
     pdf: PdfReader,
     answers: Admission,
-    gate: Arc<ComputeGate>,
     // Last: the directory stays ours until all else is closed.
     _lock: DirectoryLock,
 }
@@ -108,7 +107,7 @@ impl Groundwork {
             results: Arc::clone(&results),
             bases: Arc::clone(&bases),
             catalog: Arc::clone(&catalog),
-            gate: Arc::clone(&gate),
+            gate,
             threads: host::compute_threads(&settings),
         })
         .map_err(|source| Error::internal("NO_THREAD", "cannot start the thread that keeps the indexes", source))?;
@@ -131,7 +130,6 @@ impl Groundwork {
             results,
             prefixes: PrefixCache::default(),
             pdf,
-            gate,
             _lock: lock,
         })
     }

@@ -185,7 +185,7 @@ impl Groundwork {
                     return Ok((parts, Duration::ZERO));
                 }
                 with_model(&|model| {
-                    let objects = generate::sees_one_part(model, question, &self.prefixes, &self.gate, cancel)?;
+                    let objects = generate::sees_one_part(model, question, &self.prefixes, cancel)?;
                     Ok(if objects { Vec::new() } else { parts.clone() })
                 })
             }
@@ -197,7 +197,7 @@ impl Groundwork {
                     return Ok((draft.into_text().into_iter().collect(), Duration::ZERO));
                 }
                 with_model(&|model| {
-                    let chosen = draft.clone().choose(model, &self.prefixes, &self.gate, cancel)?;
+                    let chosen = draft.clone().choose(model, &self.prefixes, cancel)?;
                     Ok(chosen.into_text().into_iter().collect())
                 })
             }
@@ -254,7 +254,7 @@ impl Groundwork {
         let slot = self.answers.enter(cancel)?;
         let waited = waiting.elapsed();
         let model = self.models.language_model(model_id)?;
-        asked.judge(&*model, &self.prefixes, &self.gate, cancel)?;
+        asked.judge(&*model, &self.prefixes, cancel)?;
         drop(slot);
         model_id.clone_into(&mut derived.model_id);
         derived.input_tokens = asked.input_tokens();

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::onnx::InvalidEncoder;
+use super::encoder::InvalidEncoder;
 use crate::worker::Stopped;
 
 /// A source that was tried, and what it said.

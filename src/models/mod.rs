@@ -6,6 +6,7 @@
 
 mod builtin;
 mod catalog;
+mod encoder;
 mod error;
 mod fetch;
 mod onnx;
@@ -17,9 +18,11 @@ mod tests;
 use std::path::PathBuf;
 
 pub use catalog::{Catalog, CatalogFile, CatalogModel, CatalogRuntime, Source};
+pub use encoder::InvalidEncoder;
+pub(crate) use encoder::{Activation, EncoderConfig, Weights as EncoderWeights};
 pub use error::{Attempt, Error};
 pub use fetch::PullEvent;
-pub use onnx::{InvalidEncoder, Precision};
+pub use onnx::Precision;
 pub use stamp::FileState;
 pub use store::{Availability, FileReport, ModelStore};
 
@@ -73,6 +76,21 @@ pub struct InstalledEncoder {
     pub passage_prefix: String,
     /// Put before each query.
     pub query_prefix: String,
+    /// What the graph was written from; nothing when it was fetched.
+    pub source: Option<EncoderSource>,
+}
+
+/// What an encoder's graph was written from.
+#[derive(Debug, Clone)]
+pub struct EncoderSource {
+    /// Its shape, as `config.json`.
+    pub config: PathBuf,
+    /// Its weights, as `model.safetensors`.
+    pub weights: PathBuf,
+    /// How token vectors become one.
+    pub pooling: Pooling,
+    /// In how many bits products are computed.
+    pub precision: Precision,
 }
 
 /// How a language model words its answers.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use groundwork::chunk::{ChunkConfig, split};
 use groundwork::document::{Hints, PdfReader};
-use groundwork::embed::{Embedder, EncoderFiles, FastEmbedder, Pooling, Purpose};
+use groundwork::embed::{Embedder, FastEmbedder, Purpose};
 use groundwork::models::{Catalog, InstalledEncoder, InstalledModel, ModelStore};
 use groundwork::worker::{Cancel, ComputeGate};
 use ort::session::Session;
@@ -26,24 +26,33 @@ const RAW_BATCH: usize = 16;
 
 pub(crate) fn run() {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let ours = open(&encoder(None), threads);
-    let texts = texts(&ours);
+    let installed = encoder(None);
+    let ours = open(&installed, threads);
+    let ours = ours.as_ref();
+    let on_onnx = FastEmbedder::open(installed, threads, Arc::new(ComputeGate::default())).expect("the encoder opens");
+    let texts = texts(ours);
     let tokens: usize = texts.iter().map(|text| ours.count_tokens(text) + 2).sum();
     println!("\nembed: {} chunks of the handbook, {tokens} tokens", texts.len());
     let f32_encoder = encoder(Some("f32"));
     let mut raw = RawProcess::start(&texts);
     let ours_f32 = open(&f32_encoder, threads);
-    let (mut raw_rates, mut f32_rates, mut int8_rates) = (Vec::new(), Vec::new(), Vec::new());
+    let [mut raw_rates, mut f32_rates, mut onnx_rates, mut int8_rates] = [const { Vec::new() }; 4];
     let references: Vec<&str> = texts.iter().map(String::as_str).collect();
     for _ in 0..ROUNDS {
         raw_rates.push(tokens as f64 / raw.pass());
-        f32_rates.push(rate(tokens, || embed(&ours_f32, &references)));
-        int8_rates.push(rate(tokens, || embed(&ours, &references)));
+        f32_rates.push(rate(tokens, || embed(ours_f32.as_ref(), &references)));
+        onnx_rates.push(rate(tokens, || embed(&on_onnx, &references)));
+        int8_rates.push(rate(tokens, || embed(ours, &references)));
     }
     let raw_rate = median(&mut raw_rates);
     report("embed, ONNX Runtime f32 by its own API", raw_rate, "tokens/s");
     report("embed, groundwork f32", median(&mut f32_rates), "tokens/s");
     let int8_rate = median(&mut int8_rates);
+    report(
+        "embed, groundwork int8 on ONNX Runtime",
+        median(&mut onnx_rates),
+        "tokens/s",
+    );
     report("embed, groundwork default (int8)", int8_rate, "tokens/s");
     report(
         "embed, groundwork default / ONNX Runtime f32",
@@ -68,7 +77,7 @@ fn rate(tokens: usize, work: impl FnOnce()) -> f64 {
     tokens as f64 / begun.elapsed().as_secs_f64()
 }
 
-fn embed(embedder: &FastEmbedder, texts: &[&str]) {
+fn embed(embedder: &dyn Embedder, texts: &[&str]) {
     embedder
         .embed(texts, Purpose::Passage, &Cancel::new())
         .expect("it embeds");
@@ -99,26 +108,12 @@ pub(crate) fn encoder(precision: Option<&str>) -> InstalledEncoder {
 }
 
 /// Opens an encoder behind our own batching.
-pub(crate) fn open(encoder: &InstalledEncoder, threads: usize) -> FastEmbedder {
-    let files = EncoderFiles {
-        model_id: encoder.model_id.clone(),
-        onnx: encoder.onnx.clone(),
-        tokenizer: encoder.tokenizer.clone(),
-        runtime_library: encoder.runtime_library.clone(),
-        pooling: encoder.pooling.map(|pooling| match pooling {
-            groundwork::models::Pooling::Mean => Pooling::Mean,
-            groundwork::models::Pooling::Cls => Pooling::Cls,
-        }),
-        dimensions: encoder.dimensions,
-        max_tokens: encoder.max_tokens,
-        passage_prefix: encoder.passage_prefix.clone(),
-        query_prefix: encoder.query_prefix.clone(),
-    };
-    FastEmbedder::open(files, threads, Arc::new(ComputeGate::default())).expect("the encoder opens")
+pub(crate) fn open(encoder: &InstalledEncoder, threads: usize) -> Arc<dyn Embedder> {
+    groundwork::embed::open(encoder.clone(), threads, Arc::new(ComputeGate::default())).expect("the encoder opens")
 }
 
 /// Chunks of the handbook, repeated to [`TEXTS`].
-fn texts(embedder: &FastEmbedder) -> Vec<String> {
+fn texts(embedder: &dyn Embedder) -> Vec<String> {
     let mut texts = Vec::new();
     for document in handbook::documents("") {
         let hints = Hints {

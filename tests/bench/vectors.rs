@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use groundwork::embed::{Embedder as _, Embedding, Purpose};
+use groundwork::embed::{Embedding, Purpose};
 use groundwork::index::{ChunkId, Epoch, Pace, Scored, Upkeep, Vectors};
 use groundwork::worker::Cancel;
 use hnsw_rs::anndists::dist::distances::DistDot;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::bert::{BertModel, Config};
-use groundwork::embed::{Embedder as _, EncoderFiles, FastEmbedder, Purpose};
+#[cfg(target_arch = "x86_64")]
+use groundwork::embed::BertEmbedder;
+use groundwork::embed::{Embedder as _, FastEmbedder, Purpose};
 use groundwork::models::{Catalog, InstalledEncoder, InstalledModel, ModelStore};
 use groundwork::worker::{Cancel, ComputeGate};
 use tokenizers::Tokenizer;
@@ -31,24 +33,15 @@ fn encoder(precision: &str) -> InstalledEncoder {
     }
 }
 
-fn files(encoder: &InstalledEncoder) -> EncoderFiles {
-    assert_eq!(encoder.pooling, None, "our graphs pool by themselves");
-    EncoderFiles {
-        model_id: encoder.model_id.clone(),
-        onnx: encoder.onnx.clone(),
-        tokenizer: encoder.tokenizer.clone(),
-        runtime_library: encoder.runtime_library.clone(),
-        pooling: None,
-        dimensions: encoder.dimensions,
-        max_tokens: encoder.max_tokens,
-        passage_prefix: encoder.passage_prefix.clone(),
-        query_prefix: encoder.query_prefix.clone(),
-    }
+/// The encoder on ONNX Runtime.
+fn embedder(precision: &str) -> FastEmbedder {
+    FastEmbedder::open(encoder(precision), 2, Arc::new(ComputeGate::default())).expect("the encoder opens")
 }
 
-fn embedder(precision: &str) -> FastEmbedder {
-    let files = files(&encoder(precision));
-    FastEmbedder::open(files, 2, Arc::new(ComputeGate::default())).expect("the encoder opens")
+/// The encoder on kernels of our own, where this machine has the instructions.
+#[cfg(target_arch = "x86_64")]
+fn own(threads: usize) -> Option<BertEmbedder> {
+    BertEmbedder::open(&encoder("int8"), threads, Arc::new(ComputeGate::default())).expect("the encoder opens")
 }
 
 /// Fifty texts of one word to a few hundred.
@@ -119,6 +112,47 @@ fn written_graphs_agree_with_the_reference() {
 }
 
 #[test]
+#[cfg(target_arch = "x86_64")]
+fn own_kernels_agree_with_the_reference() {
+    let Some(embedder) = own(2) else { return };
+    let texts = texts();
+    let expected = reference(&encoder("f32"), &texts);
+    let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let vectors = embedder
+        .embed(&borrowed, Purpose::Passage, &Cancel::new())
+        .expect("it embeds");
+    for ((text, vector), expected) in texts.iter().zip(&vectors).zip(&expected) {
+        let found = cosine(vector.as_slice(), expected);
+        assert!(found >= 0.999, "{found} for {text:?}");
+    }
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn vectors_depend_on_their_texts_alone() {
+    let Some(embedder) = own(1) else { return };
+    let texts = texts();
+    let alone: Vec<_> = texts
+        .iter()
+        .flat_map(|text| {
+            embedder
+                .embed(&[text], Purpose::Passage, &Cancel::new())
+                .expect("it embeds")
+        })
+        .collect();
+    for threads in [1, 2, 3] {
+        let embedder = own(threads).expect("it opened before");
+        for texts in [&texts[..], &texts[..2]] {
+            let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let together = embedder
+                .embed(&borrowed, Purpose::Passage, &Cancel::new())
+                .expect("it embeds");
+            assert_eq!(together, alone[..texts.len()], "{threads} threads");
+        }
+    }
+}
+
+#[test]
 fn installed_encoder_opens_without_network() {
     let first = encoder("int8");
     let mut events = Vec::new();
@@ -155,7 +189,7 @@ fn texts_of_any_kind_are_embedded() {
 #[test]
 fn second_library_is_refused_by_name() {
     let _first = embedder("int8");
-    let mut files = files(&encoder("int8"));
+    let mut files = encoder("int8");
     let copy = tempfile::NamedTempFile::new().expect("a temporary file can be made");
     files.runtime_library = copy.path().to_owned();
     let error = FastEmbedder::open(files, 1, Arc::new(ComputeGate::default())).expect_err("one is loaded already");

@@ -14,7 +14,7 @@ use groundwork::knowledge_base::{
 use groundwork::models::{Catalog, InstalledModel, ModelStore};
 use groundwork::retrieve::{Filter, ImplicitFilterOptions, Options, Query};
 use groundwork::service::pb;
-use groundwork::worker::{Cancel, ComputeGate};
+use groundwork::worker::Cancel;
 
 use crate::support::server::run;
 use crate::support::wire::{inline, server, start};
@@ -77,7 +77,7 @@ struct Bytes {
 }
 
 impl Sequence for Bytes {
-    fn feed(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Error> {
+    fn feed(&mut self, tokens: &[u32], _: &Cancel) -> Result<Vec<f32>, Error> {
         self.text.extend(tokens.iter().map(|token| *token as u8));
         self.read.lock().expect("no test panics here").push(tokens.len());
         let mut logits = vec![0.0; 256];
@@ -430,7 +430,7 @@ fn real_model_derives_what_questions_ask_for() {
     let Ok(InstalledModel::LanguageModel(installed)) = store.installed("smollm2-135m-instruct") else {
         panic!("it is installed");
     };
-    let model = CandleModel::open(&installed, 2).expect("the model opens");
+    let model = CandleModel::open(&installed, 2, std::sync::Arc::default()).expect("the model opens");
     let attributes = [
         declared("year", AttributeType::Number, "Year of publication"),
         declared(
@@ -468,7 +468,7 @@ fn real_model_derives_what_questions_ask_for() {
         let mut question = FilterQuestion::read(words, &attributes, &mut lookup);
         if !question.is_empty() {
             question
-                .judge(&model, &prefixes, &ComputeGate::default(), &Cancel::new())
+                .judge(&model, &prefixes, &Cancel::new())
                 .expect("the model judges");
         }
         let derived = question.accepted();

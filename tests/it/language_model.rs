@@ -1,6 +1,7 @@
 //! The real language model: the same answer each time, weights that are kept, steps that make no difference.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use groundwork::document::metadata::Metadata;
 use groundwork::document::{ByteSpan, DocumentId};
@@ -8,7 +9,7 @@ use groundwork::generate::{AnswerEvent, Asked, CandleModel, Inference, LanguageM
 use groundwork::index::ChunkId;
 use groundwork::models::{Catalog, InstalledLanguageModel, InstalledModel, ModelStore};
 use groundwork::retrieve::Hit;
-use groundwork::worker::{Cancel, ComputeGate};
+use groundwork::worker::Cancel;
 
 use crate::support::models;
 
@@ -67,7 +68,6 @@ fn ask(model: &CandleModel) -> String {
             inference: &inference,
             embedder: None,
         },
-        &ComputeGate::default(),
         &Cancel::new(),
         &mut |event| {
             if let AnswerEvent::Text(piece) = event {
@@ -84,7 +84,7 @@ fn ask(model: &CandleModel) -> String {
 fn installed_model_answers_alike_each_time() {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let installed = installed(directory.path());
-    let model = CandleModel::open(&installed, 2).expect("the model opens");
+    let model = CandleModel::open(&installed, 2, Arc::default()).expect("the model opens");
     let first = ask(&model);
     assert!(first.contains("1323") && first.ends_with(" [1]"), "{first}");
     assert_eq!(ask(&model), first);
@@ -94,7 +94,7 @@ fn installed_model_answers_alike_each_time() {
 fn kept_weights_equal_those_made_anew() {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let mut installed = installed(directory.path());
-    let model = CandleModel::open(&installed, 2).expect("the model opens");
+    let model = CandleModel::open_portable(&installed, Arc::default()).expect("the model opens");
     let kept = only_file(directory.path());
     let bytes = std::fs::read(&kept).expect("the requantized weights were kept");
     let message = Message {
@@ -103,16 +103,16 @@ fn kept_weights_equal_those_made_anew() {
     };
     let logits_of = |model: &CandleModel| {
         let tokens = model.encode(&model.render(std::slice::from_ref(&message))?)?;
-        model.start()?.feed(&tokens)
+        model.start()?.feed(&tokens, &Cancel::new())
     };
     let expected = logits_of(&model).expect("the model runs");
-    let reopened = CandleModel::open(&installed, 2).expect("the model opens from what was kept");
+    let reopened = CandleModel::open_portable(&installed, Arc::default()).expect("the model opens from what was kept");
     assert_eq!(logits_of(&reopened).expect("the model runs"), expected);
 
     let mut damaged = bytes.clone();
     damaged[bytes.len() / 2] ^= 1;
     std::fs::write(&kept, &damaged).expect("the file can be damaged");
-    let repaired = CandleModel::open(&installed, 2).expect("the model opens despite the damage");
+    let repaired = CandleModel::open_portable(&installed, Arc::default()).expect("the model opens despite the damage");
     assert_eq!(logits_of(&repaired).expect("the model runs"), expected);
     assert!(
         std::fs::read(&kept).is_ok_and(|now| now == bytes),
@@ -121,7 +121,8 @@ fn kept_weights_equal_those_made_anew() {
 
     // A directory that cannot be written costs time, not the model.
     installed.directory = directory.path().join("missing");
-    let unkept = CandleModel::open(&installed, 2).expect("the model opens without keeping anything");
+    let unkept =
+        CandleModel::open_portable(&installed, Arc::default()).expect("the model opens without keeping anything");
     assert_eq!(logits_of(&unkept).expect("the model runs"), expected);
 }
 
@@ -129,15 +130,25 @@ fn kept_weights_equal_those_made_anew() {
 fn tokens_read_in_steps_give_the_same_token() {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let installed = installed(directory.path());
-    let model = CandleModel::open(&installed, 2).expect("the model opens");
+    let portable = CandleModel::open_portable(&installed, Arc::default()).expect("the model opens");
+    let model = CandleModel::open(&installed, 2, Arc::default()).expect("the model opens");
+    check_steps(&portable);
+    check_steps(&model);
+}
+
+#[track_caller]
+fn check_steps(model: &CandleModel) {
     let tokens = model
         .encode("The capital of France is Paris, and the capital of Italy is")
         .expect("text becomes tokens");
-    let at_once = model.start().and_then(|mut s| s.feed(&tokens)).expect("the model runs");
+    let at_once = model
+        .start()
+        .and_then(|mut s| s.feed(&tokens, &Cancel::new()))
+        .expect("the model runs");
     let mut sequence = model.start().expect("a sequence begins");
     let mut in_steps = Vec::new();
     for step in tokens.chunks(5) {
-        in_steps = sequence.feed(step).expect("the model runs");
+        in_steps = sequence.feed(step, &Cancel::new()).expect("the model runs");
     }
     let best = |logits: &[f32]| {
         logits
@@ -149,8 +160,8 @@ fn tokens_read_in_steps_give_the_same_token() {
     assert_eq!(best(&at_once), best(&in_steps));
     let text = best(&at_once).map(|token| model.token_bytes(token as u32));
     assert_eq!(text.as_deref(), Some(b" Rome".as_slice()));
-    assert!(sequence.feed(&[]).is_err());
-    assert!(sequence.feed(&vec![1; model.context_tokens()]).is_err());
+    assert!(sequence.feed(&[], &Cancel::new()).is_err());
+    assert!(sequence.feed(&vec![1; model.context_tokens()], &Cancel::new()).is_err());
 }
 
 fn only_file(directory: &Path) -> std::path::PathBuf {

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 const RANKS: &[(&str, u32)] = &[
     ("worker", 0),
     ("cache", 0),
+    ("compute", 0),
+    ("models", 1),
     ("document", 1),
     ("chunk", 2),
     ("embed", 2),
-    ("models", 2),
     ("index", 3),
     ("store", 4),
     ("ingest", 5),

@@ -45,7 +45,6 @@ fn ask(reply: &str, hits: Vec<Hit>, inference: &Inference) -> (Heard, Generation
             inference,
             embedder: None,
         },
-        &ComputeGate::default(),
         &Cancel::new(),
         &mut |event| {
             heard.take(event);
@@ -164,7 +163,6 @@ fn full_window_ends_the_answer() {
             },
             embedder: None,
         },
-        &ComputeGate::default(),
         &Cancel::new(),
         &mut |event| {
             if let AnswerEvent::Text(piece) = event {
@@ -205,7 +203,6 @@ fn cancelled_answer_stops_within_a_token() {
             inference: &Inference::default(),
             embedder: None,
         },
-        &ComputeGate::default(),
         &cancel,
         &mut |event| {
             if matches!(event, AnswerEvent::Text(_)) {
@@ -233,7 +230,6 @@ fn lost_reader_ends_the_generation() {
             inference: &Inference::default(),
             embedder: None,
         },
-        &ComputeGate::default(),
         &Cancel::new(),
         &mut |_| {
             events += 1;
@@ -250,7 +246,6 @@ fn lost_reader_ends_the_generation() {
 #[test]
 fn passed_deadline_stops_before_the_model() {
     let cancel = Cancel::with_deadline(Some(std::time::Instant::now()));
-    let gate = ComputeGate::default();
     let model = ScriptedModel::new(["x"]);
     let stopped = answer(
         &model,
@@ -260,7 +255,6 @@ fn passed_deadline_stops_before_the_model() {
             inference: &Inference::default(),
             embedder: None,
         },
-        &gate,
         &cancel,
         &mut |_| Ok(()),
     );

@@ -18,7 +18,9 @@ fn foreign_files_are_refused_by_name() {
             context_tokens: None,
             answer_style: AnswerStyle::Free,
         };
-        let error = CandleModel::open(&installed, 1).err().map(|error| error.to_string());
+        let error = CandleModel::open(&installed, 1, Arc::default())
+            .err()
+            .map(|error| error.to_string());
         assert!(
             error.as_deref().is_some_and(|text| text.contains(expected)),
             "{error:?}"
@@ -34,7 +36,7 @@ fn foreign_files_are_refused_by_name() {
     check(Some(b"no model".to_vec()), "not a GGUF file");
     check(
         Some(gguf_of("mamba")),
-        "architecture mamba is not supported; supported: llama",
+        "architecture mamba is not supported; supported: llama, qwen2, qwen3",
     );
     check(Some(gguf_of("llama")), "tokenizer.ggml.model");
 }

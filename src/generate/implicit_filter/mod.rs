@@ -20,7 +20,7 @@ use super::prompt::defused;
 use super::{Error, LanguageModel};
 use crate::document::schema::DeclaredAttribute as Attribute;
 use crate::retrieve::Filter;
-use crate::worker::{Cancel, ComputeGate};
+use crate::worker::Cancel;
 use candidate::{Candidate, Cue, Lookup, candidates};
 use question::Question;
 
@@ -94,14 +94,8 @@ impl<'a> FilterQuestion<'a> {
     }
 
     /// Lets a model say of each clause whether the question asks for it.
-    pub fn judge(
-        &mut self,
-        model: &dyn LanguageModel,
-        prefixes: &PrefixCache,
-        gate: &ComputeGate,
-        cancel: &Cancel,
-    ) -> Result<(), Error> {
-        let mut judge = Judge::new(model, gate, cancel);
+    pub fn judge(&mut self, model: &dyn LanguageModel, prefixes: &PrefixCache, cancel: &Cancel) -> Result<(), Error> {
+        let mut judge = Judge::new(model, cancel);
         let judged = self.preferences(&mut judge, prefixes);
         self.input_tokens += judge.input_tokens;
         match judged {

@@ -64,7 +64,7 @@ proptest::proptest! {
         if let Some(draft) = Draft::of(&question) {
             let model = ScriptedModel::new(["yes", "no", "maybe"].into_iter().skip(seed));
             let chosen = draft
-                .choose(&model, &PrefixCache::default(), &ComputeGate::default(), &Cancel::new())
+                .choose(&model, &PrefixCache::default(), &Cancel::new())
                 .expect("the model answers");
             let mut words = question.split_whitespace().map(courtesy::trimmed);
             for word in &chosen.words {

@@ -6,13 +6,12 @@
 //! were pooled (batch by sequence by width; those of padding mean nothing).
 //! Not here: tokenizing, unit length.
 
-use super::config::{Activation, EncoderConfig};
+use super::Precision;
 use super::graph::{Attribute, Dimension, GraphWriter};
 use super::proto::ElementType;
 use super::quantize;
-use super::weights::{Matrix, Weights};
-use super::{InvalidEncoder, Precision};
 use crate::models::Pooling;
+use crate::models::encoder::{Activation, EncoderConfig, InvalidEncoder, Matrix, Weights};
 
 /// Name of the output with one vector for each text.
 const OUTPUT: &str = "sentence_embedding";

@@ -5,18 +5,16 @@
 //! Not here: running the graph; where the file is kept.
 
 mod bert;
-mod config;
 mod graph;
 mod proto;
 mod quantize;
 #[cfg(test)]
 mod tests;
-mod weights;
 
 use serde::Deserialize;
 
 use super::Pooling;
-pub(super) use config::EncoderConfig;
+use super::encoder::{EncoderConfig, InvalidEncoder, Weights};
 
 /// Changes whenever the bytes change that are written for the same weights.
 pub(super) const WRITER_VERSION: u32 = 2;
@@ -27,7 +25,7 @@ pub(super) const WRITER_VERSION: u32 = 2;
 pub enum Precision {
     /// 32-bit floats.
     F32,
-    /// 8-bit weights, one scale a column; activations quantized as they come.
+    /// 8-bit weights and activations, quantized as they come.
     Int8,
 }
 
@@ -41,11 +39,6 @@ impl Precision {
     }
 }
 
-/// What is wrong with an encoder's files.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidEncoder(pub(super) String);
-
 /// Writes the graph of a BERT encoder.
 pub(super) fn write(
     config: &EncoderConfig,
@@ -53,6 +46,6 @@ pub(super) fn write(
     pooling: Pooling,
     precision: Precision,
 ) -> Result<Vec<u8>, InvalidEncoder> {
-    let weights = weights::Weights::parse(safetensors)?;
+    let weights = Weights::parse(safetensors)?;
     bert::write(config, &weights, pooling, precision)
 }

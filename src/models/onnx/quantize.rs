@@ -4,7 +4,7 @@
 //! Always holds: `byte * scale` is within half a scale of the weight; zero stays zero.
 //! Not here: activations, which ONNX Runtime quantizes as they come.
 
-use super::weights::Matrix;
+use crate::models::encoder::Matrix;
 
 /// A matrix in 8 bits.
 #[derive(Debug)]

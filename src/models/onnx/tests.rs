@@ -8,9 +8,9 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use super::proto::ModelProto;
 use super::quantize::per_column;
-use super::weights::Matrix;
-use super::{EncoderConfig, InvalidEncoder, Precision, write};
+use super::{Precision, write};
 use crate::models::Pooling;
+use crate::models::encoder::{EncoderConfig, InvalidEncoder, Matrix};
 
 const CONFIG: &str = r#"{"model_type": "bert", "hidden_size": 4, "num_hidden_layers": 2, "num_attention_heads": 2,
     "intermediate_size": 8, "vocab_size": 10, "max_position_embeddings": 6}"#;

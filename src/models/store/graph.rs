@@ -7,7 +7,8 @@
 
 use std::path::Path;
 
-use super::super::onnx::{self, EncoderConfig};
+use super::super::encoder::EncoderConfig;
+use super::super::onnx;
 use super::super::stamp::{self, FileState, Stamp};
 use super::super::{CatalogModel, Error, Pooling, PullEvent};
 use super::WEIGHTS;

@@ -22,10 +22,10 @@ mod lock;
 use std::path::{Path, PathBuf};
 
 use super::catalog::{Catalog, CatalogFile, CatalogModel};
+use super::encoder::{EncoderConfig, InvalidEncoder};
 use super::fetch::Fetcher;
-use super::onnx::{self, EncoderConfig};
 use super::stamp::{FileState, Stamp};
-use super::{Error, InstalledEncoder, InstalledLanguageModel, InstalledModel, Modality, PullEvent};
+use super::{EncoderSource, Error, InstalledEncoder, InstalledLanguageModel, InstalledModel, Modality, PullEvent};
 use crate::worker::Cancel;
 use graph::Graph;
 use lock::Lock;
@@ -263,7 +263,7 @@ impl ModelStore {
         events: &mut dyn FnMut(PullEvent),
         cancel: &Cancel,
     ) -> Result<InstalledEncoder, Error> {
-        let encoder = |onnx, weights_sha256, pooling, dimensions, max_tokens| -> Result<_, Error> {
+        let encoder = |onnx, weights_sha256, (pooling, source), dimensions, max_tokens| -> Result<_, Error> {
             Ok(InstalledEncoder {
                 model_id: model.id.clone(),
                 weights_sha256,
@@ -275,11 +275,12 @@ impl ModelStore {
                 max_tokens,
                 passage_prefix: model.passage_prefix.clone(),
                 query_prefix: model.query_prefix.clone(),
+                source,
             })
         };
         if let Some(graph) = &model.graph {
             let sha256 = verified_hash(files, directory, graph)?;
-            let pooling = Some(model.pooling);
+            let pooling = (Some(model.pooling), None);
             return encoder(files.join(graph), sha256, pooling, model.dimensions, model.max_tokens);
         }
         let path = files.join(CONFIG);
@@ -294,7 +295,7 @@ impl ModelStore {
                 "config.json: `hidden_size` is {}, the catalog says {} dimensions",
                 config.hidden_size, model.dimensions
             );
-            return Err(invalid(onnx::InvalidEncoder(reason)));
+            return Err(invalid(InvalidEncoder(reason)));
         }
         let max_tokens = match model.max_tokens {
             0 => config.max_positions,
@@ -310,7 +311,19 @@ impl ModelStore {
         };
         graph.ensure(&self.directory, lock, events, cancel)?;
         let onnx = directory.join(model.precision.file_name());
-        encoder(onnx, weights_sha256, None, config.hidden_size, max_tokens)
+        let source = EncoderSource {
+            config: path,
+            weights: files.join(WEIGHTS),
+            pooling: model.pooling,
+            precision: model.precision,
+        };
+        encoder(
+            onnx,
+            weights_sha256,
+            (None, Some(source)),
+            config.hidden_size,
+            max_tokens,
+        )
     }
 
     /// Returns where a model's own graph is, if it has one that we write.

@@ -13,15 +13,15 @@ const PREFIXES: [&str; 3] = ["", "bert.", "model."];
 
 /// A matrix, row after row.
 #[derive(Debug, Clone)]
-pub(super) struct Matrix {
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) values: Vec<f32>,
+pub(crate) struct Matrix {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) values: Vec<f32>,
 }
 
 impl Matrix {
     /// Returns the matrix with rows and columns exchanged.
-    pub(super) fn transposed(&self) -> Self {
+    pub(crate) fn transposed(&self) -> Self {
         let mut values = vec![0.0; self.values.len()];
         for (row, source) in self.values.chunks_exact(self.columns).enumerate() {
             for (column, value) in source.iter().enumerate() {
@@ -38,14 +38,14 @@ impl Matrix {
 
 /// The tensors of a file.
 #[derive(Debug)]
-pub(super) struct Weights<'a> {
+pub(crate) struct Weights<'a> {
     tensors: SafeTensors<'a>,
     prefix: &'static str,
 }
 
 impl<'a> Weights<'a> {
     /// Reads the file's table of contents.
-    pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, InvalidEncoder> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, InvalidEncoder> {
         let tensors = SafeTensors::deserialize(bytes).map_err(|source| InvalidEncoder(source.to_string()))?;
         let prefix = PREFIXES
             .into_iter()
@@ -58,12 +58,12 @@ impl<'a> Weights<'a> {
     }
 
     /// Returns a vector of this length.
-    pub(super) fn vector(&self, name: &str, length: usize) -> Result<Vec<f32>, InvalidEncoder> {
+    pub(crate) fn vector(&self, name: &str, length: usize) -> Result<Vec<f32>, InvalidEncoder> {
         self.floats(name, &[length])
     }
 
     /// Returns a matrix of this shape.
-    pub(super) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Matrix, InvalidEncoder> {
+    pub(crate) fn matrix(&self, name: &str, rows: usize, columns: usize) -> Result<Matrix, InvalidEncoder> {
         let values = self.floats(name, &[rows, columns])?;
         Ok(Matrix { rows, columns, values })
     }

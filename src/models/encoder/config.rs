@@ -1,7 +1,7 @@
 //! What `config.json` says about an encoder.
 //!
 //! Comes in: the bytes of the file. Goes out: facts that are in range and agree with each other.
-//! Always holds: the encoder is a BERT that the writer can write.
+//! Always holds: the encoder is a BERT that is supported.
 //! Not here: its weights.
 
 use serde::Deserialize;
@@ -13,7 +13,7 @@ const MAX_SIZE: usize = 1 << 24;
 
 /// The activation between the two halves of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Activation {
+pub(crate) enum Activation {
     /// By the error function.
     Gelu,
     /// Approximated by the hyperbolic tangent.
@@ -22,16 +22,16 @@ pub(super) enum Activation {
 
 /// The shape of a BERT encoder.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::models) struct EncoderConfig {
-    pub(in crate::models) hidden_size: usize,
-    pub(in crate::models) max_positions: usize,
-    pub(super) vocabulary: usize,
-    pub(super) token_types: usize,
-    pub(super) layers: usize,
-    pub(super) heads: usize,
-    pub(super) intermediate_size: usize,
-    pub(super) epsilon: f32,
-    pub(super) activation: Activation,
+pub(crate) struct EncoderConfig {
+    pub(crate) hidden_size: usize,
+    pub(crate) max_positions: usize,
+    pub(crate) vocabulary: usize,
+    pub(crate) token_types: usize,
+    pub(crate) layers: usize,
+    pub(crate) heads: usize,
+    pub(crate) intermediate_size: usize,
+    pub(crate) epsilon: f32,
+    pub(crate) activation: Activation,
 }
 
 #[derive(Deserialize)]
@@ -66,16 +66,14 @@ fn gelu() -> String {
 
 impl EncoderConfig {
     /// Reads `config.json`.
-    pub(in crate::models) fn parse(bytes: &[u8]) -> Result<Self, InvalidEncoder> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, InvalidEncoder> {
         let record: Record =
             serde_json::from_slice(bytes).map_err(|source| InvalidEncoder(format!("config.json: {source}")))?;
         let refuse = |reason: String| Err(InvalidEncoder(format!("config.json: {reason}")));
         match record.model_type.as_deref() {
             None | Some("bert") => {}
             Some(other) => {
-                return refuse(format!(
-                    "`model_type` is `{other}`; only `bert` encoders can be written"
-                ));
+                return refuse(format!("`model_type` is `{other}`; only `bert` encoders are supported"));
             }
         }
         match record.position_embedding_type.as_deref() {

@@ -1,0 +1,235 @@
+//! Steps that many sequences share.
+//!
+//! Whoever has tokens to be read puts them into a queue. One of those who wait leads: it holds the compute gate for one
+//! step, takes what is in the queue by then, and hands out what came of it; then the next one leads. So sequences join and
+//! leave at every token, and one that is alone waits for nobody.
+//! Always holds: a step has at most [`MAX_STEP_TOKENS`] tokens beside those of sequences that read one; what a sequence
+//! gets does not depend on who stood beside it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::cache::Cache;
+use super::decoder::{Decoder, Part};
+use crate::compute::Crew;
+use crate::generate::Error;
+use crate::worker::{Cancel, ComputeGate};
+
+/// Tokens of prompts that are read in one step: what others wait for their next token is a tenth of a second at most.
+const MAX_STEP_TOKENS: usize = 256;
+/// How long a step waits for sequences of the last one: choosing a token takes some ten microseconds.
+const PATIENCE: Duration = Duration::from_micros(300);
+
+/// A decoder that sequences share.
+pub(in crate::generate) struct Batcher {
+    decoder: Decoder,
+    crew: Crew,
+    gate: Arc<ComputeGate>,
+    queue: Mutex<Queue>,
+    /// Something came into the queue, was done, or the leader left.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    next_id: u64,
+    /// In order of arrival.
+    waiting: Vec<Waiting>,
+    done: BTreeMap<u64, Done>,
+    /// Sequences of the last step that were not heard of since.
+    expected: BTreeSet<u64>,
+    expected_until: Option<Instant>,
+    has_leader: bool,
+}
+
+/// Tokens that a sequence wants to be read.
+struct Waiting {
+    id: u64,
+    cache: Cache,
+    tokens: Vec<u32>,
+    cancel: Cancel,
+}
+
+/// What came of them. Without a cache the sequence has read nobody knows what.
+struct Done {
+    cache: Option<Cache>,
+    logits: Result<Vec<f32>, Error>,
+}
+
+/// A sequence that reads by the steps of a [`Batcher`].
+pub(in crate::generate) struct Reading {
+    batcher: Arc<Batcher>,
+    id: u64,
+    /// Nothing after a failure.
+    cache: Option<Cache>,
+}
+
+impl Batcher {
+    /// Lets sequences share a decoder that computes on a crew, one step at a time behind `gate`.
+    pub(in crate::generate) fn new(decoder: Decoder, crew: Crew, gate: Arc<ComputeGate>) -> Self {
+        Self {
+            decoder,
+            crew,
+            gate,
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Begins a sequence that has read nothing.
+    pub(in crate::generate) fn begin(self: &Arc<Self>) -> Reading {
+        self.go_on(self.decoder.cache())
+    }
+
+    fn go_on(self: &Arc<Self>, cache: Cache) -> Reading {
+        let mut queue = self.queue.lock();
+        queue.next_id += 1;
+        Reading {
+            batcher: Arc::clone(self),
+            id: queue.next_id,
+            cache: Some(cache),
+        }
+    }
+
+    fn read(&self, waiting: Waiting) -> Done {
+        let id = waiting.id;
+        let mut queue = self.queue.lock();
+        queue.expected.remove(&id);
+        queue.waiting.push(waiting);
+        self.changed.notify_all();
+        loop {
+            if let Some(done) = queue.done.remove(&id) {
+                return done;
+            }
+            if queue.has_leader {
+                self.changed.wait(&mut queue);
+            } else {
+                queue.has_leader = true;
+                self.lead(&mut queue);
+                queue.has_leader = false;
+                self.changed.notify_all();
+            }
+        }
+    }
+
+    /// Makes one step.
+    fn lead(&self, queue: &mut MutexGuard<'_, Queue>) {
+        while let Some(until) = queue.expected_until.filter(|_| !queue.expected.is_empty()) {
+            if self.changed.wait_until(queue, until).timed_out() {
+                break;
+            }
+        }
+        let gate = MutexGuard::unlocked(queue, || self.gate.enter());
+        // Those who came while the gate was closed take part.
+        let mut taken = queue.take();
+        let logits = MutexGuard::unlocked(queue, || {
+            let logits = self.step(&mut taken);
+            drop(gate);
+            logits
+        });
+        queue.expected = taken.iter().map(|waiting| waiting.id).collect();
+        queue.expected_until = Some(Instant::now() + PATIENCE);
+        match logits {
+            Some(logits) => {
+                for (waiting, logits) in taken.into_iter().zip(logits) {
+                    let cache = Some(waiting.cache);
+                    let logits = Ok(logits);
+                    queue.done.insert(waiting.id, Done { cache, logits });
+                }
+            }
+            None => {
+                for waiting in taken {
+                    let logits = Err(Error::Inference("a step of the language model failed".into()));
+                    queue.done.insert(waiting.id, Done { cache: None, logits });
+                }
+            }
+        }
+    }
+
+    /// Reads what was taken; nothing where that fails.
+    fn step(&self, taken: &mut [Waiting]) -> Option<Vec<Vec<f32>>> {
+        let parts = taken.iter_mut().map(|waiting| Part {
+            cache: &mut waiting.cache,
+            tokens: &waiting.tokens,
+        });
+        let mut parts: Vec<Part<'_>> = parts.collect();
+        if parts.is_empty() {
+            return Some(Vec::new());
+        }
+        // The caches of a step that failed are given up with it.
+        catch_unwind(AssertUnwindSafe(|| self.decoder.step(&self.crew, &mut parts))).ok()
+    }
+}
+
+impl Queue {
+    /// Takes what the next step reads: all single tokens, and prompts as they came. Those who want no more are told so.
+    fn take(&mut self) -> Vec<Waiting> {
+        let (mut taken, mut left) = (Vec::new(), Vec::new());
+        let mut of_prompts = 0;
+        for waiting in std::mem::take(&mut self.waiting) {
+            if let Err(stopped) = waiting.cancel.check() {
+                let done = Done {
+                    cache: Some(waiting.cache),
+                    logits: Err(stopped.into()),
+                };
+                self.done.insert(waiting.id, done);
+                continue;
+            }
+            let tokens = waiting.tokens.len();
+            if tokens == 1 {
+                taken.push(waiting);
+            } else if of_prompts == 0 || of_prompts + tokens <= MAX_STEP_TOKENS {
+                of_prompts += tokens;
+                taken.push(waiting);
+            } else {
+                left.push(waiting);
+            }
+        }
+        self.waiting = left;
+        taken
+    }
+}
+
+impl Reading {
+    /// Returns how many tokens it has read.
+    pub(in crate::generate) fn tokens(&self) -> usize {
+        self.cache.as_ref().map_or(0, Cache::tokens)
+    }
+
+    /// Reads tokens, at least one, in the next step that has room, and returns the logits after the last.
+    pub(in crate::generate) fn read(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
+        let vocabulary = self.batcher.decoder.vocabulary();
+        if let Some(token) = tokens.iter().find(|token| **token as usize >= vocabulary) {
+            return Err(Error::Inference(format!("there is no token {token}").into()));
+        }
+        cancel.check()?;
+        let Some(cache) = self.cache.take() else {
+            return Err(Error::Inference("the sequence failed before".into()));
+        };
+        let done = self.batcher.read(Waiting {
+            id: self.id,
+            cache,
+            tokens: tokens.to_vec(),
+            cancel: cancel.clone(),
+        });
+        self.cache = done.cache;
+        done.logits
+    }
+
+    /// Returns another sequence that has read the same.
+    pub(in crate::generate) fn fork(&self) -> Option<Self> {
+        Some(self.batcher.go_on(self.cache.clone()?))
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if self.batcher.queue.lock().expected.remove(&self.id) {
+            self.batcher.changed.notify_all();
+        }
+    }
+}
