@@ -56,6 +56,10 @@ impl Engine {
             .memory_budget_per_thread(WRITER_MEMORY_BYTES)
             .build();
         let writer: IndexWriter = index.writer_with_options(options).map_err(opening)?;
+        // A commit that a killed process began has left files, whose names the next commit may want.
+        if let Err(error) = writer.garbage_collect_files().wait() {
+            tracing::warn!(directory = %directory.display(), %error, "cannot remove what an unfinished commit left");
+        }
         let reader = index
             .reader_builder()
             .reload_policy(ReloadPolicy::Manual)

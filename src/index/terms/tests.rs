@@ -217,6 +217,26 @@ fn reopened_index_knows_its_epoch() {
 }
 
 #[test]
+fn files_of_unfinished_commits_are_removed() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let (terms, _) = Terms::open(directory.path(), Language::default()).expect("a new index");
+    add(&terms, 1, "", "kept");
+    terms.commit(Epoch(1), 0).expect("a commit");
+    drop(terms);
+    // What a kill leaves between the files of a commit and its record.
+    let left = "0123456789abcdef0123456789abcdef.766.del";
+    fs::write(directory.path().join(left), "half").expect("a file");
+    let managed = directory.path().join(".managed.json");
+    let names = fs::read_to_string(&managed).expect("a list of files");
+    let mut names: Vec<String> = serde_json::from_str(&names).expect("names");
+    names.push(left.to_owned());
+    fs::write(&managed, serde_json::to_string(&names).expect("names")).expect("written");
+    let (terms, _) = Terms::open(directory.path(), Language::default()).expect("reopened");
+    assert!(!directory.path().join(left).exists());
+    assert_eq!(found(&terms, "kept"), [1]);
+}
+
+#[test]
 fn new_index_reopens_without_epoch() {
     let Corpus { directory, terms } = corpus(&[]);
     drop(terms);
