@@ -5,11 +5,13 @@
 //! use every core by themselves and collapse when they share them.
 //! Not here: threads; each is owned where it is used.
 
+mod gate;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use parking_lot::{FairMutex, FairMutexGuard};
+pub use gate::{ComputeGate, Entered, Work};
 
 /// Why work was stopped before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -81,17 +83,6 @@ impl Cancel {
             Some(deadline) if Instant::now() >= deadline => Err(Stopped::DeadlineExceeded),
             _ => Ok(()),
         }
-    }
-}
-
-/// The one gate before the cores: whoever computes heavily holds it for one step. First come, first served.
-#[derive(Debug, Default)]
-pub struct ComputeGate(FairMutex<()>);
-
-impl ComputeGate {
-    /// Waits for the cores; they are free again when the guard is dropped.
-    pub fn enter(&self) -> FairMutexGuard<'_, ()> {
-        self.0.lock()
     }
 }
 

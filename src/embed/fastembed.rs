@@ -15,7 +15,7 @@ use tokenizers::Tokenizer;
 use super::tokenizer::EncoderTokenizer;
 use super::{Embedder, Embedding, Error, Purpose, TokenCoverage, TokenVectors, batch, read, unusable};
 use crate::models::{InstalledEncoder, Pooling};
-use crate::worker::{Cancel, ComputeGate};
+use crate::worker::{Cancel, ComputeGate, Work};
 
 /// Tokens of a batch at most, padding included: large enough for full speed, small enough that a query which waits
 /// for the gate waits a fraction of a second.
@@ -85,8 +85,8 @@ impl FastEmbedder {
     }
 
     /// Runs the model over one text, so that its vectors do not depend on others in the batch.
-    fn last_layer(&self, text: &str) -> Result<SingleBatchOutput, Error> {
-        let _cores = self.gate.enter();
+    fn last_layer(&self, text: &str, work: Work) -> Result<SingleBatchOutput, Error> {
+        let _cores = self.gate.enter(work);
         let output = self.session.lock().transform([text], Some(1));
         let output = output
             .map_err(|source| Error::Inference(source.into()))?
@@ -95,8 +95,8 @@ impl FastEmbedder {
         output.ok_or(Error::NotAVector)
     }
 
-    fn embed_batch(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> {
-        let _cores = self.gate.enter();
+    fn embed_batch(&self, texts: &[&str], work: Work) -> Result<Vec<Vec<f32>>, Error> {
+        let _cores = self.gate.enter(work);
         self.session
             .lock()
             .embed(texts, Some(texts.len()))
@@ -143,7 +143,7 @@ impl Embedder for FastEmbedder {
         for positions in batch::plan(&lengths, MAX_BATCH_TOKENS) {
             cancel.check()?;
             let batch: Vec<&str> = positions.iter().map(|&position| texts[position]).collect();
-            let vectors = self.embed_batch(&batch)?;
+            let vectors = self.embed_batch(&batch, purpose.embedding_work())?;
             for (position, values) in positions.into_iter().zip(vectors) {
                 if values.len() != self.files.dimensions {
                     return Err(Error::Dimensions {
@@ -164,7 +164,7 @@ impl Embedder for FastEmbedder {
         cancel.check()?;
         let prefixed = format!("{}{text}", self.tokenizer.prefix(purpose));
         let tokens = self.tokenizer.tokens(text, purpose)?;
-        let output = self.last_layer(&prefixed)?;
+        let output = self.last_layer(&prefixed, purpose.token_work())?;
         let (shape, values) = token_output(&output).ok_or_else(|| self.no_token_vectors())?;
         let [width, dimensions] = shape;
         let end = tokens.before + tokens.ranks.len();

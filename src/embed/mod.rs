@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::models::InstalledEncoder;
-use crate::worker::{Cancel, ComputeGate, Stopped};
+use crate::worker::{Cancel, ComputeGate, Stopped, Work};
 
 #[cfg(target_arch = "x86_64")]
 pub use bert::BertEmbedder;
@@ -64,6 +64,24 @@ pub enum Purpose {
     Passage,
     /// A query that looks for passages.
     Query,
+}
+
+impl Purpose {
+    /// Returns what the cores are wanted for when texts are embedded.
+    fn embedding_work(self) -> Work {
+        match self {
+            Self::Passage => Work::Ingestion,
+            Self::Query => Work::Search,
+        }
+    }
+
+    /// Returns what the cores are wanted for when the vectors of single tokens are.
+    fn token_work(self) -> Work {
+        match self {
+            Self::Passage => Work::Reranking,
+            Self::Query => Work::Search,
+        }
+    }
 }
 
 /// How a text falls into the tokens of a model. Words of a language that the model was made for are few long tokens,

@@ -13,7 +13,8 @@ use super::relevance::{no_answer_text, relevance};
 use super::stop::StopSequences;
 use super::text::Utf8Pieces;
 use super::{
-    AnswerEvent, AnswerStyle, Error, GenerationSummary, Inference, LanguageModel, NoAnswerReason, Sink, StopReason,
+    AnswerEvent, AnswerStyle, Error, GenerationSummary, Inference, LanguageModel, NoAnswerReason, PromptTime, Sink,
+    StopReason,
 };
 use crate::embed::Embedder;
 use crate::retrieve::Hit;
@@ -31,6 +32,8 @@ pub struct Asked<'a> {
     pub hits: Vec<Hit>,
     /// How tokens are drawn.
     pub inference: &'a Inference,
+    /// The model's time from before the hits were looked up.
+    pub prompt_time: PromptTime,
     /// What the hits were found with; without it sentences are compared by their words.
     pub embedder: Option<&'a dyn Embedder>,
 }
@@ -46,6 +49,7 @@ pub fn answer(
         question,
         hits,
         inference,
+        prompt_time,
         embedder,
     } = asked;
     cancel.check()?;
@@ -72,14 +76,21 @@ pub fn answer(
         let mut on_token = |token| on_piece(&model.token_bytes(token));
         decode(
             model,
-            &prompt.tokens,
+            (&prompt.tokens, prompt_time),
             &prompt.grounding,
             inference,
             cancel,
             &mut on_token,
         )?
     } else {
-        decode_quotes(model, &prompt.tokens, quotes, inference, cancel, &mut on_piece)?
+        decode_quotes(
+            model,
+            (&prompt.tokens, prompt_time),
+            quotes,
+            inference,
+            cancel,
+            &mut on_piece,
+        )?
     };
     let (events, tally) = stream.finish();
     events.into_iter().try_for_each(&mut *sink)?;

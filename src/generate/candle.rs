@@ -22,11 +22,11 @@ use candle_transformers::models::quantized_llama::{MAX_SEQ_LEN, ModelWeights};
 use super::chat_template::ChatTemplate;
 #[cfg(target_arch = "x86_64")]
 use super::engine::{Batcher, Reading};
-use super::{Error, LanguageModel, Message, Sequence};
+use super::{Error, LanguageModel, Message, PromptTime, Sequence};
 #[cfg(target_arch = "x86_64")]
 use crate::compute::Crew;
 use crate::models::{AnswerStyle, InstalledLanguageModel};
-use crate::worker::{Cancel, ComputeGate};
+use crate::worker::{Cancel, ComputeGate, Work};
 use vocabulary::Vocabulary;
 
 /// The architectures that are supported, as `general.architecture` names them.
@@ -138,16 +138,48 @@ impl LanguageModel for CandleModel {
     fn start(&self) -> Result<Box<dyn Sequence>, Error> {
         Ok(match &self.weights {
             #[cfg(target_arch = "x86_64")]
-            Weights::Engine(batcher) => Box::new(EngineSequence {
-                reading: batcher.begin(),
-                context_tokens: self.context_tokens,
-            }),
+            Weights::Engine(batcher) => self.sequence(batcher.begin()),
             Weights::Candle(weights) => Box::new(CandleSequence {
                 weights: ModelWeights::clone(weights),
                 position: 0,
                 context_tokens: self.context_tokens,
                 gate: Arc::clone(&self.gate),
             }),
+        })
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn start_with(&self, prompt: &[u32], time: PromptTime) -> Result<(Box<dyn Sequence>, usize), Error> {
+        let Weights::Engine(batcher) = &self.weights else {
+            return Ok((self.start()?, 0));
+        };
+        let reading = batcher.begin_with(prompt, time);
+        let known = reading.tokens();
+        Ok((self.sequence(reading), known))
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn prompt_time(&self) -> PromptTime {
+        match &self.weights {
+            Weights::Engine(batcher) => batcher.prompt_time(),
+            Weights::Candle(_) => PromptTime::default(),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn forget_prompts(&self) {
+        if let Weights::Engine(batcher) = &self.weights {
+            batcher.forget();
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl CandleModel {
+    fn sequence(&self, reading: Reading) -> Box<dyn Sequence> {
+        Box::new(EngineSequence {
+            reading,
+            context_tokens: self.context_tokens,
         })
     }
 }
@@ -200,6 +232,10 @@ impl Sequence for EngineSequence {
         self.reading.read(tokens, cancel)
     }
 
+    fn keep(&self) {
+        self.reading.keep();
+    }
+
     fn fork(&self) -> Option<Box<dyn Sequence>> {
         Some(Box::new(Self {
             reading: self.reading.fork()?,
@@ -229,7 +265,7 @@ impl Sequence for CandleSequence {
     fn feed(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
         check_room(tokens, self.context_tokens - self.position)?;
         cancel.check()?;
-        let _turn = self.gate.enter();
+        let _turn = self.gate.enter(Work::Generation);
         // The wait for the gate may have been long.
         cancel.check()?;
         let (weights, position) = (&mut self.weights, self.position);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::grounding::Grounding;
 use super::sampler::Sampler;
 use super::stop::goes_in_circles;
-use super::{Error, Inference, LanguageModel, StopReason};
+use super::{Error, Inference, LanguageModel, PromptTime, StopReason};
 use crate::worker::Cancel;
 
 /// Tokens of the prompt that are read in one step: what a cancelled call waits for at most.
@@ -27,7 +27,7 @@ pub(super) struct Decoded {
 /// Reads `prompt` and hands each token that follows to `on_token`, until that breaks, the model ends, or a limit.
 pub(super) fn decode(
     model: &dyn LanguageModel,
-    prompt: &[u32],
+    (prompt, time): (&[u32], PromptTime),
     grounding: &Grounding,
     inference: &Inference,
     cancel: &Cancel,
@@ -35,11 +35,12 @@ pub(super) fn decode(
 ) -> Result<Decoded, Error> {
     let started = Instant::now();
     cancel.check()?;
-    let mut sequence = model.start()?;
+    let (mut sequence, known) = model.start_with(prompt, time)?;
     let mut logits = Vec::new();
-    for chunk in prompt.chunks(STEP_TOKENS) {
+    for chunk in prompt[known..].chunks(STEP_TOKENS) {
         logits = sequence.feed(chunk, cancel)?;
     }
+    sequence.keep();
     let prefill = started.elapsed();
     let mut sampler = Sampler::new(inference);
     let mut tokens = Vec::new();

@@ -146,13 +146,30 @@ pub trait LanguageModel: Send + Sync {
     fn is_end(&self, token: u32) -> bool;
     /// Begins an empty sequence with a cache of its own.
     fn start(&self) -> Result<Box<dyn Sequence>, Error>;
+    /// Begins a sequence that has read the first tokens of a prompt, as many as other sequences left behind but never all,
+    /// and tells how many. It leaves something behind only if nothing was forgotten since `time`.
+    fn start_with(&self, _prompt: &[u32], _time: PromptTime) -> Result<(Box<dyn Sequence>, usize), Error> {
+        Ok((self.start()?, 0))
+    }
+    /// Returns the time to be given to [`LanguageModel::start_with`], taken before a prompt's texts are looked up.
+    fn prompt_time(&self) -> PromptTime {
+        PromptTime::default()
+    }
+    /// Gives up what sequences left behind, those too that are still being read: an erasure asks for it.
+    fn forget_prompts(&self) {}
 }
+
+/// How often a model had forgotten its prompts; nothing keeps nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PromptTime(pub(crate) Option<u64>);
 
 /// A sequence that a model has read so far.
 pub trait Sequence: Send {
     /// Waits for its turn, reads more tokens, and returns the logits after the last: one for each token of the vocabulary.
     /// Looks at `cancel` before it begins.
     fn feed(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>, Error>;
+    /// Leaves what it has read behind for others that begin alike, where that can be kept.
+    fn keep(&self) {}
     /// Returns another sequence that has read the same; nothing where that must be read again.
     fn fork(&self) -> Option<Box<dyn Sequence>> {
         None

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use super::decode::{Decoded, STEP_TOKENS};
 use super::rank::Ranked;
-use super::{Error, Inference, LanguageModel, Reference, Sequence, StopReason};
+use super::{Error, Inference, LanguageModel, PromptTime, Reference, Sequence, StopReason};
 use crate::retrieve::Hit;
 use crate::worker::Cancel;
 
@@ -107,7 +107,7 @@ fn quotable(sentence: &str) -> String {
 /// Reads `prompt` and hands the text of up to [`MAX_SENTENCES`] quotes to `on_piece`, token by token.
 pub(super) fn decode_quotes(
     model: &dyn LanguageModel,
-    prompt: &[u32],
+    (prompt, time): (&[u32], PromptTime),
     quotes: Vec<Quote>,
     inference: &Inference,
     cancel: &Cancel,
@@ -115,12 +115,14 @@ pub(super) fn decode_quotes(
 ) -> Result<Decoded, Error> {
     let started = Instant::now();
     cancel.check()?;
+    let (sequence, known) = model.start_with(prompt, time)?;
     let mut reader = Reader {
-        sequence: model.start()?,
+        sequence,
         logits: Vec::new(),
         cancel,
     };
-    reader.read(prompt)?;
+    reader.read(&prompt[known..])?;
+    reader.sequence.keep();
     let prefill = started.elapsed();
     let mut left = quotes;
     let mut output_tokens = 0;

@@ -225,6 +225,8 @@ impl Groundwork {
         self.models
             .check_language_model(model_id)
             .map_err(|error| error.in_field("generation_configuration.model_id"))?;
+        // Before anything is looked up: what is erased meanwhile must not stay behind in the model.
+        let prompt_time = self.models.prompt_time(model_id);
         let (record, base) = self.base(knowledge_base)?;
         let in_input = |error: Error| error.renamed("retrieval_query.text", "input.text");
         let query = question
@@ -253,6 +255,7 @@ impl Groundwork {
                     question: &query.text,
                     hits: context::without_covered(retrieval.hits),
                     inference: &question.inference,
+                    prompt_time,
                     embedder: Some(&*embedder),
                 },
                 cancel,

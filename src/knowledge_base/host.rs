@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::{Availability, Error, ErrorKind, Groundwork, ModelInfo, Page, PageRequest, Settings, check};
 use crate::embed::{self, CachedEmbedder, Embedder};
-use crate::generate::{CandleModel, LanguageModel};
+use crate::generate::{CandleModel, LanguageModel, PromptTime};
 use crate::models::{self, Catalog, CatalogModel, InstalledModel, Modality, ModelStore};
 use crate::worker::ComputeGate;
 
@@ -64,6 +64,10 @@ impl<M: ?Sized> Shelf<M> {
         self.loaded.lock().get(id).cloned()
     }
 
+    fn all(&self) -> Vec<Arc<M>> {
+        self.loaded.lock().values().cloned().collect()
+    }
+
     fn get_or_load(&self, id: &str, load: impl FnOnce() -> Result<Arc<M>, Error>) -> Result<Arc<M>, Error> {
         if let Some(model) = self.get(id) {
             return Ok(model);
@@ -76,6 +80,15 @@ impl<M: ?Sized> Shelf<M> {
         let model = load()?;
         self.loaded.lock().insert(id.to_owned(), model.clone());
         Ok(model)
+    }
+}
+
+/// Lets the language models give up what prompts left behind when it is dropped: once what is erased can be found no more.
+pub(super) struct ForgettingPrompts<'a>(&'a ModelHost);
+
+impl Drop for ForgettingPrompts<'_> {
+    fn drop(&mut self) {
+        self.0.forget_prompts();
     }
 }
 
@@ -122,6 +135,24 @@ impl ModelHost {
                 }
                 InstalledModel::Encoder(_) => Err(wrong_kind(id, "an embedding model, not a language model")),
             })
+    }
+
+    /// Returns the time of a language model; that of one which is not loaded keeps nothing.
+    pub(super) fn prompt_time(&self, id: &str) -> PromptTime {
+        let model = self.language_models.get(id);
+        model.map_or_else(PromptTime::default, |model| model.prompt_time())
+    }
+
+    /// Lets the language models give up what prompts left behind, now and when what is returned is dropped.
+    pub(super) fn forgetting_prompts(&self) -> ForgettingPrompts<'_> {
+        self.forget_prompts();
+        ForgettingPrompts(self)
+    }
+
+    fn forget_prompts(&self) {
+        for model in self.language_models.all() {
+            model.forget_prompts();
+        }
     }
 
     /// Checks that a language model can be had, without loading it.

@@ -182,6 +182,7 @@ impl Groundwork {
         let _changing = self.catalog_change.lock();
         let record = self.record(id_or_name)?;
         self.check_writable(&record)?;
+        let _prompts = self.models.forgetting_prompts();
         self.bases.remove(&record.id);
         self.tokens.forget(&record.id);
         self.results.forget(&record.id);

@@ -57,6 +57,7 @@ impl Groundwork {
         let ids = base.ever_selected(selection)?;
         // Also of an erasure that fails half way nothing is left.
         let _tokens = self.tokens.close(&record.id);
+        let _prompts = self.models.forgetting_prompts();
         let results = Erasing::begin(&self.results, &record.id, dry_run);
         let mut erased = base.store.erase(&ids, dry_run, include_pinned, cancel, on_progress)?;
         erased.places.push(results.place());

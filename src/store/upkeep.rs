@@ -9,7 +9,7 @@ use super::history::Retention;
 use super::records::TakenBytes;
 use super::{EpochStore, Error, layout, recover, sqlite};
 use crate::index::{self, ChunkId, Epoch, Pace, TermsState, Upkeep};
-use crate::worker::{Cancel, ComputeGate, OnProgress, Progress};
+use crate::worker::{Cancel, ComputeGate, OnProgress, Progress, Work};
 
 /// Share of removable chunks from which on a vacuum is worth it at once.
 const VACUUM_SHARE: f64 = 0.05;
@@ -150,7 +150,7 @@ impl EpochStore {
         stage: &'static str,
         work: impl FnOnce(&mut dyn FnMut(index::Progress) -> ControlFlow<()>) -> T,
     ) -> T {
-        let mut held = Some(turn.gate.enter());
+        let mut held = Some(turn.gate.enter(Work::Upkeep));
         work(&mut |progress| {
             *self.upkeep.lock() = Some(Progress {
                 stage,
@@ -161,7 +161,7 @@ impl EpochStore {
             if turn.cancel.check().is_err() {
                 return ControlFlow::Break(());
             }
-            held = Some(turn.gate.enter());
+            held = Some(turn.gate.enter(Work::Upkeep));
             ControlFlow::Continue(())
         })
     }

@@ -113,7 +113,7 @@ pub(crate) fn open(encoder: &InstalledEncoder, threads: usize) -> Arc<dyn Embedd
 }
 
 /// Chunks of the handbook, repeated to [`TEXTS`].
-fn texts(embedder: &dyn Embedder) -> Vec<String> {
+pub(crate) fn texts(embedder: &dyn Embedder) -> Vec<String> {
     let mut texts = Vec::new();
     for document in handbook::documents("") {
         let hints = Hints {

@@ -5,9 +5,11 @@
 //! `vectors`, alone, takes a file of vectors; see `vectors.rs`.
 //! `store` and `filters` take texts and vectors of their own: see there.
 //! `served DIRECTORY TEXTS` asks over gRPC what `store TEXTS VECTORS 384 40000 DIRECTORY` wrote.
+//! `decoder [MODEL.gguf]` measures the language model by itself.
 //! `--verbose` prints every golden answer. Figures hold for the machine they were taken on; only sides of one run compare.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+mod decoder;
 mod embed;
 mod filters;
 mod generate;
@@ -32,6 +34,15 @@ fn main() {
         .is_some_and(|argument| argument == embed::RAW_ARGUMENT)
     {
         return embed::run_raw();
+    }
+    if arguments
+        .first()
+        .is_some_and(|argument| argument == decoder::SPIN_ARGUMENT)
+    {
+        return decoder::spin();
+    }
+    if arguments.first().is_some_and(|argument| argument == "decoder") {
+        return decoder::run(&arguments[1..]);
     }
     if arguments.first().is_some_and(|argument| argument == "store") {
         return store::run(&arguments[1..]);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use groundwork::document::metadata::Metadata;
 use groundwork::document::{ByteSpan, DocumentId};
-use groundwork::generate::{AnswerEvent, Asked, CandleModel, Inference, LanguageModel as _, Message, Role, answer};
+use groundwork::generate::{
+    AnswerEvent, Asked, CandleModel, Inference, LanguageModel as _, Message, PromptTime, Role, answer,
+};
 use groundwork::index::ChunkId;
 use groundwork::models::{Catalog, InstalledLanguageModel, InstalledModel, ModelStore};
 use groundwork::retrieve::Hit;
@@ -66,6 +68,7 @@ fn ask(model: &CandleModel) -> String {
             question,
             hits,
             inference: &inference,
+            prompt_time: PromptTime::default(),
             embedder: None,
         },
         &Cancel::new(),

@@ -15,11 +15,11 @@ use super::tokenizer::EncoderTokenizer;
 use super::{Embedder, Embedding, Error, Purpose, TokenCoverage, TokenVectors, read, unusable};
 use crate::compute::Crew;
 use crate::models::{EncoderConfig, EncoderWeights, InstalledEncoder, Pooling, Precision};
-use crate::worker::{Cancel, ComputeGate};
+use crate::worker::{Cancel, ComputeGate, Work};
 use encoder::Encoder;
 
-/// Tokens of a batch at most, unless one text has more: a query that waits for the gate waits a tenth of a second.
-const MAX_BATCH_TOKENS: usize = 4_096;
+/// Tokens of a batch at most, unless one text has more: a query that waits for the gate waits some ten milliseconds.
+const MAX_BATCH_TOKENS: usize = 1_024;
 /// Tokens that one thread computes together at most, unless one text has more: their buffers stay in its second cache.
 const GROUP_TOKENS: usize = 128;
 
@@ -102,10 +102,10 @@ impl BertEmbedder {
     }
 
     /// Embeds texts, given as tokens, all at once.
-    fn embed_batch(&self, texts: &[Vec<u32>]) -> Vec<Vec<f32>> {
+    fn embed_batch(&self, texts: &[Vec<u32>], work: Work) -> Vec<Vec<f32>> {
         let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
         let groups = split(&texts, GROUP_TOKENS);
-        let _cores = self.gate.enter();
+        let _cores = self.gate.enter(work);
         if groups.len() < self.crew.threads() {
             let each = groups.into_iter().flat_map(|group| self.pooled(&self.crew, group));
             return each.collect();
@@ -166,7 +166,7 @@ impl Embedder for BertEmbedder {
         let mut embeddings = Vec::with_capacity(texts.len());
         for batch in split(&ids, MAX_BATCH_TOKENS) {
             cancel.check()?;
-            for vector in self.embed_batch(batch) {
+            for vector in self.embed_batch(batch, purpose.embedding_work()) {
                 embeddings.push(Embedding::normalized(vector)?);
             }
         }
@@ -178,7 +178,7 @@ impl Embedder for BertEmbedder {
         let tokens = self.tokenizer.tokens(text, purpose)?;
         self.check(&tokens.ids)?;
         let rows = {
-            let _cores = self.gate.enter();
+            let _cores = self.gate.enter(purpose.token_work());
             self.encoder.pass(&self.crew, &[&tokens.ids])
         };
         let own = tokens.before..tokens.before + tokens.ranks.len();

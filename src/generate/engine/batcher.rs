@@ -15,12 +15,15 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::cache::Cache;
 use super::decoder::{Decoder, Part};
+use super::prefixes::Prefixes;
 use crate::compute::Crew;
-use crate::generate::Error;
-use crate::worker::{Cancel, ComputeGate};
+use crate::generate::{Error, PromptTime};
+use crate::worker::{Cancel, ComputeGate, Work};
 
 /// Tokens of prompts that are read in one step: what others wait for their next token is a tenth of a second at most.
 const MAX_STEP_TOKENS: usize = 256;
+/// Bytes of what prompts left behind that are kept at most, for others that begin alike.
+const MAX_PREFIX_BYTES: usize = 128 << 20;
 /// How long a step waits for sequences of the last one: choosing a token takes some ten microseconds.
 const PATIENCE: Duration = Duration::from_micros(300);
 
@@ -29,6 +32,7 @@ pub(in crate::generate) struct Batcher {
     decoder: Decoder,
     crew: Crew,
     gate: Arc<ComputeGate>,
+    prefixes: Mutex<Prefixes>,
     queue: Mutex<Queue>,
     /// Something came into the queue, was done, or the leader left.
     changed: Condvar,
@@ -64,6 +68,10 @@ struct Done {
 pub(in crate::generate) struct Reading {
     batcher: Arc<Batcher>,
     id: u64,
+    /// What it has read.
+    tokens: Vec<u32>,
+    /// How often prompts had been forgotten when its texts were looked up; nothing where it is not to be kept.
+    time: Option<u64>,
     /// Nothing after a failure.
     cache: Option<Cache>,
 }
@@ -75,6 +83,7 @@ impl Batcher {
             decoder,
             crew,
             gate,
+            prefixes: Mutex::new(Prefixes::new(MAX_PREFIX_BYTES)),
             queue: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -82,15 +91,35 @@ impl Batcher {
 
     /// Begins a sequence that has read nothing.
     pub(in crate::generate) fn begin(self: &Arc<Self>) -> Reading {
-        self.go_on(self.decoder.cache())
+        self.go_on(Vec::new(), self.decoder.cache(), None)
     }
 
-    fn go_on(self: &Arc<Self>, cache: Cache) -> Reading {
+    /// Begins a sequence that has read what is known of a prompt, but never all of it, and that can be
+    /// [kept](Reading::keep) unless prompts were forgotten since `time`.
+    pub(in crate::generate) fn begin_with(self: &Arc<Self>, prompt: &[u32], time: PromptTime) -> Reading {
+        let known = self.prefixes.lock().longest(prompt);
+        let cache = known.unwrap_or_else(|| self.decoder.cache());
+        self.go_on(prompt[..cache.tokens()].to_vec(), cache, time.0)
+    }
+
+    /// Returns how often prompts were forgotten.
+    pub(in crate::generate) fn prompt_time(&self) -> PromptTime {
+        PromptTime(Some(self.prefixes.lock().time()))
+    }
+
+    /// Gives up what prompts left behind.
+    pub(in crate::generate) fn forget(&self) {
+        self.prefixes.lock().forget();
+    }
+
+    fn go_on(self: &Arc<Self>, tokens: Vec<u32>, cache: Cache, time: Option<u64>) -> Reading {
         let mut queue = self.queue.lock();
         queue.next_id += 1;
         Reading {
             batcher: Arc::clone(self),
             id: queue.next_id,
+            tokens,
+            time,
             cache: Some(cache),
         }
     }
@@ -123,7 +152,7 @@ impl Batcher {
                 break;
             }
         }
-        let gate = MutexGuard::unlocked(queue, || self.gate.enter());
+        let gate = MutexGuard::unlocked(queue, || self.gate.enter(Work::Generation));
         // Those who came while the gate was closed take part.
         let mut taken = queue.take();
         let logits = MutexGuard::unlocked(queue, || {
@@ -197,7 +226,14 @@ impl Queue {
 impl Reading {
     /// Returns how many tokens it has read.
     pub(in crate::generate) fn tokens(&self) -> usize {
-        self.cache.as_ref().map_or(0, Cache::tokens)
+        self.tokens.len()
+    }
+
+    /// Keeps what it has read for others that begin alike.
+    pub(in crate::generate) fn keep(&self) {
+        if let Some((cache, time)) = self.cache.as_ref().zip(self.time) {
+            self.batcher.prefixes.lock().keep(&self.tokens, cache.clone(), time);
+        }
     }
 
     /// Reads tokens, at least one, in the next step that has room, and returns the logits after the last.
@@ -217,12 +253,14 @@ impl Reading {
             cancel: cancel.clone(),
         });
         self.cache = done.cache;
-        done.logits
+        let logits = done.logits?;
+        self.tokens.extend_from_slice(tokens);
+        Ok(logits)
     }
 
     /// Returns another sequence that has read the same.
     pub(in crate::generate) fn fork(&self) -> Option<Self> {
-        Some(self.batcher.go_on(self.cache.clone()?))
+        Some(self.batcher.go_on(self.tokens.clone(), self.cache.clone()?, None))
     }
 }
 

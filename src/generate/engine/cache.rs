@@ -55,6 +55,21 @@ impl Cache {
         self.tokens
     }
 
+    /// Returns about how many bytes its blocks take, those that it shares included.
+    pub(super) fn bytes(&self) -> usize {
+        self.blocks.len() * self.shape.block_len() * size_of::<u16>()
+    }
+
+    /// Returns another that has read the first tokens only.
+    pub(super) fn beginning(&self, tokens: usize) -> Self {
+        debug_assert!(tokens <= self.tokens);
+        Self {
+            shape: self.shape,
+            blocks: self.blocks[..tokens.div_ceil(BLOCK_TOKENS)].to_vec(),
+            tokens,
+        }
+    }
+
     /// Makes room for more tokens: from the last whole block on, blocks are this sequence's alone.
     pub(super) fn reserve(&mut self, tokens: usize) {
         let blocks = (self.tokens + tokens).div_ceil(BLOCK_TOKENS);

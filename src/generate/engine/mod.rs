@@ -8,6 +8,7 @@
 mod batcher;
 mod cache;
 mod decoder;
+mod prefixes;
 mod rotation;
 
 pub(super) use batcher::{Batcher, Reading};
