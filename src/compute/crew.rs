@@ -40,6 +40,9 @@ struct Shared {
     next: AtomicUsize,
     /// Threads that joined the open work and did not leave it yet.
     inside: AtomicUsize,
+    /// Whether a caller sleeps until the last of them leaves.
+    is_awaited: AtomicBool,
+    all_left: Condvar,
     has_failed: AtomicBool,
     is_over: AtomicBool,
 }
@@ -125,11 +128,21 @@ struct Closing<'a>(&'a Shared);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        *self.0.open.lock() = None;
-        let mut turns = 0;
-        while self.0.inside.load(Ordering::Acquire) > 0 {
-            wait(&mut turns);
+        let shared = self.0;
+        *shared.open.lock() = None;
+        for _ in 0..PATIENCE {
+            if shared.inside.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            std::hint::spin_loop();
         }
+        // The machine keeps one of them from running: turning on would take the core that it waits for.
+        shared.is_awaited.store(true, Ordering::SeqCst);
+        let mut open = shared.open.lock();
+        while shared.inside.load(Ordering::SeqCst) > 0 {
+            shared.all_left.wait(&mut open);
+        }
+        shared.is_awaited.store(false, Ordering::SeqCst);
     }
 }
 
@@ -141,7 +154,11 @@ impl Drop for Leaving<'_> {
         if std::thread::panicking() {
             self.0.has_failed.store(true, Ordering::Relaxed);
         }
-        self.0.inside.fetch_sub(1, Ordering::Release);
+        let shared = self.0;
+        if shared.inside.fetch_sub(1, Ordering::SeqCst) == 1 && shared.is_awaited.load(Ordering::SeqCst) {
+            let _open = shared.open.lock();
+            shared.all_left.notify_all();
+        }
     }
 }
 
@@ -194,16 +211,6 @@ impl Shared {
         let is_new = round != *seen;
         *seen = round;
         is_new
-    }
-}
-
-/// One turn of a wait for what others are about to finish.
-fn wait(turns: &mut u32) {
-    *turns += 1;
-    if *turns < PATIENCE {
-        std::hint::spin_loop();
-    } else {
-        std::thread::yield_now();
     }
 }
 

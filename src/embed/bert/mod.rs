@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::tokenizer::EncoderTokenizer;
 use super::{Embedder, Embedding, Error, Purpose, TokenCoverage, TokenVectors, read, unusable};
-use crate::compute::Crew;
+use crate::compute::{Crew, vector};
 use crate::models::{EncoderConfig, EncoderWeights, InstalledEncoder, Pooling, Precision};
 use crate::worker::{Cancel, ComputeGate, Work};
 use encoder::Encoder;
@@ -124,16 +124,16 @@ impl BertEmbedder {
         let pool = |text: &&[u32]| {
             let first = next;
             next += text.len();
-            let mut vector = rows.row(first).to_vec();
-            if self.pooling == Pooling::Mean {
-                // The sum over the tokens has the direction of their mean.
-                for row in first + 1..next {
-                    for (sum, value) in vector.iter_mut().zip(rows.row(row)) {
-                        *sum += value;
-                    }
-                }
+            let of_text = match self.pooling {
+                Pooling::Cls => first..next.min(first + 1),
+                Pooling::Mean => first..next,
+            };
+            // The sum over the tokens has the direction of their mean.
+            let mut sum = vec![0.0; rows.width()];
+            for row in of_text {
+                vector::add(&mut sum, rows.row(row));
             }
-            vector
+            sum
         };
         texts.iter().map(pool).collect()
     }
