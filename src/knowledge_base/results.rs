@@ -359,9 +359,19 @@ fn explain_terms(
         return Ok(());
     }
     let ids: Vec<ChunkId> = hits.iter().map(|hit| hit.chunk_id).collect();
-    let parts = terms.asked(&asked.query.text)?.explain(&ids)?;
-    for (explanation, parts) in explanations.iter_mut().zip(parts) {
-        explanation.terms = parts;
+    // A chunk that was found for a part of the question has the scores of that part: the terms are those that add up to
+    // what the leg gave.
+    let mut nearest = vec![f64::INFINITY; hits.len()];
+    let wordings = asked.parts.iter().map(|part| part.text.as_str());
+    for wording in std::iter::once(asked.query.text.as_str()).chain(wordings) {
+        let of_wording = terms.asked(wording)?.explain(&ids)?.into_iter().zip(hits);
+        for ((of_hit, hit), (explanation, nearest)) in of_wording.zip(explanations.iter_mut().zip(&mut nearest)) {
+            let sum: f64 = of_hit.iter().map(|part| part.score).sum();
+            let gap = (sum - hit.bm25.map_or(0.0, |leg| leg.raw)).abs();
+            if gap < *nearest {
+                (explanation.terms, *nearest) = (of_hit, gap);
+            }
+        }
     }
     Ok(())
 }

@@ -91,6 +91,12 @@ fn explanations_tell_what_uniting_parts_added() {
         assert!((sum - it.fused_score).abs() < 1e-8, "{sum} {}", it.fused_score);
     }
     assert!(explanations.iter().any(|it| it.transformation.is_some()));
+    // The terms are those of what the chunk was found for, the question or a part.
+    for (hit, it) in found.hits.iter().zip(&explanations) {
+        let of_terms: f64 = it.terms.iter().map(|term| term.score).sum();
+        let raw = hit.bm25.expect("both legs took part").raw;
+        assert!((of_terms - raw).abs() < 1e-5, "{of_terms} {raw}");
+    }
 }
 
 #[test]

@@ -3,11 +3,15 @@
 use crate::embed::TokenVectors;
 use crate::index::half_dot;
 
-/// Returns for each vector of the query its largest cosine to a token of the passage; 0 where the passage has none.
+/// Returns for each vector of the query its largest cosine to a token of the passage, at most 1; 0 where the passage has
+/// none.
 pub(super) fn best_matches(query: &[Vec<f32>], passage: &TokenVectors) -> Vec<f64> {
     let best = |token: &Vec<f32>| {
         let similarities = passage.vectors().map(|vector| half_dot(token, vector));
-        similarities.reduce(f32::max).map_or(0.0, f64::from)
+        // Vectors of half precision are of unit length up to their rounding.
+        similarities
+            .reduce(f32::max)
+            .map_or(0.0, |best| f64::from(best.min(1.0)))
     };
     query.iter().map(best).collect()
 }
