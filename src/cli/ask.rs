@@ -11,6 +11,7 @@ use super::progress;
 use super::retrieval::{RetrievalFlags, heading, place};
 use super::session::Session;
 use super::text::{harmless, one_line, wrap};
+use super::tier::Tier;
 use crate::service::pb;
 use crate::service::pb::retrieve_and_generate_stream_response::Event;
 
@@ -42,6 +43,9 @@ pub(super) struct Arguments {
     /// Seed of the draws: the same question with the same seed gives the same answer [default: 0]
     #[arg(long)]
     seed: Option<u64>,
+    /// How soon the answer is wanted [default: default]
+    #[arg(long, value_enum, value_name = "TIER")]
+    service_tier: Option<Tier>,
     /// Text that ends the answer; may be repeated
     #[arg(long = "stop", value_name = "TEXT")]
     stop_sequences: Vec<String>,
@@ -107,6 +111,7 @@ fn request(arguments: Arguments) -> pb::RetrieveAndGenerateStreamRequest {
             inference_configuration: Some(inference),
             answer_style: style.into(),
         }),
+        service_tier: Tier::number(arguments.service_tier),
         ..plain_request(&arguments.knowledge_base, &arguments.question)
     }
 }

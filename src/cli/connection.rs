@@ -10,6 +10,7 @@ use crate::config::{Config, Key, Origin};
 use crate::knowledge_base::Groundwork;
 use crate::service::pb::document_service_client::DocumentServiceClient;
 use crate::service::pb::knowledge_base_service_client::KnowledgeBaseServiceClient;
+use crate::service::pb::model_service_client::ModelServiceClient;
 use crate::service::pb::retrieval_service_client::RetrievalServiceClient;
 use crate::service::{self, client};
 
@@ -57,6 +58,10 @@ impl Connection {
 
     pub(super) fn retrieval(&self) -> RetrievalServiceClient<Channel> {
         client::retrieval(self.channel.clone())
+    }
+
+    pub(super) fn models(&self) -> ModelServiceClient<Channel> {
+        client::models(self.channel.clone())
     }
 
     /// Ends a server of our own: what it has begun to write is written.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::{
-    ask, backup, bundle, check, documents, epochs, eval, exit, explain, ingest, knowledge_bases, limits, models,
-    rerank, restore, search, serve, show, vacuum,
+    ask, backup, bundle, check, converse, documents, embed, epochs, eval, exit, explain, ingest, knowledge_bases,
+    limits, models, rerank, restore, search, serve, show, vacuum,
 };
 use crate::cli::{attribute, demo};
 use crate::config::{self, Key, Layers};
@@ -57,7 +57,7 @@ pub(super) struct GlobalFlags {
     /// Where model files live [default: the platform's cache directory; GROUNDWORK_MODELS]
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) models_dir: Option<PathBuf>,
-    /// A directory with a model (an encoder, or one GGUF file), used under the directory's name; may be repeated
+    /// A directory with a model (an encoder, or a language model as one GGUF file or as safetensors), used under the directory's name; may be repeated
     /// (GROUNDWORK_MODEL_DIRS)
     #[arg(long, global = true, value_name = "DIR")]
     pub(super) model_dir: Vec<PathBuf>,
@@ -110,6 +110,12 @@ pub(super) enum ClientCommand {
     Explain(explain::Arguments),
     /// Order texts by how relevant they are to a query
     Rerank(rerank::Arguments),
+    /// Ask a language model, without a knowledge base
+    Converse(converse::Arguments),
+    /// Turn texts into vectors
+    Embed(embed::EmbedArguments),
+    /// Count the tokens of a text
+    CountTokens(embed::CountArguments),
     /// Tell what requests may ask for, and what they get when they say nothing
     Limits(limits::Arguments),
     /// List, describe, delete and erase documents

@@ -3,7 +3,9 @@
 mod archive;
 mod history;
 mod limits;
+mod model;
 mod scoring;
+mod serving;
 
 use std::collections::HashMap;
 
@@ -16,7 +18,9 @@ pub(super) use self::history::{
     certificate, check_finding, check_summary, difference, difference_summary, epoch, erasure, revision, vacuum,
 };
 pub(super) use self::limits::limits;
+pub(super) use self::model::{conversed, embedded};
 pub(super) use self::scoring::missing;
+pub(super) use self::serving::serving_model;
 
 pub(super) fn knowledge_base(kb: &pb::KnowledgeBase) -> Value {
     let chunking = kb.chunking_configuration.as_ref().map(|chunking| {
@@ -249,6 +253,8 @@ fn usage(usage: &pb::TokenUsage) -> Value {
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "total_tokens": usage.total_tokens,
+        "cache_read_input_tokens": usage.cache_read_input_tokens,
+        "cache_write_input_tokens": usage.cache_write_input_tokens,
     })
 }
 

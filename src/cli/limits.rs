@@ -48,7 +48,8 @@ pub(super) fn write(response: &pb::GetLimitsResponse, output: &mut Output) -> st
         ("retrieval", "Searches"),
         ("documents", "Documents"),
         ("knowledge_bases", "Knowledge bases"),
-        ("generation", "Answers"),
+        ("generation", "Answers and conversations"),
+        ("embedding", "Embedding"),
     ] {
         let Some(of_group) = limits.get(group).and_then(Value::as_object) else {
             continue;

@@ -11,9 +11,11 @@ mod backup;
 mod bundle;
 mod check;
 mod connection;
+mod converse;
 mod demo;
 mod derived;
 mod documents;
+mod embed;
 mod epochs;
 mod eval;
 mod exit;
@@ -36,12 +38,14 @@ mod retrieval;
 mod scoring;
 mod search;
 mod serve;
+mod serving;
 mod session;
 mod show;
 mod signal;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tier;
 mod vacuum;
 
 use std::ffi::OsString;
@@ -120,7 +124,10 @@ fn configure(arguments: &Arguments) -> anyhow::Result<Config> {
     let server_by_flag = matches!(config.origin(Key::Server), Origin::Flag(_));
     let may_speak = matches!(
         arguments.command,
-        Command::Client(_) | Command::Config | Command::Eval(eval::Command::Retrieval(_))
+        Command::Client(_)
+            | Command::Config
+            | Command::Eval(eval::Command::Retrieval(_))
+            | Command::Models(models::Command::Status(_))
     );
     if server_by_flag && !may_speak {
         return Err(Usage("--server makes no sense here: this command does not speak to a server".to_owned()).into());
@@ -133,7 +140,15 @@ async fn dispatch(arguments: Arguments, config: Config) -> anyhow::Result<Exit> 
     let mut output = Output::stdout(arguments.global.json);
     match arguments.command {
         Command::Config => show::run(&config, &mut output),
-        Command::Models(command) => models::run(command, &config, &mut output, &interrupt).await,
+        Command::Models(models::Command::Status(arguments)) => {
+            let mut session = open(&config, output, interrupt).await?;
+            let ended = serving::run(arguments, &mut session).await;
+            session.connection.close().await;
+            ended
+        }
+        Command::Models(models::Command::Files(command)) => {
+            models::run(command, &config, &mut output, &interrupt).await
+        }
         Command::Serve(_) => serve::run(&config, &mut output, &interrupt).await,
         Command::Demo(demo) => {
             let named_by_flag = arguments.global.data_dir.is_some();
@@ -181,6 +196,9 @@ async fn speak(command: ClientCommand, session: &mut Session) -> anyhow::Result<
             ClientCommand::Search(arguments) => search::run(arguments, session).await,
             ClientCommand::Ask(arguments) => ask::run(arguments, session).await,
             ClientCommand::Rerank(arguments) => rerank::run(arguments, session).await,
+            ClientCommand::Converse(arguments) => converse::run(arguments, session).await,
+            ClientCommand::Embed(arguments) => embed::run(arguments, session).await,
+            ClientCommand::CountTokens(arguments) => embed::count_tokens(arguments, session).await,
             ClientCommand::Limits(arguments) => limits::run(arguments, session).await,
             ClientCommand::Explain(arguments) => explain::run(arguments, session).await,
             ClientCommand::Documents(command) => documents::run(command, session).await,

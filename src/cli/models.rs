@@ -1,4 +1,5 @@
-//! `groundwork models`: lists, fetches and verifies model files. Works on the directory itself, without a server.
+//! `groundwork models`: lists, fetches and verifies model files. Works on the directory itself, without a server; how models
+//! serve is told by one (see [`serving`]).
 
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
@@ -8,6 +9,7 @@ use super::exit::Exit;
 use super::install::{self, Pulled};
 use super::output::{Output, note};
 use super::progress;
+use super::serving;
 use super::signal::Interrupt;
 use super::text::{Side, Table};
 use crate::config::Config;
@@ -16,6 +18,14 @@ use crate::service::pb;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    #[command(flatten)]
+    Files(Files),
+    /// Tell how the language models of a running server serve: who runs and waits, tokens, speed, memory
+    Status(serving::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Files {
     /// List the models of the catalog, and which are here
     #[command(
         visible_alias = "ls",
@@ -52,15 +62,15 @@ impl Named {
 }
 
 pub(super) async fn run(
-    command: Command,
+    command: Files,
     config: &Config,
     output: &mut Output,
     interrupt: &Interrupt,
 ) -> anyhow::Result<Exit> {
     match command {
-        Command::List => list(config, output),
-        Command::Pull(named) => pull(named.ids(config), config, output, interrupt).await,
-        Command::Verify(named) => verify(&named.ids(config), config, output),
+        Files::List => list(config, output),
+        Files::Pull(named) => pull(named.ids(config), config, output, interrupt).await,
+        Files::Verify(named) => verify(&named.ids(config), config, output),
     }
 }
 

@@ -107,6 +107,9 @@ impl Output {
 
     /// Writes an object as one line.
     pub(super) fn object(&mut self, value: &Value) -> io::Result<()> {
+        // By their names, whatever order they were written in.
+        let mut value = value.clone();
+        value.sort_all_objects();
         self.write(|writer| {
             writeln!(writer, "{value}")?;
             writer.flush()

@@ -41,10 +41,13 @@ pub(crate) fn put(group: &mut [u16], lane: usize, key: &[f32], value: &[f32]) {
     out.convert_from_f32_slice(value);
 }
 
-/// A query: its numbers, scaled, and how many keys it sees.
+/// A query: its numbers, scaled, and which keys it sees.
 #[derive(Clone, Copy)]
 pub(crate) struct Query<'a> {
     pub(crate) numbers: &'a [f32],
+    /// The first key that it sees.
+    pub(crate) first: usize,
+    /// Keys up to the last one that it sees.
     pub(crate) keys: usize,
 }
 
@@ -91,7 +94,7 @@ unsafe fn batch<const QUERIES: usize>(
     unsafe { products::<QUERIES>(groups, queries, scores) };
     let mut inverses = [0.0; QUERIES];
     for ((inverse, query), scores) in inverses.iter_mut().zip(queries).zip(scores.chunks_exact_mut(keys)) {
-        *inverse = soften(scores, query.keys);
+        *inverse = soften(scores, query.first, query.keys);
     }
     let width = queries[0].numbers.len();
     assert!(width.is_multiple_of(WIDTH_UNIT) && out.iter().all(|out| out.len() == width));
@@ -153,9 +156,10 @@ unsafe fn products<const QUERIES: usize>(groups: &[*const u16], queries: &[Query
 /// Makes weights of scores, of those that are seen, and zeros of the others; returns what scales them to a sum of one.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn soften(scores: &mut [f32], seen: usize) -> f32 {
-    let (seen, unseen) = scores.split_at_mut(seen);
-    unseen.fill(0.0);
+fn soften(scores: &mut [f32], first: usize, end: usize) -> f32 {
+    scores[..first].fill(0.0);
+    scores[end..].fill(0.0);
+    let seen = &mut scores[first..end];
     let (whole, rest) = seen.as_chunks_mut::<LANES>();
     let lanes: __mmask16 = (1 << rest.len()) - 1;
     let lowest = _mm512_set1_ps(f32::MIN);

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
 
-/// Turns of a wait before a thread sleeps or lets others run: about 50 microseconds.
+/// Turns of a wait before a thread sleeps: about 50 microseconds.
 const PATIENCE: u32 = 4_000;
 
 /// What is done with each piece, by its number.
@@ -62,7 +62,7 @@ impl Crew {
         let shared = Arc::new(Shared::default());
         let threads = (1..threads).filter_map(|at| {
             let shared = Arc::clone(&shared);
-            let thread = std::thread::Builder::new().name(format!("language-model-{at}"));
+            let thread = std::thread::Builder::new().name(format!("compute-{at}"));
             // Whoever calls works too: with fewer threads it takes longer.
             thread.spawn(move || shared.serve()).ok()
         });
@@ -103,7 +103,7 @@ impl Crew {
         drop(closing);
         assert!(
             !shared.has_failed.load(Ordering::Relaxed),
-            "a thread of the language model failed"
+            "a thread that computes with others failed"
         );
     }
 }

@@ -176,8 +176,14 @@ impl Matrix {
     }
 
     /// Returns how many inputs there are.
+    #[cfg(test)]
     pub(crate) fn width(&self) -> usize {
         self.width
+    }
+
+    /// Returns how many bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.data.len()
     }
 
     /// Returns how many tiles of 16 outputs there are, the last of which may be partly empty.

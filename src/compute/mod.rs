@@ -15,7 +15,7 @@ pub(crate) mod vector;
 pub(crate) use crew::Crew;
 pub(crate) use matrix::{Matrix, PackError, SourceType};
 pub(crate) use rows::{Codes, Parts, Rows};
-pub(crate) use steps::{add_product, each_row, encode, multiply, shared};
+pub(crate) use steps::{add_product, each_row, encode, multiply, quantize, shared};
 pub(crate) use vector::{BLOCK, LANES, is_supported};
 
 #[cfg(test)]

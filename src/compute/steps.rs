@@ -65,6 +65,13 @@ pub(crate) fn encode(
     });
 }
 
+/// Quantizes all rows.
+pub(crate) fn quantize(crew: &Crew, rows: &Rows, codes: &mut Codes) {
+    encode(crew, codes, (rows.len(), rows.width()), &|row, out| {
+        out.copy_from_slice(rows.row(row));
+    });
+}
+
 /// Multiplies all rows of codes by a matrix. `finish` is called for each piece of columns, once its products are there.
 pub(crate) fn multiply(
     crew: &Crew,

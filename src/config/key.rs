@@ -51,7 +51,10 @@ keys! {
     Server, "server", "GROUNDWORK_SERVER", "Running server to speak to, as host:port.";
     Offline, "offline", "GROUNDWORK_OFFLINE", "Whether model files are never fetched.";
     MaxDocumentBytes, "max_document_bytes", "GROUNDWORK_MAX_DOCUMENT_BYTES", "Largest document in bytes.";
-    MaxQueuedAnswers, "max_queued_answers", "GROUNDWORK_MAX_QUEUED_ANSWERS", "Answers that may wait for the language model.";
+    MaxQueuedAnswersInAll, "max_queued_answers_in_all", "GROUNDWORK_MAX_QUEUED_ANSWERS_IN_ALL", "Answers of all tenants that may wait; 0 takes eight times those of one.";
+    MaxQueuedAnswers, "max_queued_answers", "GROUNDWORK_MAX_QUEUED_ANSWERS", "Answers of one tenant that may wait for the language model.";
+    MaxRunningTokens, "max_running_tokens", "GROUNDWORK_MAX_RUNNING_TOKENS", "Tokens of prompts and answers that all that are being made may hold.";
+    MaxModelMemoryMegabytes, "max_model_memory_mb", "GROUNDWORK_MAX_MODEL_MEMORY_MB", "Memory that models may take together, in MiB; 0 takes three quarters of the machine's.";
     ComputeThreads, "compute_threads", "GROUNDWORK_COMPUTE_THREADS", "Threads of heavy compute; 0 takes one for each core.";
     MaxConcurrentCalls, "max_concurrent_calls", "GROUNDWORK_MAX_CONCURRENT_CALLS", "Calls that are served at once.";
     GracePeriodSeconds, "grace_period_seconds", "GROUNDWORK_GRACE_PERIOD_SECONDS", "Time that running calls have to end at shutdown.";

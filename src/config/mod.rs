@@ -161,8 +161,14 @@ pub struct Config {
     pub offline: bool,
     /// Largest document in bytes.
     pub max_document_bytes: usize,
-    /// Answers that may wait for the language model.
+    /// Answers of all tenants that may wait; 0 takes eight times those of one.
+    pub max_queued_answers_in_all: usize,
+    /// Answers of one tenant that may wait.
     pub max_queued_answers: usize,
+    /// Tokens that all answers that are being made may hold.
+    pub max_running_tokens: usize,
+    /// Bytes that models in memory may take together; 0 takes three quarters of the machine's memory.
+    pub max_model_memory: usize,
     /// Threads of heavy compute; 0 takes one for each core.
     pub compute_threads: usize,
     /// Calls that are served at once.
@@ -212,7 +218,10 @@ impl Config {
             language_model_id: self.language_model.clone(),
             pdf_reader,
             max_document_bytes: self.max_document_bytes,
+            max_queued_answers_in_all: self.max_queued_answers_in_all,
             max_queued_answers: self.max_queued_answers,
+            max_running_tokens: self.max_running_tokens,
+            max_model_memory: self.max_model_memory,
             compute_threads: self.compute_threads,
             backup_dir: self.backup_dir.clone(),
             bundles: self.bundles.clone(),

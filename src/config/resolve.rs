@@ -22,6 +22,8 @@ const DEFAULT_LANGUAGE_MODEL: &str = "smollm2-135m-instruct";
 const DEFAULT_MAX_DOCUMENT_BYTES: usize = 64 << 20;
 /// One answer takes seconds on a laptop; who waits behind more than these is told so at once.
 const DEFAULT_MAX_QUEUED_ANSWERS: usize = 8;
+/// All answers that are made at once may fill a window of 8,192 tokens.
+const DEFAULT_MAX_RUNNING_TOKENS: usize = 65_536;
 /// Some thousand results of five hits.
 const DEFAULT_RESULT_CACHE_MB: usize = 16;
 /// Hundred checks of ten thousand searches tell the recall to a hundredth.
@@ -54,7 +56,10 @@ pub(super) fn resolve(layers: &Layers) -> Result<Config, Error> {
         server: values.optional(Key::Server, ADDRESS, server_address, |address| json!(address))?,
         offline: values.value(Key::Offline, "true or false", false, switch, |on| json!(on))?,
         max_document_bytes: values.count(Key::MaxDocumentBytes, 1..=1 << 30, DEFAULT_MAX_DOCUMENT_BYTES)?,
+        max_queued_answers_in_all: values.count(Key::MaxQueuedAnswersInAll, 0..=100_000, 0)?,
         max_queued_answers: values.count(Key::MaxQueuedAnswers, 1..=10_000, DEFAULT_MAX_QUEUED_ANSWERS)?,
+        max_running_tokens: values.count(Key::MaxRunningTokens, 256..=1 << 30, DEFAULT_MAX_RUNNING_TOKENS)?,
+        max_model_memory: values.count(Key::MaxModelMemoryMegabytes, 0..=1 << 24, 0)? << 20,
         compute_threads: values.count(Key::ComputeThreads, 0..=1_024, 0)?,
         max_concurrent_calls: values.count(
             Key::MaxConcurrentCalls,

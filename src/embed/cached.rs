@@ -70,8 +70,16 @@ impl Embedder for CachedEmbedder {
         self.inner.max_tokens()
     }
 
+    fn memory_bytes(&self) -> u64 {
+        self.inner.memory_bytes() + self.queries.lock().bytes() as u64
+    }
+
     fn count_tokens(&self, text: &str) -> usize {
         self.inner.count_tokens(text)
+    }
+
+    fn count_input_tokens(&self, text: &str, purpose: Purpose) -> Result<usize, Error> {
+        self.inner.count_input_tokens(text, purpose)
     }
 
     fn coverage(&self, text: &str) -> Option<TokenCoverage> {

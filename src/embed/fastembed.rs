@@ -117,8 +117,17 @@ impl Embedder for FastEmbedder {
         self.files.max_tokens
     }
 
+    /// What ONNX Runtime makes of the graph, it does not tell: as large as its file.
+    fn memory_bytes(&self) -> u64 {
+        std::fs::metadata(&self.files.onnx).map_or(0, |metadata| metadata.len())
+    }
+
     fn count_tokens(&self, text: &str) -> usize {
         self.tokenizer.count(text)
+    }
+
+    fn count_input_tokens(&self, text: &str, purpose: Purpose) -> Result<usize, Error> {
+        self.tokenizer.count_input(text, purpose)
     }
 
     fn coverage(&self, text: &str) -> Option<TokenCoverage> {

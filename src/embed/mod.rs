@@ -46,6 +46,12 @@ impl Embedding {
         Ok(Self(values))
     }
 
+    /// Keeps the first components and scales them to unit length. Fails when they are all zero.
+    pub fn shortened(mut self, dimensions: usize) -> Result<Self, Error> {
+        self.0.truncate(dimensions);
+        Self::normalized(self.0)
+    }
+
     /// Returns its components.
     pub fn as_slice(&self) -> &[f32] {
         &self.0
@@ -160,8 +166,17 @@ pub trait Embedder: Send + Sync {
     fn dimensions(&self) -> usize;
     /// Returns how many tokens it reads at most, special tokens included; the rest of a text is ignored.
     fn max_tokens(&self) -> usize;
+    /// Returns how many bytes it takes in memory; 0 where that is not worth counting.
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
     /// Counts the tokens of a text, special tokens left out.
     fn count_tokens(&self, text: &str) -> usize;
+    /// Counts the tokens that the model would read of a text if it read all of it: special tokens and what it puts before
+    /// the text included.
+    fn count_input_tokens(&self, text: &str, _purpose: Purpose) -> Result<usize, Error> {
+        Ok(self.count_tokens(text))
+    }
     /// Returns how a query falls into tokens; nothing when that says nothing about what the model knows.
     fn coverage(&self, _text: &str) -> Option<TokenCoverage> {
         None

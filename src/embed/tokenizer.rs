@@ -77,6 +77,11 @@ impl EncoderTokenizer {
             .map_or(0, |encoding| encoding.len())
     }
 
+    /// Counts the tokens of a text with special ones and the model's prefix, before any cut.
+    pub(super) fn count_input(&self, text: &str, purpose: Purpose) -> Result<usize, Error> {
+        self.encoding_of_input(text, purpose).map(|encoding| encoding.len())
+    }
+
     /// Returns how a text falls into tokens.
     pub(super) fn coverage(&self, text: &str) -> Option<TokenCoverage> {
         let encoding = self.tokenizer.encode(text, false).ok()?;
@@ -87,14 +92,17 @@ impl EncoderTokenizer {
 
     /// Returns the tokens that the model reads of a text, special ones included.
     pub(super) fn ids(&self, text: &str, purpose: Purpose) -> Result<Vec<u32>, Error> {
+        Ok(self.cut(&self.encoding_of_input(text, purpose)?).0)
+    }
+
+    fn encoding_of_input(&self, text: &str, purpose: Purpose) -> Result<Encoding, Error> {
         let prefix = self.prefix(purpose);
         let encoding = if prefix.is_empty() {
             self.tokenizer.encode_fast(text, true)
         } else {
             self.tokenizer.encode_fast(format!("{prefix}{text}"), true)
         };
-        let encoding = encoding.map_err(Error::Inference)?;
-        Ok(self.cut(&encoding).0)
+        encoding.map_err(Error::Inference)
     }
 
     /// Returns the tokens that the model reads of a text, and which of them are the text's own.

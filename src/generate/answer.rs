@@ -64,6 +64,7 @@ pub fn answer(
         AnswerStyle::Free => Vec::new(),
     };
     let sources = Sources::new(question, &prompt.references);
+    let offered = prompt.references.len();
     let input_tokens = prompt.tokens.len() as u64;
     sink(AnswerEvent::References(prompt.references))?;
     let mut stream = TextStream::new(&sources, &inference.stop_sequences, style);
@@ -77,7 +78,7 @@ pub fn answer(
         decode(
             model,
             (&prompt.tokens, prompt_time),
-            &prompt.grounding,
+            (&prompt.grounding, offered),
             inference,
             cancel,
             &mut on_token,
@@ -99,6 +100,7 @@ pub fn answer(
         stop_reason: no_answer_reason.map_or(decoded.stop_reason, |_| StopReason::NoAnswer),
         no_answer_reason,
         input_tokens,
+        cached_tokens: decoded.cached_tokens,
         output_tokens: decoded.output_tokens,
         prefill: decoded.prefill,
         decode: decoded.decode,
@@ -123,6 +125,7 @@ pub fn answer_nothing(reason: NoAnswerReason, sink: &mut Sink<'_>) -> Result<Gen
         stop_reason: StopReason::NoAnswer,
         no_answer_reason: Some(reason),
         input_tokens: 0,
+        cached_tokens: 0,
         output_tokens: 0,
         prefill: Duration::ZERO,
         decode: Duration::ZERO,

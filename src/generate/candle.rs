@@ -1,38 +1,46 @@
-//! A language model on candle: GGUF in, logits out.
+//! A language model on candle: GGUF or safetensors in, logits out.
 //!
 //! Comes in: the verified files of a model. Goes out: a [`CandleModel`] whose weights are shared by all sequences.
 //! Always holds: each sequence has a cache of its own; weights are those of the pinned file, requantized at most.
 //! Not here: fetching (see [`crate::models`]), sampling, prompts. Read on in `weights`, which packs them for
 //! [`super::engine`], and in [`requantize`], for machines that the engine is not written for.
 
-mod requantize;
-mod vocabulary;
+mod blueprint;
+mod checkpoint;
+mod gguf;
 #[cfg(target_arch = "x86_64")]
+mod packed;
+mod portable;
+mod requantize;
+mod shard;
+mod unreadable;
+mod vocabulary;
 mod weights;
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Cursor};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use candle_core::Device;
 use candle_core::quantized::gguf_file;
-use candle_core::{Device, Tensor};
-use candle_transformers::models::quantized_llama::{MAX_SEQ_LEN, ModelWeights};
 
 use super::chat_template::ChatTemplate;
 #[cfg(target_arch = "x86_64")]
 use super::engine::{Batcher, Reading};
-use super::{Error, LanguageModel, Message, PromptTime, Sequence};
+use super::{ConstraintVocabulary, Error, LanguageModel, Message, PromptTime, Sequence};
 #[cfg(target_arch = "x86_64")]
 use crate::compute::Crew;
-use crate::models::{AnswerStyle, InstalledLanguageModel};
+use crate::models::{AnswerStyle, InstalledLanguageModel, LanguageModelSource};
 use crate::worker::{Cancel, ComputeGate, Work};
+pub use blueprint::SUPPORTED_ARCHITECTURES;
+use blueprint::{Architecture, Blueprint};
+use checkpoint::Checkpoint;
+use gguf::GgufFile;
+use portable::{Mover, Portable, Read};
 use vocabulary::Vocabulary;
-
-/// The architectures that are supported, as `general.architecture` names them.
-pub const SUPPORTED_ARCHITECTURES: [&str; 3] = ["llama", "qwen2", "qwen3"];
-/// Those of them that candle's own decoder computes.
-const PORTABLE_ARCHITECTURES: [&str; 1] = ["llama"];
+use weights::Source;
 
 /// A language model in memory.
 pub struct CandleModel {
@@ -42,7 +50,11 @@ pub struct CandleModel {
     answer_style: AnswerStyle,
     vocabulary: Vocabulary,
     chat_template: ChatTemplate,
+    /// Made when it is first needed.
+    constraint_vocabulary: OnceLock<Option<Arc<ConstraintVocabulary>>>,
     weights: Weights,
+    /// Bytes of the files whose weights candle computes with.
+    file_bytes: u64,
     gate: Arc<ComputeGate>,
 }
 
@@ -50,8 +62,7 @@ pub struct CandleModel {
 enum Weights {
     #[cfg(target_arch = "x86_64")]
     Engine(Arc<Batcher>),
-    // Never fed itself: clones share its weights and begin with an empty cache.
-    Candle(Box<ModelWeights>),
+    Portable(Arc<Portable>),
 }
 
 impl CandleModel {
@@ -63,40 +74,161 @@ impl CandleModel {
 
     /// Loads a model as on machines that our own kernels are not written for.
     ///
-    /// Candle computes then, on a pool that the process shares, sized by candle's own rules; weights that candle has no
-    /// fast kernels for are requantized, and the result is kept beside the model.
+    /// Candle computes then: on a GPU that the program was built for, or on a pool that the process shares, sized by
+    /// candle's own rules. Weights that candle has no fast kernels for are requantized, and the result is kept beside the
+    /// model if it is a GGUF file.
     pub fn open_portable(installed: &InstalledLanguageModel, gate: Arc<ComputeGate>) -> Result<Self, Error> {
         Self::load(installed, None, gate)
     }
 
     fn load(installed: &InstalledLanguageModel, threads: Option<usize>, gate: Arc<ComputeGate>) -> Result<Self, Error> {
-        let mut source = open_source(&installed.gguf)?;
-        let content = gguf_file::Content::read(&mut source)
-            .map_err(|e| refused(&installed.gguf, format!("not a GGUF file: {e}")))?;
-        let architecture = architecture(&installed.gguf, &content)?;
-        let vocabulary = Vocabulary::read(&content).map_err(|e| refused(&installed.gguf, e.to_string()))?;
+        let path = installed.source.path();
+        match &installed.source {
+            LanguageModelSource::Gguf(gguf) => {
+                let mut source = open_source(gguf)?;
+                let content = content(gguf, &mut source)?;
+                let (name, architecture) = architecture(gguf, &content)?;
+                let is_phi = architecture == Architecture::Phi3;
+                let vocabulary = Vocabulary::read(&content, is_phi);
+                let vocabulary = vocabulary.map_err(|error| refused(path, first_line(&error.to_string())))?;
+                let mut file = GgufFile {
+                    content: &content,
+                    source: &mut source,
+                };
+                let blueprint = file.blueprint(name, architecture);
+                let blueprint = blueprint.map_err(|error| refused(path, reason_of(&error)))?;
+                let template = text_of(&content, "tokenizer.chat_template").map(str::to_owned);
+                let described = Described::new(installed, blueprint, vocabulary, template.as_deref())?;
+                let device = portable::device();
+                if described.fits_engine(threads, &device) {
+                    return described.load(installed, &mut file, (threads, device), gate);
+                }
+                let fast = if architecture == Architecture::Llama && device.is_cpu() {
+                    requantize::load(installed, gguf).map_err(|error| refused(path, reason_of(&error)))?
+                } else {
+                    None
+                };
+                let Some(fast) = fast else {
+                    return described.load(installed, &mut file, (threads, device), gate);
+                };
+                let mut source = Cursor::new(fast);
+                let content = gguf_file::Content::read(&mut source);
+                let content = content.map_err(|error| refused(path, reason_of(&error)))?;
+                let mut file = GgufFile {
+                    content: &content,
+                    source: &mut source,
+                };
+                let blueprint = file.blueprint(name, architecture);
+                let blueprint = blueprint.map_err(|error| refused(path, reason_of(&error)))?;
+                let described = Described { blueprint, ..described };
+                described.load(installed, &mut file, (threads, device), gate)
+            }
+            LanguageModelSource::Safetensors { directory, weights } => {
+                let refused = |reason: String| refused(directory, reason);
+                let mut checkpoint = Checkpoint::open(directory, weights).map_err(refused)?;
+                let blueprint = checkpoint.blueprint().map_err(refused)?;
+                let conversation = checkpoint.conversation().map_err(refused)?;
+                let vocabulary = Vocabulary::open(&checkpoint.tokenizer(), &conversation);
+                let vocabulary = vocabulary
+                    .map_err(|error| refused(format!("tokenizer.json: {}", first_line(&error.to_string()))))?;
+                let template = conversation.chat_template.as_deref();
+                let described = Described::new(installed, blueprint, vocabulary, template)?;
+                described.load(installed, &mut checkpoint, (threads, portable::device()), gate)
+            }
+        }
+    }
+}
+
+/// What is known of a model before its weights are read.
+struct Described {
+    blueprint: Blueprint,
+    context_tokens: usize,
+    vocabulary: Vocabulary,
+    chat_template: ChatTemplate,
+}
+
+impl Described {
+    fn new(
+        installed: &InstalledLanguageModel,
+        blueprint: Blueprint,
+        vocabulary: Vocabulary,
+        template: Option<&str>,
+    ) -> Result<Self, Error> {
         let chat_template = ChatTemplate::parse(
-            text_of(&content, "tokenizer.chat_template"),
+            template,
             vocabulary.text_of(vocabulary.bos()),
             vocabulary.text_of(vocabulary.eos()),
-        )
-        .map_err(|e| refused(&installed.gguf, format!("its chat template cannot be read: {e}")))?;
-        let trained = number_of(&content, &format!("{architecture}.context_length")).unwrap_or(MAX_SEQ_LEN);
-        let unreadable = |e: candle_core::Error| refused(&installed.gguf, format!("its weights cannot be read: {e}"));
-        let weights = Weights::load(installed, architecture, content, &mut source, threads, &gate);
-        let weights = weights.map_err(unreadable)?;
-        let context_tokens = installed.context_tokens.unwrap_or(trained).min(trained);
-        let context_tokens = context_tokens.min(weights.most_tokens());
+        );
+        let chat_template = chat_template.map_err(|error| {
+            let reason = format!("its chat template cannot be read: {error}");
+            refused(installed.source.path(), reason)
+        })?;
+        let trained = blueprint.context_tokens;
         Ok(Self {
-            model_id: installed.model_id.clone(),
-            model_hash: installed.sha256.clone(),
-            context_tokens,
-            answer_style: installed.answer_style,
+            context_tokens: installed.context_tokens.unwrap_or(trained).min(trained),
+            blueprint,
             vocabulary,
             chat_template,
+        })
+    }
+
+    /// Returns whether our own kernels compute the model, on so many threads.
+    fn fits_engine(&self, threads: Option<usize>, device: &Device) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        let fits = packed::fits(self.blueprint.shape);
+        #[cfg(not(target_arch = "x86_64"))]
+        let fits = false;
+        fits && threads.is_some() && device.is_cpu()
+    }
+
+    /// Reads the weights.
+    fn load<S: Source>(
+        self,
+        installed: &InstalledLanguageModel,
+        source: &mut S,
+        (threads, device): (Option<usize>, Device),
+        gate: Arc<ComputeGate>,
+    ) -> Result<CandleModel, Error> {
+        let weights = self.weights(source, threads, device, &gate);
+        let weights = weights.map_err(|error| refused(installed.source.path(), reason_of(&error)))?;
+        Ok(CandleModel {
+            model_id: installed.model_id.clone(),
+            model_hash: installed.sha256.clone(),
+            context_tokens: self.context_tokens,
+            answer_style: installed.answer_style,
+            vocabulary: self.vocabulary,
+            chat_template: self.chat_template,
+            constraint_vocabulary: OnceLock::new(),
             weights,
+            file_bytes: file_bytes(installed),
             gate,
         })
+    }
+
+    fn weights<S: Source>(
+        &self,
+        source: &mut S,
+        threads: Option<usize>,
+        device: Device,
+        gate: &Arc<ComputeGate>,
+    ) -> candle_core::Result<Weights> {
+        let (blueprint, context_tokens) = (&self.blueprint, self.context_tokens);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(threads) = threads.filter(|_| self.fits_engine(threads, &device)) {
+            let decoder = weights::load(blueprint, context_tokens, source, &packed::Packer)?;
+            let batcher = Batcher::new(decoder, Crew::new(threads), Arc::clone(gate));
+            return Ok(Weights::Engine(Arc::new(batcher)));
+        }
+        if let Some(threads) = threads.filter(|_| device.is_cpu()) {
+            let pool = candle_core::utils::get_num_threads();
+            tracing::debug!(pool, threads, "the language model computes on candle's own pool");
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = gate;
+        let mover = Mover { device };
+        let transformer = weights::load(blueprint, context_tokens, source, &mover)?;
+        let device = mover.device;
+        Ok(Weights::Portable(Arc::new(Portable { transformer, device })))
     }
 }
 
@@ -123,6 +255,27 @@ impl LanguageModel for CandleModel {
             .map_err(|e| Error::Inference(e.into()))
     }
 
+    fn render_with_tools(
+        &self,
+        messages: &serde_json::Value,
+        tools: &serde_json::Value,
+    ) -> Result<Option<String>, Error> {
+        let rendered = self
+            .chat_template
+            .has_tools()
+            .then(|| self.chat_template.render_with_tools(messages, tools));
+        rendered.transpose().map_err(|e| Error::Inference(e.into()))
+    }
+
+    fn constraint_vocabulary(&self) -> Option<Arc<ConstraintVocabulary>> {
+        let vocabulary = &self.vocabulary;
+        let made = self.constraint_vocabulary.get_or_init(|| {
+            let bytes_of = |token| vocabulary.bytes_of(token).to_vec();
+            ConstraintVocabulary::new(vocabulary.len(), vocabulary.ends(), bytes_of).map(Arc::new)
+        });
+        made.clone()
+    }
+
     fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
         self.vocabulary.encode(text).map_err(Error::Inference)
     }
@@ -135,13 +288,23 @@ impl LanguageModel for CandleModel {
         self.vocabulary.is_end(token)
     }
 
+    fn memory_bytes(&self) -> u64 {
+        let weights = match &self.weights {
+            #[cfg(target_arch = "x86_64")]
+            Weights::Engine(batcher) => batcher.memory_bytes() as u64,
+            // Candle does not tell; it holds what the file holds.
+            Weights::Portable(_) => self.file_bytes,
+        };
+        weights + self.vocabulary.memory_bytes() as u64
+    }
+
     fn start(&self) -> Result<Box<dyn Sequence>, Error> {
         Ok(match &self.weights {
             #[cfg(target_arch = "x86_64")]
             Weights::Engine(batcher) => self.sequence(batcher.begin()),
-            Weights::Candle(weights) => Box::new(CandleSequence {
-                weights: ModelWeights::clone(weights),
-                position: 0,
+            Weights::Portable(model) => Box::new(PortableSequence {
+                model: Arc::clone(model),
+                read: model.begin(),
                 context_tokens: self.context_tokens,
                 gate: Arc::clone(&self.gate),
             }),
@@ -162,7 +325,7 @@ impl LanguageModel for CandleModel {
     fn prompt_time(&self) -> PromptTime {
         match &self.weights {
             Weights::Engine(batcher) => batcher.prompt_time(),
-            Weights::Candle(_) => PromptTime::default(),
+            Weights::Portable(_) => PromptTime::default(),
         }
     }
 
@@ -184,41 +347,6 @@ impl CandleModel {
     }
 }
 
-impl Weights {
-    fn load(
-        installed: &InstalledLanguageModel,
-        architecture: &str,
-        content: gguf_file::Content,
-        source: &mut BufReader<File>,
-        threads: Option<usize>,
-        gate: &Arc<ComputeGate>,
-    ) -> candle_core::Result<Self> {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(threads) = threads.filter(|_| weights::fits(architecture, &content)) {
-            let decoder = weights::load(architecture, &content, source)?;
-            let batcher = Batcher::new(decoder, Crew::new(threads), Arc::clone(gate));
-            return Ok(Self::Engine(Arc::new(batcher)));
-        }
-        if !PORTABLE_ARCHITECTURES.contains(&architecture) {
-            candle_core::bail!("models of the architecture {architecture} need a processor with AVX-512 and VNNI");
-        }
-        if let Some(threads) = threads {
-            let pool = candle_core::utils::get_num_threads();
-            tracing::debug!(pool, threads, "the language model computes on candle's own pool");
-        }
-        requantize::load(installed, content, source).map(|weights| Self::Candle(Box::new(weights)))
-    }
-
-    /// Returns how many tokens a sequence may have, whatever the model was trained for.
-    fn most_tokens(&self) -> usize {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Engine(_) => usize::MAX,
-            Self::Candle(_) => MAX_SEQ_LEN,
-        }
-    }
-}
-
 #[cfg(target_arch = "x86_64")]
 struct EngineSequence {
     reading: Reading,
@@ -229,11 +357,26 @@ struct EngineSequence {
 impl Sequence for EngineSequence {
     fn feed(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
         check_room(tokens, self.context_tokens - self.reading.tokens())?;
-        self.reading.read(tokens, cancel)
+        let mut logits = self.reading.read(tokens, 1, cancel)?;
+        Ok(logits.pop().unwrap_or_default())
     }
 
-    fn keep(&self) {
-        self.reading.keep();
+    fn feed_each(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<Vec<f32>>, Error> {
+        check_room(tokens, self.context_tokens - self.reading.tokens())?;
+        self.reading.read(tokens, tokens.len(), cancel)
+    }
+
+    fn room_ahead(&self) -> usize {
+        let room = self.context_tokens - self.reading.tokens();
+        self.reading.room_ahead().min(room.saturating_sub(1))
+    }
+
+    fn rewind(&mut self, tokens: usize) {
+        self.reading.rewind(tokens);
+    }
+
+    fn keep(&self, tokens: usize, held: Duration) -> bool {
+        self.reading.keep(tokens, held)
     }
 
     fn fork(&self) -> Option<Box<dyn Sequence>> {
@@ -254,40 +397,42 @@ fn check_room(tokens: &[u32], room: usize) -> Result<(), Error> {
     Ok(())
 }
 
-struct CandleSequence {
-    weights: ModelWeights,
-    position: usize,
+struct PortableSequence {
+    model: Arc<Portable>,
+    read: Read,
     context_tokens: usize,
     gate: Arc<ComputeGate>,
 }
 
-impl Sequence for CandleSequence {
+impl Sequence for PortableSequence {
     fn feed(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
-        check_room(tokens, self.context_tokens - self.position)?;
+        check_room(tokens, self.context_tokens - self.read.tokens())?;
         cancel.check()?;
         let _turn = self.gate.enter(Work::Generation);
         // The wait for the gate may have been long.
         cancel.check()?;
-        let (weights, position) = (&mut self.weights, self.position);
-        let logits = Device::Cpu
-            .with_context(|| {
-                let input = Tensor::new(tokens, &Device::Cpu)?.unsqueeze(0)?;
-                weights.forward(&input, position)?.flatten_all()?.to_vec1::<f32>()
-            })
-            .map_err(|e| Error::Inference(e.into()))?;
-        self.position += tokens.len();
-        Ok(logits)
+        let (model, read) = (&self.model, &mut self.read);
+        let logits = model.device.with_context(|| model.step(read, tokens));
+        logits.map_err(|error| Error::Inference(error.into()))
     }
 
     fn fork(&self) -> Option<Box<dyn Sequence>> {
-        // The tensors of the cache are shared: reading on makes new ones.
         Some(Box::new(Self {
-            weights: self.weights.clone(),
-            position: self.position,
+            model: Arc::clone(&self.model),
+            read: self.read.clone(),
             context_tokens: self.context_tokens,
             gate: Arc::clone(&self.gate),
         }))
     }
+}
+
+/// Returns the size of the files whose weights candle computes with: the one made from the fetched one, where there is one.
+fn file_bytes(installed: &InstalledLanguageModel) -> u64 {
+    let kept = match &installed.source {
+        LanguageModelSource::Gguf(gguf) => requantize::kept_path(installed, gguf).metadata().ok(),
+        LanguageModelSource::Safetensors { .. } => None,
+    };
+    kept.map_or_else(|| installed.source.weight_bytes(), |kept| kept.len())
 }
 
 fn open_source(path: &Path) -> Result<BufReader<File>, Error> {
@@ -296,18 +441,37 @@ fn open_source(path: &Path) -> Result<BufReader<File>, Error> {
         .map_err(|e| refused(path, format!("cannot open it: {e}")))
 }
 
-fn architecture(path: &Path, content: &gguf_file::Content) -> Result<&'static str, Error> {
-    let architecture = text_of(content, "general.architecture").unwrap_or("(none)");
-    let supported = SUPPORTED_ARCHITECTURES
-        .into_iter()
-        .find(|supported| *supported == architecture);
-    supported.ok_or_else(|| {
+/// Reads the header of a GGUF file.
+fn content(path: &Path, source: &mut BufReader<File>) -> Result<gguf_file::Content, Error> {
+    gguf_file::Content::read(source).map_err(|error| {
+        let reason = match unreadable::tensor(source) {
+            Some((tensor, kind)) => format!("the tensor {tensor} is of the type {kind}, which is not supported"),
+            None => format!("not a GGUF file: {}", reason_of(&error)),
+        };
+        refused(path, reason)
+    })
+}
+
+/// Returns the architecture of a file, with its name.
+fn architecture<'a>(path: &Path, content: &'a gguf_file::Content) -> Result<(&'a str, Architecture), Error> {
+    let name = text_of(content, "general.architecture").unwrap_or("(none)");
+    let architecture = Architecture::of_name(name).ok_or_else(|| {
         let supported = SUPPORTED_ARCHITECTURES.join(", ");
         refused(
             path,
-            format!("architecture {architecture} is not supported; supported: {supported}"),
+            format!("architecture {name} is not supported; supported: {supported}"),
         )
-    })
+    })?;
+    Ok((name, architecture))
+}
+
+/// Returns why candle failed; without the backtrace that may follow in its texts.
+fn reason_of(error: &candle_core::Error) -> String {
+    first_line(&error.to_string())
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 fn refused(path: &Path, reason: impl Into<String>) -> Error {

@@ -271,7 +271,7 @@ impl<'a> Annotator<'a> {
 }
 
 /// Returns the numbers of a whole mark such as `[1]`, `[1, 2]` or `[Passage 1]`.
-fn marks_of(bracket: &str) -> Option<Vec<u32>> {
+pub(super) fn marks_of(bracket: &str) -> Option<Vec<u32>> {
     let inner = bracket.strip_prefix('[')?.strip_suffix(']')?;
     let numbers = without_label(inner)
         .split([',', ';'])
@@ -281,10 +281,10 @@ fn marks_of(bracket: &str) -> Option<Vec<u32>> {
 }
 
 /// Returns whether more text could make a mark of this.
-fn may_become_mark(bracket: &str) -> bool {
+pub(super) fn may_become_mark(bracket: &str) -> bool {
     let inner = bracket.strip_prefix('[').unwrap_or(bracket);
     let is_label_begun = LABELS.iter().any(|label| label.starts_with(&inner.to_lowercase()));
-    let numbers = without_label(inner);
+    let numbers = numbers_of(bracket);
     bracket.len() <= MAX_MARK_BYTES
         && (is_label_begun
             || (numbers
@@ -293,6 +293,11 @@ fn may_become_mark(bracket: &str) -> bool {
                 && numbers
                     .split([',', ';', ' '])
                     .all(|number| number.len() <= MAX_MARK_DIGITS)))
+}
+
+/// Returns what stands in a bracket that is still open after a label, if it has one.
+pub(super) fn numbers_of(bracket: &str) -> &str {
+    without_label(bracket.strip_prefix('[').unwrap_or(bracket))
 }
 
 /// Words that models put before the number in a mark.

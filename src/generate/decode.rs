@@ -6,6 +6,8 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use super::grounding::Grounding;
+use super::lookup::ReadAhead;
+use super::mark::Marks;
 use super::sampler::Sampler;
 use super::stop::goes_in_circles;
 use super::{Error, Inference, LanguageModel, PromptTime, StopReason};
@@ -19,16 +21,19 @@ pub(super) const STEP_TOKENS: usize = 128;
 pub(super) struct Decoded {
     pub(super) stop_reason: StopReason,
     pub(super) output_tokens: u64,
+    /// Tokens of the prompt that had been read before.
+    pub(super) cached_tokens: u64,
     pub(super) prefill: Duration,
     pub(super) decode: Duration,
     pub(super) time_to_first_token: Option<Duration>,
 }
 
-/// Reads `prompt` and hands each token that follows to `on_token`, until that breaks, the model ends, or a limit.
+/// Reads `prompt` and hands each token that follows to `on_token`, until that breaks, the model ends, or a limit. Marks of
+/// other passages than the `offered` ones are never among them.
 pub(super) fn decode(
     model: &dyn LanguageModel,
     (prompt, time): (&[u32], PromptTime),
-    grounding: &Grounding,
+    (grounding, offered): (&Grounding, usize),
     inference: &Inference,
     cancel: &Cancel,
     on_token: &mut dyn FnMut(u32) -> Result<ControlFlow<StopReason>, Error>,
@@ -40,9 +45,11 @@ pub(super) fn decode(
     for chunk in prompt[known..].chunks(STEP_TOKENS) {
         logits = sequence.feed(chunk, cancel)?;
     }
-    sequence.keep();
+    sequence.keep(prompt.len(), Duration::ZERO);
     let prefill = started.elapsed();
     let mut sampler = Sampler::new(inference);
+    let mut sequence = ReadAhead::new(sequence, prompt);
+    let mut marks = Marks::new(offered);
     let mut tokens = Vec::new();
     let mut is_after_sentence = false;
     let mut time_to_first_token = None;
@@ -54,7 +61,8 @@ pub(super) fn decode(
         if !is_after_sentence {
             grounding.apply(&tokens, &mut logits);
         }
-        let Some(token) = sampler.sample(&logits) else {
+        let is_allowed = |token| marks.allows(&model.token_bytes(token));
+        let Some(token) = sampler.sample_allowed(&mut logits, is_allowed) else {
             return Err(Error::Inference("the model's logits are not numbers".into()));
         };
         time_to_first_token.get_or_insert_with(|| started.elapsed());
@@ -62,7 +70,9 @@ pub(super) fn decode(
             break StopReason::EndTurn;
         }
         tokens.push(token);
-        is_after_sentence = ends_sentence(&model.token_bytes(token));
+        let bytes = model.token_bytes(token);
+        marks.push(&bytes);
+        is_after_sentence = ends_sentence(&bytes);
         if let ControlFlow::Break(reason) = on_token(token)? {
             break reason;
         }
@@ -75,12 +85,13 @@ pub(super) fn decode(
         if prompt.len() + tokens.len() > model.context_tokens() {
             break StopReason::ContextWindowExceeded;
         }
-        logits = sequence.feed(&[token], cancel)?;
+        logits = sequence.feed(token, cancel)?;
     };
     let first = time_to_first_token.unwrap_or(prefill);
     Ok(Decoded {
         stop_reason,
         output_tokens: tokens.len() as u64,
+        cached_tokens: known as u64,
         prefill,
         decode: started.elapsed().saturating_sub(first),
         time_to_first_token,

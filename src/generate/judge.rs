@@ -25,6 +25,13 @@ impl fmt::Debug for PrefixCache {
     }
 }
 
+impl PrefixCache {
+    /// Drops what a model has read, and with it what keeps the model in memory.
+    pub fn forget(&self, model_hash: &str) {
+        self.0.lock().retain(|(hash, _), _| hash != model_hash);
+    }
+}
+
 impl Read {
     fn fork(&self) -> Option<Self> {
         Some(Self {

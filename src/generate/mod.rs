@@ -6,32 +6,45 @@
 
 mod answer;
 mod attribution;
+mod call_reader;
 mod candle;
 mod chat_template;
 mod citation;
+mod constraint;
 mod context;
+mod converse;
 mod decline;
 mod decode;
 mod decompose;
+mod dialogue;
 #[cfg(target_arch = "x86_64")]
 mod engine;
 #[cfg(test)]
 mod fixture;
 mod grounding;
 mod implicit_filter;
+mod json_text;
 mod judge;
+mod logprob;
+mod lookup;
+mod mark;
+mod penalty;
 mod prompt;
 mod quote;
 mod rank;
 mod relevance;
+mod repeated_call;
 mod rewrite;
 mod sampler;
 mod scripted;
 mod sentence;
 mod stop;
 mod text;
+mod tool;
+mod transformer;
 mod words;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::document::ByteSpan;
@@ -40,12 +53,17 @@ use crate::retrieve::Hit;
 use crate::worker::{Cancel, Stopped};
 pub use answer::{Asked, answer, answer_nothing};
 pub use candle::{CandleModel, SUPPORTED_ARCHITECTURES};
+pub use constraint::{ConstraintPart, ConstraintVocabulary, MAX_SCHEMA_BYTES, SchemaError, Shape, parse_schema};
+pub use converse::{Asking, ConverseEvent, Conversed, Interrupted, Spent, converse};
 pub use decompose::{MAX_PARTS, parts, sees_one_part};
+pub use dialogue::{Dialogue, Part, Speech, Tools, conversation_tokens};
 pub use implicit_filter::{FilterQuestion, RejectedClause};
 pub use judge::PrefixCache;
+pub use logprob::{ChosenToken, TokenLogprob};
 pub use relevance::{MIN_COSINE, MIN_COVERAGE, MIN_COVERAGE_ALONE, no_answer_text, relevance};
 pub use rewrite::Draft;
 pub use scripted::ScriptedModel;
+pub use tool::{Tool, ToolChoice, ToolResult, ToolUse};
 
 /// How tokens are drawn. Valid once built.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +78,21 @@ pub struct Inference {
     pub stop_sequences: Vec<String>,
     /// Seed of the draws.
     pub seed: u64,
+    /// Draws from so many of the likeliest tokens; 0 from all. To 1000.
+    pub top_k: usize,
+    /// Leaves out tokens less likely than this share of the likeliest one. 0 to 1.
+    pub min_p: f64,
+    /// Makes tokens that were read or written already less likely, or more below 1. Above 0, up to 2.
+    pub repetition_penalty: f64,
+    /// Taken from the logit of each token that was written already. -2 to 2.
+    pub presence_penalty: f64,
+    /// Taken from the logit of a token as often as it was written already. -2 to 2.
+    pub frequency_penalty: f64,
+    /// Added to the logits of tokens, by their ids. -100 to 100.
+    pub logit_bias: Vec<(u32, f64)>,
+    /// How many of the likeliest tokens to tell for each place, with what the model gave each of them; nothing tells none,
+    /// not even the chosen one. To 20.
+    pub logprobs: Option<usize>,
     /// How the answer is worded; nothing takes the model's own style, or free words above temperature 0.
     pub style: Option<AnswerStyle>,
 }
@@ -72,6 +105,13 @@ impl Default for Inference {
             max_tokens: 256,
             stop_sequences: Vec::new(),
             seed: 0,
+            top_k: 0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            logit_bias: Vec::new(),
+            logprobs: None,
             style: None,
         }
     }
@@ -98,6 +138,39 @@ pub enum Error {
         tokens: usize,
         /// Tokens that are left for it.
         room: usize,
+    },
+    /// The conversation alone does not fit the model's context window.
+    #[error("the conversation takes {tokens} tokens, the model's context window has {window}: leave some of it out")]
+    ConversationTooLong {
+        /// Tokens of the conversation.
+        tokens: usize,
+        /// Tokens that the window has.
+        window: usize,
+    },
+    /// There is not one token to go on from.
+    #[error("there is nothing to read: give some text")]
+    NothingToRead,
+    /// The model's chat template has no form for these messages.
+    #[error("the model's chat template refuses these messages: {reason}")]
+    MessagesRefused {
+        /// What it says.
+        reason: String,
+    },
+    /// A bias is for a token that the model does not have.
+    #[error("there is no token {token}: the model has the tokens 0 to {last}")]
+    UnknownToken {
+        /// The token.
+        token: u32,
+        /// The model's last token.
+        last: usize,
+    },
+    /// What a message must be cannot be asked for.
+    #[error("{reason}")]
+    Constraint {
+        /// Who asks for it.
+        part: ConstraintPart,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The model failed on these tokens.
     #[error("the language model failed")]
@@ -134,6 +207,19 @@ pub trait LanguageModel: Send + Sync {
     fn context_tokens(&self) -> usize;
     /// Renders a chat as the model was trained to read it, ending where the assistant begins to speak.
     fn render(&self, messages: &[Message]) -> Result<String, Error>;
+    /// Renders a chat with tools, both as chat templates know them; nothing where the model's template has no form for tools,
+    /// or another than calls between `<tool_call>` marks.
+    fn render_with_tools(
+        &self,
+        _messages: &serde_json::Value,
+        _tools: &serde_json::Value,
+    ) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+    /// Returns its tokens as constraints see them; nothing where what it writes cannot be constrained.
+    fn constraint_vocabulary(&self) -> Option<Arc<ConstraintVocabulary>> {
+        None
+    }
     /// Turns text into tokens; special tokens are recognised in it.
     fn encode(&self, text: &str) -> Result<Vec<u32>, Error>;
     /// Turns tokens into bytes, which may end inside a character. Special tokens give nothing.
@@ -144,6 +230,11 @@ pub trait LanguageModel: Send + Sync {
     }
     /// Returns whether the token ends an answer.
     fn is_end(&self, token: u32) -> bool;
+    /// Returns how many bytes it takes in memory: weights, vocabulary, what its sequences have read and what they left
+    /// behind; 0 where that is not worth counting.
+    fn memory_bytes(&self) -> u64 {
+        0
+    }
     /// Begins an empty sequence with a cache of its own.
     fn start(&self) -> Result<Box<dyn Sequence>, Error>;
     /// Begins a sequence that has read the first tokens of a prompt, as many as other sequences left behind but never all,
@@ -168,8 +259,22 @@ pub trait Sequence: Send {
     /// Waits for its turn, reads more tokens, and returns the logits after the last: one for each token of the vocabulary.
     /// Looks at `cancel` before it begins.
     fn feed(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>, Error>;
-    /// Leaves what it has read behind for others that begin alike, where that can be kept.
-    fn keep(&self) {}
+    /// Reads more tokens as [`Sequence::feed`] does, and returns the logits after each of them.
+    fn feed_each(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<Vec<f32>>, Error> {
+        tokens.iter().map(|token| self.feed(&[*token], cancel)).collect()
+    }
+    /// Returns how many tokens can be read together with the next one for little more than that takes; 0 where they
+    /// could not be [taken back](Sequence::rewind), or would take the time of others.
+    fn room_ahead(&self) -> usize {
+        0
+    }
+    /// Takes the last tokens back that were read, where there was [room ahead](Sequence::room_ahead) for them.
+    fn rewind(&mut self, _tokens: usize) {}
+    /// Leaves the first tokens that it has read behind for others that begin alike, and returns whether that can be kept.
+    /// Until `held` is over they go after what is not held; with zero they are not.
+    fn keep(&self, _tokens: usize, _held: Duration) -> bool {
+        false
+    }
     /// Returns another sequence that has read the same; nothing where that must be read again.
     fn fork(&self) -> Option<Box<dyn Sequence>> {
         None
@@ -189,6 +294,8 @@ pub enum StopReason {
     NoAnswer,
     /// The context window was full.
     ContextWindowExceeded,
+    /// The model calls tools.
+    ToolUse,
 }
 
 /// Why there is no answer.
@@ -252,6 +359,8 @@ pub struct GenerationSummary {
     pub no_answer_reason: Option<NoAnswerReason>,
     /// Tokens of the prompt.
     pub input_tokens: u64,
+    /// Those of them that had been read for an earlier prompt.
+    pub cached_tokens: u64,
     /// Tokens produced.
     pub output_tokens: u64,
     /// Reading the prompt.

@@ -12,8 +12,20 @@ const SYSTEM: &str = include_str!("prompts/system.md");
 const QUESTION: &str = include_str!("prompts/question.md");
 /// Tokens that are kept free for passages, however long the question is.
 const MIN_CONTEXT_TOKENS: usize = 64;
-/// Beginnings of the special tokens of the chat formats we know.
-const SPECIAL_STARTS: [&str; 5] = ["<|", "<s>", "</s>", "[INST]", "[/INST]"];
+/// Beginnings of the special tokens of the chat formats we know, and of the marks of calls and what came of them.
+pub(super) const SPECIAL_STARTS: [&str; 11] = [
+    "<|",
+    "<s>",
+    "</s>",
+    "[INST]",
+    "[/INST]",
+    "<tool_call",
+    "</tool_call",
+    "<tool_response",
+    "</tool_response",
+    "<tools",
+    "</tools",
+];
 
 /// What a model is asked.
 #[derive(Debug)]

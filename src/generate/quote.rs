@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::decode::{Decoded, STEP_TOKENS};
 use super::rank::Ranked;
@@ -122,7 +122,7 @@ pub(super) fn decode_quotes(
         cancel,
     };
     reader.read(&prompt[known..])?;
-    reader.sequence.keep();
+    reader.sequence.keep(prompt.len(), Duration::ZERO);
     let prefill = started.elapsed();
     let mut left = quotes;
     let mut output_tokens = 0;
@@ -155,6 +155,7 @@ pub(super) fn decode_quotes(
     Ok(Decoded {
         stop_reason,
         output_tokens: output_tokens as u64,
+        cached_tokens: known as u64,
         prefill,
         decode: started.elapsed().saturating_sub(first),
         time_to_first_token,

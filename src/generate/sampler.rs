@@ -6,12 +6,19 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::Inference;
+use super::penalty::Penalties;
 
-/// Draws tokens as an [`Inference`] says.
+/// Logits that are compared at once.
+const LANES: usize = 32;
+
+/// Draws tokens as an [`Inference`] says: penalties and biases, then the temperature, `top_k`, `top_p` and `min_p`.
 #[derive(Debug)]
 pub(super) struct Sampler {
+    penalties: Penalties,
     temperature: f64,
+    top_k: usize,
     top_p: f64,
+    min_p: f64,
     draws: ChaCha8Rng,
 }
 
@@ -19,14 +26,44 @@ impl Sampler {
     /// Returns a sampler at the beginning of its draws.
     pub(super) fn new(inference: &Inference) -> Self {
         Self {
+            penalties: Penalties::new(inference),
             temperature: inference.temperature,
+            top_k: inference.top_k,
             top_p: inference.top_p,
+            min_p: inference.min_p,
             draws: ChaCha8Rng::seed_from_u64(inference.seed),
         }
     }
 
+    /// Notes tokens that the model reads, for the penalty of repetition.
+    pub(super) fn read(&mut self, tokens: &[u32]) {
+        self.penalties.read(tokens);
+    }
+
     /// Draws a token; nothing when no logit is a number.
     pub(super) fn sample(&mut self, logits: &[f32]) -> Option<u32> {
+        let token = self.draw(&self.penalties.apply(logits))?;
+        self.penalties.write(token);
+        Some(token)
+    }
+
+    /// Draws a token that is allowed; those that are not lose their logits. Nothing when none is left.
+    pub(super) fn sample_allowed(&mut self, logits: &mut [f32], is_allowed: impl Fn(u32) -> bool) -> Option<u32> {
+        loop {
+            let token = self.draw(&self.penalties.apply(logits))?;
+            if is_allowed(token) {
+                self.penalties.write(token);
+                return Some(token);
+            }
+            let logit = logits.get_mut(token as usize)?;
+            if *logit == f32::NEG_INFINITY {
+                return None;
+            }
+            *logit = f32::NEG_INFINITY;
+        }
+    }
+
+    fn draw(&mut self, logits: &[f32]) -> Option<u32> {
         if self.temperature <= 0.0 {
             return likeliest(logits);
         }
@@ -42,7 +79,7 @@ impl Sampler {
         candidates.last().map(|(token, _)| *token)
     }
 
-    /// Returns the likeliest tokens that together reach `top_p`, likeliest first, with weights not scaled to one.
+    /// Returns the tokens that are drawn from, likeliest first, with weights not scaled to one.
     fn candidates(&self, logits: &[f32]) -> Vec<(u32, f64)> {
         let highest = logits
             .iter()
@@ -64,7 +101,12 @@ impl Sampler {
             .map(|(token, logit)| (token as u32, weigh(*logit)))
             .filter(|(_, weight)| *weight > 0.0)
             .collect();
-        candidates.sort_by(|(a, left), (b, right)| by_weight(*left, *right).then(a.cmp(b)));
+        let likelier = |(a, left): &(u32, f64), (b, right): &(u32, f64)| by_weight(*left, *right).then(a.cmp(b));
+        if (1..candidates.len()).contains(&self.top_k) {
+            candidates.select_nth_unstable_by(self.top_k - 1, likelier);
+            candidates.truncate(self.top_k);
+        }
+        candidates.sort_unstable_by(likelier);
         let total: f64 = candidates.iter().map(|(_, weight)| weight).sum();
         let mut reached = 0.0;
         let kept = candidates
@@ -76,6 +118,8 @@ impl Sampler {
             })
             .count();
         candidates.truncate(kept.max(1));
+        let least = candidates.first().map_or(0.0, |(_, weight)| weight * self.min_p);
+        candidates.retain(|(_, weight)| *weight >= least);
         candidates
     }
 }
@@ -86,76 +130,17 @@ fn by_weight(left: f64, right: f64) -> Ordering {
 
 /// Returns the likeliest token; of equals the first.
 fn likeliest(logits: &[f32]) -> Option<u32> {
-    let mut best: Option<(u32, f32)> = None;
-    for (token, logit) in logits.iter().enumerate() {
-        if !logit.is_nan() && best.is_none_or(|(_, highest)| *logit > highest) {
-            best = Some((token as u32, *logit));
+    let mut highest = [f32::NEG_INFINITY; LANES];
+    // Comparisons of many numbers at once, which no number that is none wins.
+    for logits in logits.chunks(LANES) {
+        for (highest, logit) in highest.iter_mut().zip(logits) {
+            *highest = if *logit > *highest { *logit } else { *highest };
         }
     }
-    best.map(|(token, _)| token)
+    let highest = highest.into_iter().fold(f32::NEG_INFINITY, f32::max);
+    let first = logits.iter().position(|logit| *logit >= highest)?;
+    u32::try_from(first).ok()
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn draw(temperature: f64, top_p: f64, seed: u64, logits: &[f32]) -> Vec<Option<u32>> {
-        let mut sampler = Sampler::new(&Inference {
-            temperature,
-            top_p,
-            seed,
-            ..Inference::default()
-        });
-        (0..64).map(|_| sampler.sample(logits)).collect()
-    }
-
-    #[test]
-    fn temperature_zero_takes_the_likeliest() {
-        assert_eq!(draw(0.0, 1.0, 1, &[0.1, 3.0, f32::NAN, 3.0])[0], Some(1));
-        assert_eq!(draw(0.0, 1.0, 1, &[f32::NAN])[0], None);
-        assert_eq!(draw(1.0, 1.0, 1, &[])[0], None);
-    }
-
-    #[test]
-    fn seed_decides_every_draw() {
-        let logits = [1.0, 1.5, 0.5, 1.2];
-        assert_eq!(draw(1.0, 1.0, 7, &logits), draw(1.0, 1.0, 7, &logits));
-        assert_ne!(draw(1.0, 1.0, 7, &logits), draw(1.0, 1.0, 8, &logits));
-        // A fixed stream: a change of the generator would change answers that callers were promised.
-        assert_eq!(
-            draw(1.0, 1.0, 7, &logits)[..6],
-            [Some(1), Some(1), Some(0), Some(0), Some(3), Some(1)]
-        );
-    }
-
-    #[test]
-    fn top_p_leaves_out_the_unlikely() {
-        let logits = [2.0, 1.9, -3.0, -4.0];
-        assert!(
-            draw(1.0, 0.9, 3, &logits)
-                .iter()
-                .all(|token| matches!(token, Some(0 | 1)))
-        );
-        assert!(draw(1.0, 0.01, 3, &logits).iter().all(|token| *token == Some(0)));
-        assert!(draw(2.0, 1.0, 3, &logits).contains(&Some(2)));
-    }
-
-    #[test]
-    fn infinite_logits_are_drawn_without_failing() {
-        assert_eq!(draw(0.7, 0.9, 3, &[f32::INFINITY, 1.0])[0], Some(0));
-        assert_eq!(draw(0.7, 0.9, 3, &[f32::NEG_INFINITY, 1.0])[0], Some(1));
-    }
-
-    proptest! {
-        #[test]
-        fn drawn_tokens_are_in_the_vocabulary(
-            logits in prop::collection::vec(-20f32..20.0, 1..50), temperature in 0f64..2.0, top_p in 0.01f64..1.0, seed: u64,
-        ) {
-            for token in draw(temperature, top_p, seed, &logits) {
-                prop_assert!(token.is_some_and(|token| (token as usize) < logits.len()));
-            }
-        }
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha2::{Digest, Sha256};
 
-use super::{Error, LanguageModel, Message, Role, Sequence};
+use super::{ConstraintVocabulary, Error, LanguageModel, Message, Role, Sequence};
 use crate::worker::Cancel;
 
 /// Ends an answer.
@@ -112,6 +112,11 @@ impl LanguageModel for ScriptedModel {
             .checked_sub(FIRST_PIECE)
             .and_then(|at| self.pieces.get(at as usize));
         piece.cloned().unwrap_or_default()
+    }
+
+    fn constraint_vocabulary(&self) -> Option<Arc<ConstraintVocabulary>> {
+        let tokens = FIRST_PIECE as usize + self.pieces.len();
+        ConstraintVocabulary::new(tokens, &[END], |token| self.token_bytes(token)).map(Arc::new)
     }
 
     fn is_end(&self, token: u32) -> bool {

@@ -12,6 +12,7 @@ const MIN_CYCLING_TOKENS: usize = 24;
 pub(super) struct StopSequences {
     sequences: Vec<String>,
     held: String,
+    found: Option<usize>,
 }
 
 impl StopSequences {
@@ -20,6 +21,7 @@ impl StopSequences {
         Self {
             sequences: sequences.iter().filter(|text| !text.is_empty()).cloned().collect(),
             held: String::new(),
+            found: None,
         }
     }
 
@@ -29,9 +31,11 @@ impl StopSequences {
         let found = self
             .sequences
             .iter()
-            .filter_map(|sequence| self.held.find(sequence.as_str()))
+            .enumerate()
+            .filter_map(|(which, sequence)| Some((self.held.find(sequence.as_str())?, which)))
             .min();
-        if let Some(at) = found {
+        if let Some((at, which)) = found {
+            self.found = Some(which);
             self.held.truncate(at);
             return (std::mem::take(&mut self.held), true);
         }
@@ -40,9 +44,24 @@ impl StopSequences {
         (std::mem::replace(&mut self.held, rest), false)
     }
 
+    /// Returns the stop sequence that came, of several at one place the first that was named.
+    pub(super) fn found(&self) -> Option<&str> {
+        self.found.map(|which| self.sequences[which].as_str())
+    }
+
     /// Ends the text and returns what was held back.
-    pub(super) fn finish(self) -> String {
-        self.held
+    pub(super) fn finish(mut self) -> String {
+        self.take_held()
+    }
+
+    /// Returns what was held back, and holds it no more.
+    pub(super) fn take_held(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+
+    /// Returns how many bytes are held back.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.len()
     }
 
     /// Returns the length of the longest end of the held text that begins a stop sequence.
@@ -88,6 +107,21 @@ mod tests {
             (released, has_stopped),
             (expected.iter().map(ToString::to_string).collect(), stopped)
         );
+        assert_eq!(stop.found().is_some(), stopped);
+    }
+
+    #[test]
+    fn the_sequence_that_came_first_is_named() {
+        for (sequences, text, expected) in [
+            (["b", "ab"], "xab", Some("ab")),
+            (["ab", "a"], "xab", Some("ab")),
+            (["a", "ab"], "xab", Some("a")),
+            (["y", "z"], "xab", None),
+        ] {
+            let mut stop = StopSequences::new(&sequences.map(str::to_owned));
+            stop.push(text);
+            assert_eq!(stop.found(), expected, "{sequences:?}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::base::Base;
 use super::reranking::Reranking;
 use super::result_cache::Slot;
+use super::scheduler::Wanted;
 use super::transformation::Transformed;
 use super::{
     AnswerSummary, BatchRetrieval, Error, FoundHits, Groundwork, MAX_BATCH_QUERIES, Question, ReadAt, Retrieval,
@@ -17,6 +18,9 @@ use crate::index::Epoch;
 use crate::retrieve::{EmbeddedQuery, Query, SearchType};
 use crate::store::BaseRecord;
 use crate::worker::Cancel;
+
+/// Bytes of what a model reads beside the question at most.
+const PROMPT_BYTES: usize = 2_048;
 
 impl Groundwork {
     /// Finds the chunks that fit a query best.
@@ -218,6 +222,7 @@ impl Groundwork {
         sink: &mut Sink<'_>,
     ) -> Result<AnswerSummary, Error> {
         let started = Instant::now();
+        let cancel = &cancel.with_tier(question.service_tier);
         let model_id = match question.model_id.as_str() {
             "" => &self.settings.language_model_id,
             id => id,
@@ -245,12 +250,19 @@ impl Groundwork {
             (generate::answer_nothing(reason, sink)?, None)
         } else {
             let waiting = Instant::now();
-            let _slot = self.answers.enter(cancel)?;
-            let model = self.models.language_model(model_id)?;
+            let wanted = Wanted {
+                model_id,
+                prompt_bytes: query.text.len() + PROMPT_BYTES,
+                max_tokens: question.inference.max_tokens,
+                context_tokens: self.models.context_tokens(model_id),
+            };
+            let slot = self.answers.enter(wanted, cancel)?;
+            let failed = |error: Error| slot.fail(error);
+            let model = self.models.language_model(model_id).map_err(failed)?;
             times.queue += waiting.elapsed();
-            let embedder = self.models.embedder(&record.embedding_model_id)?;
+            let embedder = self.models.embedder(&record.embedding_model_id).map_err(failed)?;
             let generation = generate::answer(
-                &*model,
+                &slot.metered(&*model),
                 Asked {
                     question: &query.text,
                     hits: context::without_covered(retrieval.hits),
@@ -260,7 +272,9 @@ impl Groundwork {
                 },
                 cancel,
                 sink,
-            )?;
+            );
+            let generation = generation.map_err(|error| slot.fail(error))?;
+            slot.finish(Some(generation.output_tokens));
             let hash = model.model_hash().to_owned();
             (generation, Some((model_id.to_owned(), hash)))
         };

@@ -63,6 +63,8 @@ pub struct Error {
     pub resource: Option<Resource>,
     /// When to try again, for [`ErrorKind::Overloaded`] and [`ErrorKind::Unavailable`].
     pub retry_after: Option<Duration>,
+    /// More for programs, by names in snake case, such as tokens that were used.
+    pub facts: Vec<(&'static str, String)>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -76,6 +78,7 @@ impl Error {
             violations: Vec::new(),
             resource: None,
             retry_after: None,
+            facts: Vec::new(),
             source: None,
         }
     }
@@ -126,6 +129,13 @@ impl Error {
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
+        self
+    }
+
+    /// Adds something for programs.
+    #[must_use]
+    pub(super) fn with_fact(mut self, name: &'static str, value: u64) -> Self {
+        self.facts.push((name, value.to_string()));
         self
     }
 
@@ -309,6 +319,13 @@ impl From<crate::generate::Error> for Error {
         match error {
             crate::generate::Error::Stopped(stopped) => stopped.into(),
             error @ crate::generate::Error::QuestionTooLong { .. } => Self::invalid("input.text", error.to_string()),
+            error @ (crate::generate::Error::ConversationTooLong { .. }
+            | crate::generate::Error::NothingToRead
+            | crate::generate::Error::MessagesRefused { .. }) => Self::invalid("messages", error.to_string()),
+            error @ crate::generate::Error::UnknownToken { .. } => {
+                Self::invalid("additional_model_request_fields.logit_bias", error.to_string())
+            }
+            error @ crate::generate::Error::Constraint { .. } => Self::invalid("output_config", error.to_string()),
             error => Self::internal("GENERATION_FAILED", error.to_string(), error),
         }
     }

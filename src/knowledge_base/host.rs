@@ -1,16 +1,21 @@
 //! Models in memory: loaded when first asked for, shared by everyone, and the catalog that describes them.
+//!
+//! Always holds: when a model is loaded, all that are in memory fit into the budget of models; the least recently used that
+//! nobody uses or pinned make room. What sequences read later takes memory beside, within bounds of its own.
 
-use std::collections::HashMap;
+mod memory;
+mod shelf;
+
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
-use super::{Availability, Error, ErrorKind, Groundwork, ModelInfo, Page, PageRequest, Settings, check};
+use super::{Availability, Error, ErrorKind, Groundwork, ModelInfo, Page, PageRequest, Settings, Unloaded, check};
 use crate::embed::{self, CachedEmbedder, Embedder};
-use crate::generate::{CandleModel, LanguageModel, PromptTime};
+use crate::generate::{CandleModel, LanguageModel, PrefixCache, PromptTime};
 use crate::models::{self, Catalog, CatalogModel, InstalledModel, Modality, ModelStore};
 use crate::worker::ComputeGate;
+use shelf::{Model, Shelf};
 
 /// Models that are in memory already, beside those of the catalog.
 #[derive(Clone, Default)]
@@ -34,8 +39,9 @@ pub(super) struct ModelHost {
     store: ModelStore,
     gate: Arc<ComputeGate>,
     threads: usize,
-    embedders: Shelf<dyn Embedder>,
-    language_models: Shelf<dyn LanguageModel>,
+    shelf: Shelf,
+    /// What models have read for those who ask alike; it keeps them in memory.
+    prefixes: Arc<PrefixCache>,
 }
 
 impl fmt::Debug for ModelHost {
@@ -43,43 +49,6 @@ impl fmt::Debug for ModelHost {
         f.debug_struct("ModelHost")
             .field("store", &self.store)
             .finish_non_exhaustive()
-    }
-}
-
-/// Loaded models of one kind. The outer lock is held for a look, the inner one while a model is loaded.
-struct Shelf<M: ?Sized> {
-    loaded: Mutex<HashMap<String, Arc<M>>>,
-    loading: Mutex<()>,
-}
-
-impl<M: ?Sized> Shelf<M> {
-    fn new(provided: impl Iterator<Item = (String, Arc<M>)>) -> Self {
-        Self {
-            loaded: Mutex::new(provided.collect()),
-            loading: Mutex::default(),
-        }
-    }
-
-    fn get(&self, id: &str) -> Option<Arc<M>> {
-        self.loaded.lock().get(id).cloned()
-    }
-
-    fn all(&self) -> Vec<Arc<M>> {
-        self.loaded.lock().values().cloned().collect()
-    }
-
-    fn get_or_load(&self, id: &str, load: impl FnOnce() -> Result<Arc<M>, Error>) -> Result<Arc<M>, Error> {
-        if let Some(model) = self.get(id) {
-            return Ok(model);
-        }
-        let _loading = self.loading.lock();
-        // Somebody else may have loaded it while we waited.
-        if let Some(model) = self.get(id) {
-            return Ok(model);
-        }
-        let model = load()?;
-        self.loaded.lock().insert(id.to_owned(), model.clone());
-        Ok(model)
     }
 }
 
@@ -93,7 +62,12 @@ impl Drop for ForgettingPrompts<'_> {
 }
 
 impl ModelHost {
-    pub(super) fn open(settings: &Settings, provided: ProvidedModels, gate: Arc<ComputeGate>) -> Result<Self, Error> {
+    pub(super) fn open(
+        settings: &Settings,
+        provided: ProvidedModels,
+        gate: Arc<ComputeGate>,
+        prefixes: Arc<PrefixCache>,
+    ) -> Result<Self, Error> {
         let catalog = Catalog::open(settings.model_catalog.as_deref(), &settings.model_dirs)?;
         let store = ModelStore::open(catalog, &settings.models_dir, settings.model_sources.clone())?;
         let threads = compute_threads(settings);
@@ -101,46 +75,98 @@ impl ModelHost {
             embedders,
             language_models,
         } = provided;
+        let embedders = embedders.into_iter();
+        let embedders = embedders.map(|model| (model.model_id().to_owned(), Model::Embedder(model)));
+        let language_models = language_models.into_iter();
+        let language_models = language_models.map(|model| (model.model_id().to_owned(), Model::Language(model)));
+        let budget = match settings.max_model_memory {
+            0 => memory::default_budget(),
+            bytes => bytes as u64,
+        };
         Ok(Self {
             store,
             gate,
             threads,
-            embedders: Shelf::new(embedders.into_iter().map(|model| (model.model_id().to_owned(), model))),
-            language_models: Shelf::new(
-                language_models
-                    .into_iter()
-                    .map(|model| (model.model_id().to_owned(), model)),
-            ),
+            shelf: Shelf::new(budget, embedders.chain(language_models)),
+            prefixes,
         })
     }
 
     /// Returns an embedder, loading it if need be.
     pub(super) fn embedder(&self, id: &str) -> Result<Arc<dyn Embedder>, Error> {
-        self.embedders.get_or_load(id, || match self.store.installed(id)? {
-            InstalledModel::Encoder(encoder) => {
+        let on_leave = |model: &Model| self.let_go(model);
+        let model = self.shelf.get_or_load(Modality::Embedding, id, &on_leave, || {
+            let InstalledModel::Encoder(encoder) = self.store.installed(id)? else {
+                return Err(wrong_kind(id, "a language model, not an embedding model"));
+            };
+            let weights = encoder.source.as_ref().map_or(&encoder.onnx, |source| &source.weights);
+            let size = file_bytes(weights) + file_bytes(&encoder.tokenizer);
+            let load = || {
                 let embedder = embed::open(encoder, self.threads, self.gate.clone())?;
-                Ok(Arc::new(CachedEmbedder::new(embedder)))
-            }
-            InstalledModel::LanguageModel(_) => Err(wrong_kind(id, "a language model, not an embedding model")),
-        })
+                Ok(Model::Embedder(Arc::new(CachedEmbedder::new(embedder))))
+            };
+            Ok((size, load))
+        })?;
+        match model {
+            Model::Embedder(embedder) => Ok(embedder),
+            Model::Language(_) => Err(wrong_kind(id, "a language model, not an embedding model")),
+        }
     }
 
     /// Returns a language model, loading it if need be.
     pub(super) fn language_model(&self, id: &str) -> Result<Arc<dyn LanguageModel>, Error> {
-        self.language_models
-            .get_or_load(id, || match self.store.installed(id)? {
-                InstalledModel::LanguageModel(installed) => {
-                    let model = CandleModel::open(&installed, self.threads, self.gate.clone())?;
-                    Ok(Arc::new(model))
-                }
-                InstalledModel::Encoder(_) => Err(wrong_kind(id, "an embedding model, not a language model")),
-            })
+        let on_leave = |model: &Model| self.let_go(model);
+        let model = self.shelf.get_or_load(Modality::Text, id, &on_leave, || {
+            let InstalledModel::LanguageModel(installed) = self.store.installed(id)? else {
+                return Err(wrong_kind(id, "an embedding model, not a language model"));
+            };
+            let size = installed.source.weight_bytes();
+            let load = move || {
+                let model = CandleModel::open(&installed, self.threads, self.gate.clone())?;
+                Ok(Model::Language(Arc::new(model)))
+            };
+            Ok((size, load))
+        })?;
+        match model {
+            Model::Language(model) => Ok(model),
+            Model::Embedder(_) => Err(wrong_kind(id, "an embedding model, not a language model")),
+        }
+    }
+
+    /// Looks at a language model that is in memory.
+    fn peek<T>(&self, id: &str, look: impl FnOnce(&dyn LanguageModel) -> T) -> Option<T> {
+        let looked = self.shelf.peek(Modality::Text, id, |model| match model {
+            Model::Language(model) => Some(look(&**model)),
+            Model::Embedder(_) => None,
+        });
+        looked.flatten()
+    }
+
+    /// Gives up what keeps a model in memory that is to leave.
+    fn let_go(&self, model: &Model) {
+        if let Model::Language(model) = model {
+            self.prefixes.forget(model.model_hash());
+        }
+    }
+
+    /// Returns how many bytes models may take together, and how many they take.
+    pub(super) fn memory(&self) -> (u64, u64) {
+        self.shelf.memory()
+    }
+
+    /// Returns how many tokens a sequence of a language model may have; as many as can be where the catalog leaves that to
+    /// the model's file, and that is not loaded.
+    pub(super) fn context_tokens(&self, id: &str) -> usize {
+        if let Some(tokens) = self.peek(id, |model| model.context_tokens()) {
+            return tokens;
+        }
+        let known = self.store.catalog().model(id).map(|model| model.max_tokens);
+        known.ok().filter(|tokens| *tokens > 0).unwrap_or(usize::MAX)
     }
 
     /// Returns the time of a language model; that of one which is not loaded keeps nothing.
     pub(super) fn prompt_time(&self, id: &str) -> PromptTime {
-        let model = self.language_models.get(id);
-        model.map_or_else(PromptTime::default, |model| model.prompt_time())
+        self.peek(id, |model| model.prompt_time()).unwrap_or_default()
     }
 
     /// Lets the language models give up what prompts left behind, now and when what is returned is dropped.
@@ -150,14 +176,16 @@ impl ModelHost {
     }
 
     fn forget_prompts(&self) {
-        for model in self.language_models.all() {
-            model.forget_prompts();
-        }
+        self.shelf.each(|model| {
+            if let Model::Language(model) = model {
+                model.forget_prompts();
+            }
+        });
     }
 
     /// Checks that a language model can be had, without loading it.
     pub(super) fn check_language_model(&self, id: &str) -> Result<(), Error> {
-        if self.language_models.get(id).is_some() {
+        if self.peek(id, |_| ()).is_some() {
             return Ok(());
         }
         match self.store.installed(id)? {
@@ -169,8 +197,12 @@ impl ModelHost {
     /// Returns the dimensions of an embedding model, 0 where they show only once it is loaded; nothing when there is no
     /// such model.
     pub(super) fn dimensions(&self, id: &str) -> Option<usize> {
-        if let Some(embedder) = self.embedders.get(id) {
-            return Some(embedder.dimensions());
+        let known = self.shelf.peek(Modality::Embedding, id, |model| match model {
+            Model::Embedder(embedder) => Some(embedder.dimensions()),
+            Model::Language(_) => None,
+        });
+        if let Some(dimensions) = known.flatten() {
+            return Some(dimensions);
         }
         let model = self.store.catalog().model(id).ok()?;
         (model.modality == Modality::Embedding).then_some(model.dimensions)
@@ -181,20 +213,19 @@ impl ModelHost {
     pub(super) fn weights_sha256(&self, id: &str) -> Option<String> {
         match self.store.installed(id) {
             Ok(InstalledModel::Encoder(encoder)) => Some(encoder.weights_sha256),
-            _ => self.embedders.get(id).map(|_| String::new()),
+            _ => self.shelf.peek(Modality::Embedding, id, |_| String::new()),
         }
     }
 
     fn describe(&self, model: &CatalogModel, settings: &Settings) -> ModelInfo {
-        let (is_loaded, default_id) = match model.modality {
-            Modality::Embedding => (self.embedders.get(&model.id).is_some(), &settings.embedding_model_id),
-            Modality::Text => (
-                self.language_models.get(&model.id).is_some(),
-                &settings.language_model_id,
-            ),
+        let loaded = self.shelf.described(model.modality, &model.id);
+        let (is_pinned, memory_bytes) = loaded.unwrap_or_default();
+        let default_id = match model.modality {
+            Modality::Embedding => &settings.embedding_model_id,
+            Modality::Text => &settings.language_model_id,
         };
         let availability = match self.store.availability(&model.id) {
-            _ if is_loaded => Availability::Loaded,
+            _ if loaded.is_some() => Availability::Loaded,
             Ok(models::Availability::Installed) => Availability::Installed,
             Ok(models::Availability::NotInstalled) | Err(_) => Availability::NotInstalled,
         };
@@ -213,6 +244,9 @@ impl ModelHost {
             availability,
             files: model.files.iter().map(file).collect(),
             is_default: model.id == *default_id,
+            memory_bytes,
+            serving: None,
+            is_pinned,
         }
     }
 }
@@ -235,7 +269,7 @@ impl Groundwork {
             .filter(|model| modality.is_none_or(|wanted| model.modality == wanted))
             .filter(|model| provider.is_empty() || model.provider.eq_ignore_ascii_case(provider))
             .take(size + 1)
-            .map(|model| self.models.describe(model, &self.settings))
+            .map(|model| self.describe_model(model))
             .collect();
         Ok(check::paged(infos, size, |info: &ModelInfo| &info.id))
     }
@@ -246,8 +280,59 @@ impl Groundwork {
             return Err(Error::invalid("model_id", "is required: the id of a model"));
         }
         let model = self.models.store.catalog().model(id)?;
-        Ok(self.models.describe(model, &self.settings))
+        Ok(self.describe_model(model))
     }
+
+    fn describe_model(&self, model: &CatalogModel) -> ModelInfo {
+        let serves = model.modality == Modality::Text;
+        ModelInfo {
+            serving: serves.then(|| self.answers.serving(&model.id)),
+            ..self.models.describe(model, &self.settings)
+        }
+    }
+
+    /// Loads a model, and tells whether it was in memory before. One that is pinned stays until it is unloaded.
+    pub fn load_model(&self, id: &str, is_pinned: bool) -> Result<(ModelInfo, bool), Error> {
+        let before = self.model(id)?;
+        // Held until it is pinned, so that nobody else makes it leave.
+        let model = match before.modality {
+            Modality::Embedding => Model::Embedder(self.models.embedder(id)?),
+            Modality::Text => Model::Language(self.models.language_model(id)?),
+        };
+        if is_pinned {
+            self.models.shelf.pin(before.modality, id);
+        }
+        drop(model);
+        Ok((self.model(id)?, before.availability == Availability::Loaded))
+    }
+
+    /// Removes a model from memory, pinned or not. Who uses it keeps it until they end; who needs it next loads it again.
+    pub fn unload_model(&self, id: &str) -> Result<Unloaded, Error> {
+        let before = self.model(id)?;
+        // A model that could not be loaded again stays.
+        self.models.store.installed(id)?;
+        let taken = self.models.shelf.take(before.modality, id);
+        let holders = taken.map(|model| {
+            self.models.let_go(&model);
+            model.holders()
+        });
+        Ok(Unloaded {
+            model: self.model(id)?,
+            was_loaded: holders.is_some(),
+            // One of them is ours, and just ended.
+            is_in_use: holders.is_some_and(|holders| holders > 1),
+        })
+    }
+
+    /// Returns how many bytes models may take together, and how many they take.
+    pub fn model_memory(&self) -> (u64, u64) {
+        self.models.memory()
+    }
+}
+
+/// Returns the size of a file; 0 where it cannot be told, which loading it will say.
+fn file_bytes(path: &Path) -> u64 {
+    path.metadata().map_or(0, |metadata| metadata.len())
 }
 
 fn wrong_kind(id: &str, what: &str) -> Error {

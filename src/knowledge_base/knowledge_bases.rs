@@ -220,5 +220,7 @@ fn request_hash(request: &NewKnowledgeBase) -> Vec<u8> {
     if !request.metadata_schema.is_empty() {
         content["metadata_schema"] = format!("{:?}", request.metadata_schema).into();
     }
+    // Hashes outlive the order in which fields are written here.
+    content.sort_all_objects();
     Sha256::digest(content.to_string()).to_vec()
 }

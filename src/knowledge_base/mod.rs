@@ -6,14 +6,15 @@
 //!
 //! All calls block; callers on an async runtime put them on blocking threads.
 
-mod admission;
 mod answer;
 mod archive;
 mod base;
 mod bundles;
 mod check;
 mod context;
+mod conversation;
 mod documents;
+mod embedding;
 mod epochs;
 mod error;
 mod host;
@@ -25,6 +26,8 @@ mod request;
 mod reranking;
 mod result_cache;
 mod results;
+mod scheduler;
+mod structured;
 #[cfg(test)]
 mod tests;
 mod transformation;
@@ -39,7 +42,6 @@ use crate::generate::PrefixCache;
 use crate::retrieve::rerank::TokenCache;
 use crate::store::{Catalog, DirectoryLock, Layout};
 use crate::worker::ComputeGate;
-use admission::Admission;
 use base::OpenBases;
 use bundles::Bundles;
 pub use bundles::check_bundle_file;
@@ -47,14 +49,19 @@ use host::ModelHost;
 use keeper::{Keeper, Kept};
 use live_recall::LiveRecall;
 use result_cache::ResultCache;
+use scheduler::Scheduler;
 
+pub use conversation::{MAX_CACHE_POINTS, MAX_DOCUMENT_NAME_CHARS};
+pub use embedding::{MAX_EMBED_BYTES, MAX_EMBED_TEXTS, TextEmbedder};
 pub use error::{Error, ErrorKind, FieldViolation, Resource};
 pub use host::ProvidedModels;
 pub use request::*;
 pub use reranking::{MAX_RERANK_BYTES, MAX_RERANK_SOURCE_CHARS, MAX_RERANK_SOURCES};
+pub use scheduler::{DEFAULT_AGES_AFTER, FLEX_AGES_AFTER};
+pub use structured::{MAX_PATTERN_BYTES, MAX_TOOL_DESCRIPTION_BYTES, MAX_TOOLS};
 
-/// Answers that are made at once. They share the steps of the language model, so that a short one is not held up by a long
-/// one.
+/// Answers and messages of conversations that are made at once. They share the steps of the language model, so that a short
+/// one is not held up by a long one.
 pub const CONCURRENT_ANSWERS: usize = 8;
 
 /// A data directory that is open: its knowledge bases and the models that serve them.
@@ -72,9 +79,9 @@ pub struct Groundwork {
     models: ModelHost,
     tokens: TokenCache,
     results: Arc<ResultCache>,
-    prefixes: PrefixCache,
+    prefixes: Arc<PrefixCache>,
     pdf: PdfReader,
-    answers: Admission,
+    answers: Scheduler,
     // Last: the directory stays ours until all else is closed.
     _lock: DirectoryLock,
 }
@@ -97,7 +104,8 @@ impl Groundwork {
         let mut bundles = Bundles::open(&settings.bundles, &catalog);
         let bases = Arc::new(OpenBases::new(layout, std::mem::take(&mut bundles.opened)));
         let gate = Arc::new(ComputeGate::default());
-        let models = ModelHost::open(&settings, provided, gate.clone())?;
+        let prefixes = Arc::new(PrefixCache::default());
+        let models = ModelHost::open(&settings, provided, gate.clone(), Arc::clone(&prefixes))?;
         let pdf = PdfReader {
             program: settings.pdf_reader.clone(),
             ..PdfReader::default()
@@ -117,7 +125,7 @@ impl Groundwork {
             .transpose()
             .map_err(|source| Error::internal("NO_THREAD", "cannot start the thread that measures recall", source))?;
         Ok(Self {
-            answers: Admission::new(CONCURRENT_ANSWERS, settings.max_queued_answers),
+            answers: Scheduler::new(CONCURRENT_ANSWERS, &settings),
             _keeper: keeper,
             live_recall,
             bases,
@@ -128,7 +136,7 @@ impl Groundwork {
             models,
             tokens: TokenCache::new(reranking::TOKEN_CACHE_BYTES),
             results,
-            prefixes: PrefixCache::default(),
+            prefixes,
             pdf,
             _lock: lock,
         })

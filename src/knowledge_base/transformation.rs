@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::base::Base;
+use super::scheduler::Wanted;
 use super::{Error, Groundwork, ImplicitFilter, Missing, StageTimes};
 use crate::document::schema::DeclaredAttribute;
 use crate::embed::{Embedding, Purpose, TokenCoverage};
@@ -24,6 +25,9 @@ const OWN_OF_BOTH: &str = "filter.and_all.filters[0]";
 const DERIVED_OF_BOTH: &str = "filter.and_all.filters[1]";
 /// How conditions of a derived filter are named to the caller.
 const DERIVED: &str = "implicit_filter.filter";
+
+/// Bytes of what a model reads beside a question that it judges at most.
+const JUDGED_BYTES: usize = 4_096;
 
 /// What a language model is asked for: texts to search for.
 type Ask<'a> = &'a dyn Fn(&dyn LanguageModel) -> Result<Vec<String>, generate::Error>;
@@ -173,10 +177,13 @@ impl Groundwork {
         let question = &query.text;
         let with_model = |ask: Ask<'_>| {
             let waiting = Instant::now();
-            let _slot = self.answers.enter(cancel)?;
+            let slot = self.answers.enter(self.judgement(model_id, question), cancel)?;
             let waited = waiting.elapsed();
-            let model = self.models.language_model(model_id)?;
-            Ok((ask(&*model)?, waited))
+            let model = self.models.language_model(model_id);
+            let model = model.map_err(|error| slot.fail(error))?;
+            let texts = ask(&*model).map_err(|error| slot.fail(error))?;
+            slot.finish(None);
+            Ok((texts, waited))
         };
         match options.kind {
             TransformationKind::Decomposition => {
@@ -201,6 +208,16 @@ impl Groundwork {
                     Ok(chosen.into_text().into_iter().collect())
                 })
             }
+        }
+    }
+
+    /// Returns what a model takes that is asked for words it would go on with.
+    fn judgement<'a>(&self, model_id: &'a str, question: &str) -> Wanted<'a> {
+        Wanted {
+            model_id,
+            prompt_bytes: question.len() + JUDGED_BYTES,
+            max_tokens: 1,
+            context_tokens: self.models.context_tokens(model_id),
         }
     }
 
@@ -251,10 +268,13 @@ impl Groundwork {
             return Ok((derived, Duration::ZERO));
         }
         let waiting = Instant::now();
-        let slot = self.answers.enter(cancel)?;
+        let slot = self.answers.enter(self.judgement(model_id, &query.text), cancel)?;
         let waited = waiting.elapsed();
-        let model = self.models.language_model(model_id)?;
-        asked.judge(&*model, &self.prefixes, cancel)?;
+        let model = self.models.language_model(model_id);
+        let model = model.map_err(|error| slot.fail(error))?;
+        let judged = asked.judge(&*model, &self.prefixes, cancel);
+        judged.map_err(|error| slot.fail(error))?;
+        slot.finish(None);
         drop(slot);
         model_id.clone_into(&mut derived.model_id);
         derived.input_tokens = asked.input_tokens();

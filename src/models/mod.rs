@@ -15,7 +15,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use catalog::{Catalog, CatalogFile, CatalogModel, CatalogRuntime, Source};
 pub use encoder::InvalidEncoder;
@@ -27,7 +27,7 @@ pub use stamp::FileState;
 pub use store::{Availability, FileReport, ModelStore};
 
 /// What a model is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Modality {
     /// Makes embeddings.
     Embedding,
@@ -49,7 +49,7 @@ pub enum Pooling {
 pub enum InstalledModel {
     /// An encoder as an ONNX graph.
     Encoder(InstalledEncoder),
-    /// A language model as GGUF.
+    /// A language model.
     LanguageModel(InstalledLanguageModel),
 }
 
@@ -103,15 +103,49 @@ pub enum AnswerStyle {
     Free,
 }
 
+/// What a language model is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LanguageModelSource {
+    /// One GGUF file, with tokenizer and chat template inside.
+    Gguf(PathBuf),
+    /// A directory as the transformers library writes it.
+    Safetensors {
+        /// Holds `config.json` and `tokenizer.json`.
+        directory: PathBuf,
+        /// The files of weights.
+        weights: Vec<PathBuf>,
+    },
+}
+
+impl LanguageModelSource {
+    /// Returns the file or directory that people know it by.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Gguf(path) | Self::Safetensors { directory: path, .. } => path,
+        }
+    }
+
+    /// Returns the size of its files of weights; what cannot be told, which loading will say, counts 0.
+    pub fn weight_bytes(&self) -> u64 {
+        let files = match self {
+            Self::Gguf(path) => std::slice::from_ref(path),
+            Self::Safetensors { weights, .. } => weights,
+        };
+        let sizes = files.iter().filter_map(|file| file.metadata().ok());
+        sizes.map(|metadata| metadata.len()).sum()
+    }
+}
+
 /// Files and facts of a language model.
 #[derive(Debug, Clone)]
 pub struct InstalledLanguageModel {
     /// Id in the catalog.
     pub model_id: String,
-    /// SHA-256 of the GGUF file as fetched, in lowercase hexadecimal.
+    /// SHA-256 of the GGUF file as fetched, or of the hashes of all files of safetensors and of what describes them; in
+    /// lowercase hexadecimal.
     pub sha256: String,
-    /// The GGUF file as fetched: tokenizer and chat template are read from it.
-    pub gguf: PathBuf,
+    /// Its files as fetched.
+    pub source: LanguageModelSource,
     /// Where derived files (requantized weights) may be kept.
     pub directory: PathBuf,
     /// Tokens of context, if the catalog bounds them below the file's own value.

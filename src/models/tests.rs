@@ -5,7 +5,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Availability, Catalog, Error, FileState, InstalledModel, ModelStore, Precision, PullEvent, stamp};
+use super::{
+    Availability, Catalog, Error, FileState, InstalledModel, LanguageModelSource, ModelStore, Precision, PullEvent,
+    stamp,
+};
 use crate::worker::{Cancel, Stopped};
 
 const CONTENT: &[u8] = b"GGUF and then some";
@@ -102,7 +105,7 @@ fn pulled_model_is_installed() {
     let InstalledModel::LanguageModel(model) = store.installed("tiny").expect("it is here") else {
         panic!("a text model is a language model");
     };
-    assert_eq!(fs::read(model.gguf).expect("it is here"), CONTENT);
+    assert_eq!(fs::read(model.source.path()).expect("it is here"), CONTENT);
     assert_eq!(model.sha256, stamp::hash_bytes(CONTENT));
 }
 
@@ -376,4 +379,43 @@ fn unsound_catalogs_are_refused_by_key() {
         ));
         check(&text, "models.x.files[0].sources[0]");
     }
+}
+
+#[test]
+fn directories_of_safetensors_are_language_models() {
+    let fixture = Fixture::new();
+    fixture.write("my-llama/config.json", br#"{"architectures": ["LlamaForCausalLM"]}"#);
+    fixture.write("my-llama/tokenizer.json", b"{}");
+    let index = |second: &str| {
+        let index = format!(r#"{{"weight_map": {{"a": "one.safetensors", "b": "{second}", "c": "one.safetensors"}}}}"#);
+        fixture.write("my-llama/model.safetensors.index.json", index.as_bytes());
+    };
+    let catalog = Catalog::open(None, &[fixture.path("my-llama")]).expect("the directory is described");
+    let store = ModelStore::open(catalog, fixture.path("cache"), Vec::new()).expect("the store opens");
+    let installed = || match store.installed("my-llama")? {
+        InstalledModel::LanguageModel(model) => Ok(model),
+        InstalledModel::Encoder(_) => panic!("a causal model makes text"),
+    };
+    let check_refused = |expected: &str| {
+        let error = installed().map(drop).map_err(|error: Error| error.to_string());
+        assert!(error.as_ref().is_err_and(|text| text.contains(expected)), "{error:?}");
+    };
+    check_refused("it holds neither model.safetensors nor model.safetensors.index.json that names files");
+    index("../two.safetensors");
+    check_refused("names `../two.safetensors`");
+    index("two.safetensors");
+    check_refused("it holds no one.safetensors");
+    fixture.write("my-llama/one.safetensors", b"1");
+    fixture.write("my-llama/two.safetensors", b"2");
+    let first = installed().expect("it is whole");
+    let LanguageModelSource::Safetensors { directory, weights } = &first.source else {
+        panic!("there is no GGUF file");
+    };
+    let names: Vec<_> = weights
+        .iter()
+        .filter_map(|path| path.strip_prefix(directory).ok())
+        .collect();
+    assert_eq!(names, ["one.safetensors", "two.safetensors"].map(Path::new));
+    fixture.write("my-llama/two.safetensors", b"another");
+    assert_ne!(installed().expect("it is whole").sha256, first.sha256);
 }

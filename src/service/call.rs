@@ -23,7 +23,7 @@ use tonic::Status;
 use super::lifecycle::{Lifecycle, Place};
 use super::status;
 use crate::knowledge_base::{Error, ErrorKind};
-use crate::worker::{Cancel, Stopped};
+use crate::worker::{Cancel, Claim, Stopped};
 
 /// When a client that was cut off by a shutdown is to try again: a restart takes about this long.
 const RETRY_AFTER_SHUTDOWN: Duration = Duration::from_secs(1);
@@ -35,6 +35,8 @@ pub(super) struct Call {
     pub(super) request_id: Arc<str>,
     /// When the caller stops waiting.
     pub(super) deadline: Option<Instant>,
+    /// Whose call it is; nothing for callers who do not say.
+    pub(super) tenant: Option<Arc<str>>,
     /// What all calls of the server share.
     pub(super) lifecycle: Lifecycle,
     /// Held until response and work are over.
@@ -67,10 +69,20 @@ impl Call {
         let call = extensions.remove::<Self>().unwrap_or_else(|| Self {
             request_id: Arc::from("none"),
             deadline: None,
+            tenant: None,
             lifecycle: Lifecycle::new(1),
             place: None,
         });
         (call, message)
+    }
+
+    /// Returns what the work of the call looks at to see whether it is still wanted, and for whom.
+    fn cancel(&self, is_streamed: bool) -> Cancel {
+        Cancel::with_deadline(self.deadline).with_claim(Claim {
+            tenant: self.tenant.clone(),
+            is_streamed,
+            ..Claim::default()
+        })
     }
 
     /// Returns the token that cuts the call short.
@@ -200,7 +212,7 @@ where
     Res: Send + 'static,
 {
     let (call, message) = Call::open(request);
-    let cancel = Cancel::with_deadline(call.deadline);
+    let cancel = call.cancel(false);
     let guard = CancelOnDrop(cancel.clone());
     let context = Arc::clone(context);
     let mut job = call.spawn(move || work(&context, message, &cancel));
@@ -240,7 +252,7 @@ where
     T: Send + 'static,
 {
     let (call, message) = Call::open(request);
-    let cancel = Cancel::with_deadline(call.deadline);
+    let cancel = call.cancel(true);
     let guard = CancelOnDrop(cancel.clone());
     let (sender, waiting) = mpsc::channel(flow.capacity);
     let halt = call.halt(flow.at_shutdown);

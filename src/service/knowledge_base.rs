@@ -92,7 +92,8 @@ impl pb::knowledge_base_service_server::KnowledgeBaseService for KnowledgeBases 
                 "" => None,
                 id => Some(groundwork.knowledge_base(id, ReadAt::default(), cancel)?),
             };
-            Ok(limits(groundwork.settings(), named))
+            let (max_model_memory, _) = groundwork.model_memory();
+            Ok(limits(groundwork.settings(), max_model_memory, named))
         })
         .await
     }

@@ -33,6 +33,11 @@ mod tests;
 /// Names a call, in requests and responses.
 pub(super) const REQUEST_ID: &str = "x-request-id";
 
+/// Names the tenant that a call is made for.
+pub(super) const TENANT: &str = "x-groundwork-tenant";
+/// Longest name of a tenant.
+pub(super) const MAX_TENANT_BYTES: usize = 128;
+
 /// What the codec says of a request that it cannot decode.
 const UNDECODED: &str = "failed to decode Protobuf message";
 const GRPC_STATUS: &str = "grpc-status";
@@ -42,10 +47,11 @@ const TRACEPARENT: &str = "traceparent";
 const MAX_REQUEST_ID_BYTES: usize = 128;
 /// Paths of our own services. Health and reflection take no places: they must answer under full load.
 const OWN_PREFIX: &str = "/groundwork.";
-/// Methods that run as long as their work takes: one has no end of its own, and the work of the others grows with the
+/// Methods that run as long as their work takes: two have no end of their own, and the work of the others grows with the
 /// knowledge base. No default deadline bounds them.
-const UNBOUNDED: [&str; 10] = [
+const UNBOUNDED: [&str; 11] = [
     "/groundwork.v1.DocumentService/IngestDocuments",
+    "/groundwork.v1.ModelService/EmbedStream",
     "/groundwork.v1.DocumentService/GetDocumentContent",
     "/groundwork.v1.DocumentService/EraseDocuments",
     "/groundwork.v1.DocumentService/VerifyErasure",
@@ -107,8 +113,9 @@ where
         let record = Record::new(&request, &call.request_id, is_own);
         let span = record.span.clone();
         if is_own {
-            match self.layer.admit() {
-                Ok(place) => call.place = Some(place),
+            let admitted = tenant(request.headers()).and_then(|tenant| Ok((tenant, self.layer.admit()?)));
+            match admitted {
+                Ok((tenant, place)) => (call.tenant, call.place) = (tenant, Some(place)),
                 Err(error) => {
                     let response = status::of(&error, &call.request_id).into_http();
                     return Box::pin(std::future::ready(Ok(record.watch(response, call, is_own))));
@@ -138,6 +145,7 @@ impl CallLayer {
             request_id: request_id(headers),
             // A timeout beyond what the clock can count is none.
             deadline: timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+            tenant: None,
             lifecycle: self.lifecycle.clone(),
             place: None,
         }
@@ -215,6 +223,26 @@ fn request_id(headers: &HeaderMap) -> Arc<str> {
         .and_then(|value| value.to_str().ok())
         .filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()))
         .map_or_else(|| Arc::from(ulid::Ulid::generate().to_string()), Arc::from)
+}
+
+/// Returns whose call it is. A name that is none is refused: whoever mistypes theirs would share with all others.
+fn tenant(headers: &HeaderMap) -> Result<Option<Arc<str>>, Error> {
+    let mut values = headers.get_all(TENANT).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let name = value.to_str().ok().filter(|name| {
+        let is_visible = name.bytes().all(|byte| byte.is_ascii_graphic());
+        is_visible && (1..=MAX_TENANT_BYTES).contains(&name.len())
+    });
+    match name {
+        Some(name) if values.next().is_none() => Ok(Some(Arc::from(name))),
+        Some(_) => Err(Error::invalid(TENANT, "is given more than once: a call has one tenant")),
+        None => Err(Error::invalid(
+            TENANT,
+            format!("must have 1 to {MAX_TENANT_BYTES} visible ASCII characters"),
+        )),
+    }
 }
 
 /// Reads a `grpc-timeout`: up to eight digits and a unit. What is malformed counts as absent, as in other servers.

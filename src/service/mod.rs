@@ -15,6 +15,7 @@ pub mod client;
 mod connection;
 mod convert;
 mod document;
+mod embedding;
 mod knowledge_base;
 mod layer;
 mod lifecycle;

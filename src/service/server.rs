@@ -170,7 +170,7 @@ impl Site {
         let knowledge_bases = KnowledgeBases::new(Arc::clone(groundwork), &self.config);
         let documents = Documents::new(Arc::clone(groundwork), &self.config);
         let retrievals = Retrievals::new(Arc::clone(groundwork), &self.config);
-        let models = Models::new(Arc::clone(groundwork));
+        let models = Models::new(Arc::clone(groundwork), &self.config);
         let watched = Arc::clone(groundwork);
         let writes = WriteWatch::new(Arc::new(move || watched.write_failures()));
         let config = self.config.clone();

@@ -94,6 +94,8 @@ fn metadata(error: &Error, request_id: &str) -> HashMap<String, String> {
     if let Some(resource) = &error.resource {
         metadata.insert(resource.kind.to_owned(), clip(&resource.name));
     }
+    let facts = error.facts.iter();
+    metadata.extend(facts.map(|(name, value)| ((*name).to_owned(), clip(value))));
     metadata
 }
 

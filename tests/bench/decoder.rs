@@ -1,17 +1,18 @@
 //! The language model by itself: reading prompts, writing tokens, alone and in company.
 //!
-//! `cargo bench -- decoder [MODEL.gguf]`; without a file the catalog's model. Its figures stand beside those of another
-//! engine on the same file in the same sitting.
+//! `cargo bench -- decoder [MODEL.gguf] [--llama-cpp PYTHON]`; without a file the catalog's model. With a Python that has
+//! llama-cpp-python, that engine is measured in turns with ours, on the file as it is and requantized to 8 bits.
 
-use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use groundwork::embed::{Embedder, Purpose};
 use groundwork::generate::{AnswerStyle, CandleModel, LanguageModel, Sequence};
-use groundwork::models::{Catalog, InstalledLanguageModel, InstalledModel, ModelStore};
+use groundwork::models::{Catalog, InstalledLanguageModel, InstalledModel, LanguageModelSource, ModelStore};
 use groundwork::worker::{Cancel, ComputeGate};
 
 use crate::{handbook, report};
@@ -23,11 +24,21 @@ const REPEATS: usize = 3;
 const STEP: usize = 128;
 const CONTEXT: usize = 256;
 const DECODED: usize = 128;
+/// Lets a peer decode, for so many seconds at most.
+const DECODE: &str = "decode 10";
 
 pub(crate) fn run(arguments: &[String]) {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let installed = installed(arguments.first().map(PathBuf::from));
-    println!("\ndecoder: {} on {threads} threads", installed.gguf.display());
+    let (mut file, mut python) = (None, None);
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--llama-cpp" => python = arguments.next(),
+            path => file = Some(PathBuf::from(path)),
+        }
+    }
+    let installed = installed(file);
+    println!("\ndecoder: {} on {threads} threads", installed.source.path().display());
     let gate = Arc::new(ComputeGate::default());
     let begun = Instant::now();
     let model = CandleModel::open(&installed, threads, Arc::clone(&gate)).expect("the model opens");
@@ -38,28 +49,121 @@ pub(crate) fn run(arguments: &[String]) {
         .filter_map(|document| String::from_utf8(document.bytes.clone()).ok())
         .collect();
     let tokens = model.encode(&text).expect("text becomes tokens");
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let mut peers = python.map_or_else(Vec::new, |python| {
+        let peer =
+            |name, requantized| Peer::start(name, python, installed.source.path(), &tokens, home.path(), requantized);
+        vec![peer("llama.cpp, as shipped", false), peer("llama.cpp, 8 bits", true)]
+    });
     for len in [128, 512, 1_024, 2_048] {
-        let rate = best(|| prefill(&model, &tokens[..len]));
-        report(&format!("decoder, prefill of {len}"), rate, "tokens/s");
+        let what = format!("prefill of {len}");
+        in_turns(&what, &mut peers, &format!("prefill {len}"), || {
+            prefill(&model, &tokens[..len])
+        });
     }
-    let alone = best(|| decode(&model, &tokens, 1));
-    report("decoder, one stream", alone, "tokens/s");
+    let alone = in_turns("one stream", &mut peers, DECODE, || decode(&model, &tokens, 1));
     for streams in [2, 4, 8] {
         let rate = best(|| decode(&model, &tokens, streams));
         report(&format!("decoder, {streams} streams together"), rate, "tokens/s");
+        for (peer, of_peer) in peers.iter().zip(&alone[1..]) {
+            report(
+                &format!("decoder, times one stream of {}", peer.name),
+                rate / of_peer,
+                "",
+            );
+        }
     }
     {
         let _spinning: Vec<Spinning> = (0..threads).map(|_| Spinning::start()).collect();
-        let rate = best(|| decode(&model, &tokens, 1));
-        report(
-            &format!("decoder, one stream beside {threads} busy processes"),
-            rate,
-            "tokens/s",
-        );
-        report("decoder, share of its idle rate", rate / alone, "");
+        let what = format!("one stream beside {threads} busy processes");
+        let busy = in_turns(&what, &mut peers, DECODE, || decode(&model, &tokens, 1));
+        for (busy, alone) in busy.iter().zip(&alone) {
+            report("decoder, share of its idle rate", busy / alone, "");
+        }
     }
+    let alone = alone[0];
     beside_ingestion(&model, &tokens, alone, &gate, threads);
     report("decoder, most that was resident", status_mib("VmHWM"), "MiB");
+}
+
+/// Measures our side and the others in turns; returns the best rate of each, ours first.
+fn in_turns(what: &str, peers: &mut [Peer], command: &str, mut ours: impl FnMut() -> f64) -> Vec<f64> {
+    let mut rates = vec![0.0_f64; 1 + peers.len()];
+    for _ in 0..REPEATS {
+        rates[0] = rates[0].max(ours());
+        for (peer, rate) in peers.iter_mut().zip(&mut rates[1..]) {
+            *rate = rate.max(peer.measure(command));
+        }
+    }
+    report(&format!("decoder, {what}"), rates[0], "tokens/s");
+    for (peer, rate) in peers.iter().zip(&rates[1..]) {
+        report(&format!("  {}", peer.name), *rate, "tokens/s");
+        report("  times that", rates[0] / rate, "");
+    }
+    rates
+}
+
+/// Another engine in a process of its own, which works only when it is asked.
+struct Peer {
+    name: &'static str,
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    fn start(name: &'static str, python: &str, gguf: &Path, tokens: &[u32], home: &Path, requantized: bool) -> Self {
+        let ids = home.join("tokens.json");
+        let listed = serde_json::to_vec(&tokens[..tokens.len().min(4_096)]).expect("tokens are numbers");
+        std::fs::write(&ids, listed).expect("it can be written");
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/llamacpp.py");
+        let mut command = Command::new(python);
+        command.arg(script).arg(gguf).arg(ids).arg(threads.to_string());
+        if requantized {
+            command.arg(home.join("requantized.gguf"));
+        }
+        let command = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut process = command.spawn().expect("Python starts");
+        let input = process.stdin.take().expect("it is piped");
+        let output = BufReader::new(process.stdout.take().expect("it is piped"));
+        let mut peer = Self {
+            name,
+            process,
+            input,
+            output,
+        };
+        assert!(peer.line().get("ready").is_some(), "llama-cpp-python loads the model");
+        peer
+    }
+
+    fn measure(&mut self, command: &str) -> f64 {
+        writeln!(self.input, "{command}").expect("it listens");
+        self.line()["rate"].as_f64().expect("a rate")
+    }
+
+    fn line(&mut self) -> serde_json::Value {
+        let mut line = String::new();
+        // What the library itself prints is no JSON.
+        while self.output.read_line(&mut line).expect("it tells") > 0 {
+            if let Ok(value) = serde_json::from_str(&line) {
+                return value;
+            }
+            line.clear();
+        }
+        panic!("{} ended", self.name);
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It has nothing to lose.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// Decodes while passages are embedded without a pause, and tells what each keeps of its own rate.
@@ -100,13 +204,13 @@ fn embed(embedder: &dyn Embedder, texts: &[&str]) {
 }
 
 /// The catalog's language model, or that of a file.
-fn installed(gguf: Option<PathBuf>) -> InstalledLanguageModel {
+pub(crate) fn installed(gguf: Option<PathBuf>) -> InstalledLanguageModel {
     if let Some(gguf) = gguf {
         return InstalledLanguageModel {
             model_id: "model".to_owned(),
             sha256: String::new(),
             directory: gguf.parent().map(PathBuf::from).unwrap_or_default(),
-            gguf,
+            source: LanguageModelSource::Gguf(gguf),
             context_tokens: None,
             answer_style: AnswerStyle::Free,
         };
@@ -129,7 +233,7 @@ fn read(sequence: &mut dyn Sequence, tokens: &[u32]) -> Vec<f32> {
 }
 
 /// Tokens a second.
-fn prefill(model: &CandleModel, tokens: &[u32]) -> f64 {
+pub(crate) fn prefill(model: &CandleModel, tokens: &[u32]) -> f64 {
     let mut sequence = model.start().expect("a sequence begins");
     let begun = Instant::now();
     read(sequence.as_mut(), tokens);
@@ -137,7 +241,7 @@ fn prefill(model: &CandleModel, tokens: &[u32]) -> f64 {
 }
 
 /// Tokens a second of all streams together, each after a prompt of its own.
-fn decode(model: &CandleModel, tokens: &[u32], streams: usize) -> f64 {
+pub(crate) fn decode(model: &CandleModel, tokens: &[u32], streams: usize) -> f64 {
     let prompts = (0..streams).map(|at| &tokens[at * CONTEXT..(at + 1) * CONTEXT]);
     let ready = prompts.map(|prompt| {
         let mut sequence = model.start().expect("a sequence begins");

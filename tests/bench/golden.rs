@@ -1,7 +1,7 @@
 //! All golden questions answered by the default path: facts found, refusals given, citations checked.
 
 use groundwork::generate::{AnswerEvent, Inference};
-use groundwork::knowledge_base::{Groundwork, Question, ReadAt};
+use groundwork::knowledge_base::{Groundwork, Question, ReadAt, ServiceTier};
 use groundwork::retrieve::Query;
 use groundwork::worker::Cancel;
 
@@ -102,6 +102,7 @@ struct Asked {
 
 fn ask(groundwork: &Groundwork, text: &str) -> Asked {
     let question = Question {
+        service_tier: ServiceTier::Default,
         query: Query::new(text.to_owned()),
         model_id: String::new(),
         inference: Inference {

@@ -5,10 +5,12 @@
 //! `vectors`, alone, takes a file of vectors; see `vectors.rs`.
 //! `store` and `filters` take texts and vectors of their own: see there.
 //! `served DIRECTORY TEXTS` asks over gRPC what `store TEXTS VECTORS 384 40000 DIRECTORY` wrote.
-//! `decoder [MODEL.gguf]` measures the language model by itself.
+//! `decoder [MODEL.gguf] [--llama-cpp PYTHON]` measures the language model by itself, `ahead` what reading ahead saves,
+//! `perplexity [MODEL.gguf] [TEXT...]` what types of weights lose.
 //! `--verbose` prints every golden answer. Figures hold for the machine they were taken on; only sides of one run compare.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+mod ahead;
 mod decoder;
 mod embed;
 mod filters;
@@ -16,6 +18,7 @@ mod generate;
 mod golden;
 mod handbook;
 mod ingest;
+mod perplexity;
 mod retrieve;
 mod store;
 mod vectors;
@@ -43,6 +46,12 @@ fn main() {
     }
     if arguments.first().is_some_and(|argument| argument == "decoder") {
         return decoder::run(&arguments[1..]);
+    }
+    if arguments.first().is_some_and(|argument| argument == "ahead") {
+        return ahead::run();
+    }
+    if arguments.first().is_some_and(|argument| argument == "perplexity") {
+        return perplexity::run(&arguments[1..]);
     }
     if arguments.first().is_some_and(|argument| argument == "store") {
         return store::run(&arguments[1..]);

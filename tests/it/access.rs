@@ -4,7 +4,9 @@ use groundwork::document::DocumentId;
 use groundwork::document::access::{AccessList, UserContext};
 use groundwork::document::metadata::MetadataValue;
 use groundwork::generate::{AnswerEvent, Inference, NoAnswerReason};
-use groundwork::knowledge_base::{AsOf, DocumentStatus, Groundwork, NewDocument, Question, ReadAt, Retrieval};
+use groundwork::knowledge_base::{
+    AsOf, DocumentStatus, Groundwork, NewDocument, Question, ReadAt, Retrieval, ServiceTier,
+};
 use groundwork::retrieve::{Filter, Query, SearchType};
 use groundwork::worker::Cancel;
 
@@ -173,6 +175,7 @@ fn answers_rest_on_what_the_caller_may_find() {
     ingest(&groundwork, vec![restricted("secret", secret, for_group("pilots"))]);
     let ask = |caller: Option<UserContext>| {
         let question = Question {
+            service_tier: ServiceTier::Default,
             query: Query {
                 caller,
                 ..Query::new("How often does the tide at Cuxhaven turn?")

@@ -9,7 +9,8 @@ use groundwork::document::access::AccessList;
 use groundwork::document::metadata::Metadata;
 use groundwork::generate::{AnswerEvent, Citation, Inference, NoAnswerReason, Reference};
 use groundwork::knowledge_base::{
-    Acknowledgement, DocumentStatus, Groundwork, NewDocument, NewKnowledgeBase, Next, Question, ReadAt, Settings,
+    Acknowledgement, DocumentStatus, Groundwork, NewDocument, NewKnowledgeBase, Next, Question, ReadAt, ServiceTier,
+    Settings,
 };
 use groundwork::retrieve::Query;
 use groundwork::worker::Cancel;
@@ -198,6 +199,7 @@ fn questions_far_from_the_handbook_are_declined_without_a_model() {
 
 fn ask(groundwork: &Groundwork, text: &str) -> (String, Vec<Reference>, Vec<Citation>, Option<NoAnswerReason>) {
     let question = Question {
+        service_tier: ServiceTier::Default,
         query: Query::new(text.to_owned()),
         model_id: String::new(),
         inference: Inference {

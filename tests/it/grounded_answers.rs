@@ -1,7 +1,7 @@
 //! Answers at the border: events in order, citations that resolve, honest silence, cancellation.
 
 use groundwork::generate::{AnswerEvent, Inference, NoAnswerReason, StopReason};
-use groundwork::knowledge_base::{AnswerSummary, Error, ErrorKind, Groundwork, Question, ReadAt};
+use groundwork::knowledge_base::{AnswerSummary, Error, ErrorKind, Groundwork, Question, ReadAt, ServiceTier};
 use groundwork::retrieve::Query;
 use groundwork::worker::{Cancel, Stopped};
 
@@ -9,6 +9,7 @@ use crate::support::{ingest, text, with_base};
 
 fn question(words: &str) -> Question {
     Question {
+        service_tier: ServiceTier::Default,
         query: Query::new(words.to_owned()),
         model_id: String::new(),
         inference: Inference::default(),

@@ -409,3 +409,131 @@ fn an_operator_learns_why_from_grpcurl() {
     assert_eq!(limits[0]["retrieval"]["maxNumberOfResults"], 1_000);
     assert_eq!(limits[0]["knowledgeBase"]["name"], "handbook");
 }
+
+#[test]
+fn an_author_uses_the_models_with_grpcurl() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::start(home.path());
+    let messages = json!([{ "role": "CONVERSATION_ROLE_USER", "content": [
+        { "document": { "name": "tea.txt", "source": { "text": "Green tea is steeped for two minutes." } } },
+        { "text": "How long is green tea steeped?" } ] }]);
+    let system = json!([{ "text": "Answer in one short sentence." }]);
+    let converse = json!({ "messages": messages, "system": system,
+        "inference_config": { "max_tokens": 40, "temperature": 0 },
+        "additional_model_request_fields": { "repetition_penalty": 1.05, "logit_bias": { "7": -3 } } });
+    let said = ask(&server, "ModelService/Converse", std::slice::from_ref(&converse)).remove(0);
+    let text = said["output"]["message"]["content"][0]["text"]
+        .as_str()
+        .expect("a text");
+    assert!(text.contains("minutes"), "{said}");
+    assert_eq!(said["output"]["message"]["role"], "CONVERSATION_ROLE_ASSISTANT");
+    assert!(said["metrics"]["latencyMs"].is_string(), "{said}");
+
+    let events = ask(&server, "ModelService/ConverseStream", &[converse]);
+    let kinds: Vec<&str> = events
+        .iter()
+        .flat_map(|event| event.as_object().expect("an event").keys().map(String::as_str))
+        .collect();
+    let (count, last) = (kinds.len(), ["contentBlockStop", "messageStop", "metadata"]);
+    assert_eq!(
+        (&kinds[..2], &kinds[count - 3..]),
+        (&["messageStart", "contentBlockStart"][..], &last[..])
+    );
+    let pieces = events
+        .iter()
+        .filter_map(|event| event["contentBlockDelta"]["delta"]["text"].as_str());
+    assert_eq!(pieces.collect::<String>(), text);
+    assert_eq!(events[count - 2]["messageStop"]["stopReason"], said["stopReason"]);
+    let usage = &events[count - 1]["metadata"]["usage"];
+    assert_eq!(usage["totalTokens"], said["usage"]["totalTokens"], "{usage}");
+
+    let count = json!({ "input": { "converse": { "messages": messages, "system": system } } });
+    let counted = ask(&server, "ModelService/CountTokens", &[count]).remove(0);
+    assert_eq!(counted["inputTokens"], said["usage"]["inputTokens"]);
+    let count = json!({ "model_id": "all-minilm-l6-v2", "input": { "text": "a red fox" } });
+    let counted = ask(&server, "ModelService/CountTokens", &[count]).remove(0);
+    assert_eq!(
+        (&counted["inputTokens"], &counted["maxInputTokens"]),
+        (&json!("5"), &json!("256"))
+    );
+
+    let embed = json!({ "texts": ["a red fox", "a dog"], "configuration": { "dimensions": 64 } });
+    let embedded = ask(&server, "ModelService/Embed", &[embed]).remove(0);
+    assert_eq!(embedded["embeddings"][1]["values"].as_array().map(Vec::len), Some(64));
+    assert_eq!(embedded["embeddings"][0]["inputTokens"], 5, "{embedded}");
+    let messages = [
+        json!({ "configuration": { "truncation": "EMBEDDING_TRUNCATION_END" } }),
+        json!({ "batch": { "texts": ["a red fox", " "] } }),
+        json!({ "batch": { "texts": ["tide ".repeat(700)] } }),
+    ];
+    let told = ask(&server, "ModelService/EmbedStream", &messages);
+    assert_eq!(told[0]["batch"]["results"][1]["error"]["field"], "texts[1]", "{told:?}");
+    assert_eq!(told[1]["batch"]["results"][0]["embedding"]["truncated"], true);
+    assert_eq!(told[2]["summary"]["embeddedTextCount"], "2");
+
+    let limits = ask(&server, "KnowledgeBaseService/GetLimits", &[json!({})]).remove(0);
+    assert_eq!(
+        (&limits["embedding"]["maxTexts"], &limits["generation"]["maxTopK"]),
+        (&json!(512), &json!(1000))
+    );
+    let wrong = json!({ "messages": [{ "content": [{ "text": "Hi" }] }] });
+    let (is_ok, refused) = call(&server, "groundwork.v1.ModelService/Converse", &wrong.to_string());
+    assert!(
+        !is_ok && refused.contains("InvalidArgument") && refused.contains("messages[0].role"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn an_author_gets_json_and_calls_with_grpcurl() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::start(home.path());
+    let messages = |text: &str| json!([{ "role": "CONVERSATION_ROLE_USER", "content": [{ "text": text }] }]);
+    let schema = json!({ "type": "object", "required": ["colour", "warm"], "properties": {
+        "colour": { "type": "string", "maxLength": 12 }, "warm": { "type": "boolean" } } });
+    let converse = json!({ "messages": messages("What colour is the sun?"), "output_config": { "text_format": {
+        "type": "OUTPUT_FORMAT_TYPE_JSON_SCHEMA",
+        "structure": { "json_schema": { "schema": schema.to_string(), "name": "colour" } } } } });
+    let said = ask(&server, "ModelService/Converse", std::slice::from_ref(&converse)).remove(0);
+    let text = said["output"]["message"]["content"][0]["text"]
+        .as_str()
+        .expect("a text");
+    let value: Value = serde_json::from_str(text).expect("JSON");
+    assert!(value["colour"].is_string() && value["warm"].is_boolean(), "{said}");
+    assert_eq!(said["stopReason"], "STOP_REASON_END_TURN");
+
+    let input = json!({ "type": "object", "required": ["city", "days"], "properties": {
+        "city": { "type": "string", "maxLength": 20 }, "days": { "type": "integer", "minimum": 1, "maximum": 9 } } });
+    let tools = json!({ "tools": [{ "tool_spec": { "name": "get_weather", "description": "Tells the weather of a city",
+        "input_schema": { "json": input } } }], "tool_choice": { "tool": { "name": "get_weather" } } });
+    let question = messages("What is the weather in Oslo for the next 3 days?");
+    let converse = json!({ "messages": question, "tool_config": tools });
+    let said = ask(&server, "ModelService/Converse", std::slice::from_ref(&converse)).remove(0);
+    assert_eq!(said["stopReason"], "STOP_REASON_TOOL_USE", "{said}");
+    let call = &said["output"]["message"]["content"][0]["toolUse"];
+    assert_eq!(call["name"], "get_weather");
+    assert!(
+        call["input"]["city"].is_string() && call["input"]["days"].is_number(),
+        "{said}"
+    );
+    let events = ask(&server, "ModelService/ConverseStream", &[converse]);
+    assert_eq!(
+        events[1]["contentBlockStart"]["start"]["toolUse"]["toolUseId"],
+        call["toolUseId"]
+    );
+    let pieces = events
+        .iter()
+        .filter_map(|event| event["contentBlockDelta"]["delta"]["toolUse"]["input"].as_str());
+    let streamed: Value = serde_json::from_str(&pieces.collect::<String>()).expect("JSON");
+    assert_eq!(streamed["city"], call["input"]["city"]);
+
+    let mut with_result = question;
+    let turns = with_result.as_array_mut().expect("a list");
+    turns.push(said["output"]["message"].clone());
+    turns.push(json!({ "role": "CONVERSATION_ROLE_USER", "content": [{ "tool_result": {
+        "tool_use_id": call["toolUseId"], "content": [{ "json": { "sky": "clear", "degrees": 21 } }] } }] }));
+    let tools = json!({ "tools": tools["tools"] });
+    let converse = json!({ "messages": with_result, "tool_config": tools, "inference_config": { "max_tokens": 30 } });
+    let said = ask(&server, "ModelService/Converse", &[converse]).remove(0);
+    assert!(said["usage"]["inputTokens"].is_string(), "{said}");
+}

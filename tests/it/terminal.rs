@@ -401,3 +401,71 @@ fn texts_are_ordered_by_relevance() {
     let nothing = terminal.run(&["rerank", "tea"]).ends_with(2);
     assert!(nothing.stderr.contains("--text"), "{}", nothing.stderr);
 }
+
+#[test]
+fn models_are_used_without_a_knowledge_base() {
+    let terminal = Terminal::with_base();
+    let tea = terminal.documents().join("tea.md");
+    let tea = tea.to_str().expect("the path is UTF-8");
+    let model = "smollm2-135m-instruct";
+    let asking = [
+        "converse",
+        model,
+        "Name a colour.",
+        "--system",
+        "Be brief.",
+        "--document",
+        tea,
+    ];
+    let few = [
+        "--max-tokens",
+        "5",
+        "--temperature",
+        "0.7",
+        "--top-k",
+        "40",
+        "--seed",
+        "3",
+    ];
+    let said = terminal.run(&[&asking[..], &few[..]].concat()).ends_with(0);
+    assert!(
+        said.stderr.contains(model) && said.stderr.contains("5 out"),
+        "{}",
+        said.stderr
+    );
+    let object = &terminal
+        .run(&[&asking[..], &few[..], &["--json"]].concat())
+        .ends_with(0)
+        .objects()[0];
+    let text = object["output"]["message"]["content"][0]["text"]
+        .as_str()
+        .expect("a text");
+    assert_eq!(text.trim_end(), said.stdout.trim_end(), "the same seed says the same");
+    assert_eq!(object["stop_reason"], "STOP_REASON_MAX_TOKENS");
+    assert_eq!(object["usage"]["output_tokens"], 5, "{object}");
+    let wrong = terminal.run(&["converse", "nowhere", "Hi"]).ends_with(3);
+    assert!(wrong.stderr.contains("nowhere"), "{}", wrong.stderr);
+
+    let embed = ["embed", "a red fox", "a dog", "--query", "--dimensions", "8"];
+    let shown = terminal.run(&embed).ends_with(0);
+    assert_eq!(shown.stdout.lines().count(), 2, "{}", shown.stdout);
+    assert!(
+        shown.stdout.starts_with("a red fox [") && shown.stdout.contains("5 tokens"),
+        "{}",
+        shown.stdout
+    );
+    let object = &terminal.run(&[&embed[..], &["--json"]].concat()).ends_with(0).objects()[0];
+    assert_eq!(object["embeddings"][1]["values"].as_array().map(Vec::len), Some(8));
+    let counted = terminal
+        .run(&["count-tokens", "a red fox", "--model", "all-minilm-l6-v2"])
+        .ends_with(0);
+    assert_eq!(counted.stdout.trim(), "5");
+    let object = &terminal
+        .run(&["count-tokens", "a red fox", "--json"])
+        .ends_with(0)
+        .objects()[0];
+    assert_eq!(
+        (&object["input_tokens"], &object["model_id"]),
+        (&3.into(), &model.into())
+    );
+}

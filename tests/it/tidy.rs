@@ -48,6 +48,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("pdf_extract", &["src/document/pdf"]),
     ("hf_hub", &["src/models/"]),
     ("lru", &["src/cache"]),
+    ("llguidance", &["src/generate/constraint"]),
 ];
 
 /// Names that gather what has no place.

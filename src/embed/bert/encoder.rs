@@ -8,7 +8,7 @@ use half::slice::HalfFloatSliceExt as _;
 
 use crate::compute::attention::{self, GROUP, Query};
 use crate::compute::{
-    BLOCK, Codes, Crew, Matrix, PackError, Parts, Rows, add_product, each_row, encode, is_supported, multiply, vector,
+    BLOCK, Codes, Crew, Matrix, PackError, Parts, Rows, add_product, each_row, is_supported, multiply, quantize, vector,
 };
 use crate::models::{Activation, EncoderConfig, EncoderWeights, InvalidEncoder};
 
@@ -102,6 +102,18 @@ impl Encoder {
             norm: builder.norm("embeddings")?,
             layers: layers.collect::<Result<_, _>>()?,
         })
+    }
+
+    /// Returns how many bytes its weights take.
+    pub(super) fn bytes(&self) -> usize {
+        let dense = |dense: &Dense| dense.matrix.bytes() + size_of_val(dense.bias.as_slice());
+        let norm = |norm: &Norm| size_of_val(norm.weights.as_slice()) + size_of_val(norm.bias.as_slice());
+        let of_layer = |layer: &Layer| {
+            let products = [&layer.query_key_value, &layer.attention_output, &layer.up, &layer.down];
+            products.into_iter().map(dense).sum::<usize>() + norm(&layer.attention_norm) + norm(&layer.norm)
+        };
+        let tables = size_of_val(self.words.as_slice()) + size_of_val(self.positions.as_slice());
+        tables + norm(&self.norm) + self.layers.iter().map(of_layer).sum::<usize>()
     }
 
     /// Returns how many tokens the vocabulary has.
@@ -211,6 +223,7 @@ impl Encoder {
                 let rows = first..(first + attention::BATCH).min(span.end);
                 let query = |row| Query {
                     numbers: part(row, 0),
+                    first: 0,
                     keys: span.len(),
                 };
                 let queries: Vec<Query<'_>> = rows.clone().map(query).collect();
@@ -222,13 +235,6 @@ impl Encoder {
             }
         });
     }
-}
-
-/// Quantizes all rows.
-fn quantize(crew: &Crew, rows: &Rows, codes: &mut Codes) {
-    encode(crew, codes, (rows.len(), rows.width()), &|row, out| {
-        out.copy_from_slice(rows.row(row));
-    });
 }
 
 /// Changes the columns of a piece of work in all rows.

@@ -152,8 +152,16 @@ impl Embedder for BertEmbedder {
         self.max_tokens
     }
 
+    fn memory_bytes(&self) -> u64 {
+        self.encoder.bytes() as u64
+    }
+
     fn count_tokens(&self, text: &str) -> usize {
         self.tokenizer.count(text)
+    }
+
+    fn count_input_tokens(&self, text: &str, purpose: Purpose) -> Result<usize, Error> {
+        self.tokenizer.count_input(text, purpose)
     }
 
     fn coverage(&self, text: &str) -> Option<TokenCoverage> {

@@ -11,13 +11,12 @@
 //! ```
 
 use std::fs;
-use std::io::{Cursor, Read, Seek, Write};
+use std::io::{BufReader, Cursor, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::quantized::gguf_file::{self, Content, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Result, Tensor};
-use candle_transformers::models::quantized_llama::ModelWeights;
 use sha2::{Digest, Sha256};
 
 use super::{number_of, text_of};
@@ -40,12 +39,11 @@ const HEADS_KEY: &str = "llama.attention.head_count";
 const KV_HEADS_KEY: &str = "llama.attention.head_count_kv";
 const EPSILON_KEY: &str = "llama.attention.layer_norm_rms_epsilon";
 
-/// Loads the weights: as they are if they are fast already, from the kept file if it fits, or requantized now.
-pub(super) fn load<R: Read + Seek>(
-    installed: &InstalledLanguageModel,
-    content: Content,
-    source: &mut R,
-) -> Result<ModelWeights> {
+/// Returns a GGUF file of the weights as they are computed fastest: what was kept, if it fits, or made now; nothing where
+/// the model's own file is fast already.
+pub(super) fn load(installed: &InstalledLanguageModel, gguf: &Path) -> Result<Option<Vec<u8>>> {
+    let source = &mut BufReader::new(fs::File::open(gguf)?);
+    let content = Content::read(source)?;
     let widening = Widening::of(&content);
     if widening.is_none()
         && content
@@ -53,16 +51,14 @@ pub(super) fn load<R: Read + Seek>(
             .values()
             .all(|info| !is_slow(info.ggml_dtype, info.shape.dims()))
     {
-        return ModelWeights::from_gguf(content, source, &Device::Cpu);
+        return Ok(None);
     }
-    let path = kept_path(installed);
+    let path = kept_path(installed, gguf);
     match read_kept(&path, &installed.sha256) {
-        Ok(Some(weights)) => return Ok(weights),
+        Ok(Some(bytes)) => return Ok(Some(bytes)),
         Ok(None) => {}
         Err(error) => {
-            // candle's errors may carry a backtrace after their first line.
-            let error = error.to_string();
-            let error = error.lines().next().unwrap_or_default();
+            let error = super::reason_of(&error);
             tracing::warn!(file = %path.display(), error, "cannot use the kept weights, making them again");
         }
     }
@@ -70,17 +66,17 @@ pub(super) fn load<R: Read + Seek>(
     if let Err(error) = keep(&path, &bytes) {
         tracing::warn!(file = %path.display(), %error, "cannot keep the requantized weights, each start makes them again");
     }
-    weights_from(&bytes)
+    Ok(Some(bytes))
 }
 
 /// Returns where the requantized weights of a model are kept.
-pub(super) fn kept_path(installed: &InstalledLanguageModel) -> PathBuf {
-    let stem = installed.gguf.file_stem().unwrap_or_default().to_string_lossy();
+pub(super) fn kept_path(installed: &InstalledLanguageModel, gguf: &Path) -> PathBuf {
+    let stem = gguf.file_stem().unwrap_or_default().to_string_lossy();
     installed.directory.join(format!("{stem}.q8_0.gguf"))
 }
 
 /// Reads a kept file; nothing when there is none or it is of another source or version.
-fn read_kept(path: &Path, source_sha256: &str) -> Result<Option<ModelWeights>> {
+fn read_kept(path: &Path, source_sha256: &str) -> Result<Option<Vec<u8>>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -98,13 +94,7 @@ fn read_kept(path: &Path, source_sha256: &str) -> Result<Option<ModelWeights>> {
     if !is_current {
         return Ok(None);
     }
-    weights_from(&bytes).map(Some)
-}
-
-fn weights_from(bytes: &[u8]) -> Result<ModelWeights> {
-    let mut reader = Cursor::new(bytes);
-    let content = Content::read(&mut reader)?;
-    ModelWeights::from_gguf(content, &mut reader, &Device::Cpu)
+    Ok(Some(bytes))
 }
 
 /// Writes the file whole or not at all.
@@ -209,6 +199,7 @@ impl Widening {
         let head_width = width / heads;
         let group = heads / kv_heads;
         let is_whole = head_width * heads == width
+            && number_of(content, "llama.attention.key_length").is_none_or(|given| given == head_width)
             && group * kv_heads == heads
             && wide_width.is_multiple_of(head_width)
             && (wide_width / head_width).is_multiple_of(group);

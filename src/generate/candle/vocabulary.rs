@@ -1,22 +1,54 @@
-//! The tokenizer inside a GGUF file, and the bytes of each token.
+//! The tokenizer of a model, and the bytes of each token.
+
+mod pre_tokenizer;
+mod sentencepiece;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use candle_core::quantized::gguf_file::{Content, Value};
 use candle_core::quantized::tokenizer::TokenizerFromGguf;
 use tokenizers::Tokenizer;
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::digits::Digits;
-use tokenizers::pre_tokenizers::sequence::Sequence;
 
+use super::checkpoint::Conversation;
 use super::{number_of, text_of};
+use sentencepiece::{Pieces, SPACE};
 
 /// Tokens that end an answer in the chat formats we know, besides those that the metadata names.
-const END_TOKENS: [&str; 5] = ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end|>", "</s>"];
+const END_TOKENS: [&str; 6] = [
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "</s>",
+];
 /// Metadata that names tokens which end an answer.
 const END_KEYS: [&str; 2] = ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"];
 /// `tokenizer.ggml.token_type` of a token of plain text.
 const TYPE_NORMAL: i64 = 1;
+/// `tokenizer.ggml.token_type` of the token of what is in no other.
+const TYPE_UNKNOWN: i64 = 2;
+/// `tokenizer.ggml.token_type` of a token without text, as those that begin and end turns of a conversation.
+const TYPE_CONTROL: i64 = 3;
 /// `tokenizer.ggml.token_type` of a user's own token, which is plain text too.
 const TYPE_USER_DEFINED: i64 = 4;
+/// `tokenizer.ggml.token_type` of a token that is one byte.
+const TYPE_BYTE: i64 = 6;
+
+/// Tokens of the largest vocabulary that is read from a file that numbers them freely.
+const MAX_TOKENS: usize = 1 << 24;
+
+/// How tokens are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    /// Each character is a byte.
+    Bytes,
+    /// As text, spaces as [`SPACE`], and bytes that are in no other token as `<0x0A>`.
+    Text,
+}
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Text to tokens, tokens to bytes.
 pub(super) struct Vocabulary {
@@ -31,26 +63,42 @@ pub(super) struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// Reads the vocabulary from the metadata.
-    pub(super) fn read(content: &Content) -> candle_core::Result<Self> {
-        let mut tokenizer = Tokenizer::from_gguf(content)?;
-        let pre_tokenizer = text_of(content, "tokenizer.ggml.pre").unwrap_or("default");
-        correct_pre_tokenizer(&mut tokenizer, pre_tokenizer);
+    /// Returns about how many bytes it takes: its texts, once as they are and once in the tokenizer.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let texts = self.tokens.iter().map(|token| token.len() + size_of::<String>());
+        self.bytes.len() + size_of_val(self.offsets.as_slice()) + 2 * texts.sum::<usize>()
+    }
+
+    /// Reads the vocabulary from the metadata of a GGUF file; `is_phi` where the model is of that family.
+    pub(super) fn read(content: &Content, is_phi: bool) -> Result<Self, Error> {
         let tokens = strings(content, "tokenizer.ggml.tokens")?;
         let types = integers(content, "tokenizer.ggml.token_type");
-        let mut bytes = Vec::with_capacity(tokens.len() * 6);
-        let mut offsets = Vec::with_capacity(tokens.len() + 1);
-        offsets.push(0);
-        for (id, token) in tokens.iter().enumerate() {
-            let is_text = types
-                .get(id)
-                .is_none_or(|kind| matches!(*kind, TYPE_NORMAL | TYPE_USER_DEFINED));
-            if is_text {
-                bytes.extend(token.chars().flat_map(bytes_of_char));
-            }
-            offsets.push(bytes.len());
-        }
         let id_of = |key: &str| number_of(content, key).and_then(|id| u32::try_from(id).ok());
+        let (tokenizer, spelling) = if text_of(content, "tokenizer.ggml.model") == Some("llama") {
+            let flag = |key: &str| content.metadata.get(key).and_then(|value| value.to_bool().ok());
+            let pieces = Pieces {
+                tokens: &tokens,
+                scores: &floats(content, "tokenizer.ggml.scores"),
+                types: &types,
+                unknown: id_of("tokenizer.ggml.unknown_token_id"),
+                has_space_before: flag("tokenizer.ggml.add_space_prefix").unwrap_or(true),
+                takes_space_after: is_phi,
+            };
+            (guarded(|| pieces.tokenizer())?, Spelling::Text)
+        } else {
+            let mut tokenizer = guarded(|| Ok(Tokenizer::from_gguf(content)?))?;
+            let name = text_of(content, "tokenizer.ggml.pre").unwrap_or("default");
+            pre_tokenizer::correct(&mut tokenizer, name)?;
+            (tokenizer, Spelling::Bytes)
+        };
+        let kind = |id: usize| types.get(id).copied().unwrap_or(TYPE_NORMAL);
+        let bytes = tokens.iter().enumerate().map(|(id, token)| match (kind(id), spelling) {
+            (TYPE_NORMAL | TYPE_USER_DEFINED, Spelling::Bytes) => token.chars().flat_map(bytes_of_char).collect(),
+            (TYPE_NORMAL | TYPE_USER_DEFINED, Spelling::Text) => token.replace(SPACE, " ").into_bytes(),
+            (TYPE_BYTE, _) => byte_of(token).map_or_else(Vec::new, |byte| vec![byte]),
+            _ => Vec::new(),
+        });
+        let (bytes, offsets) = joined(bytes);
         let mut ends: Vec<u32> = END_KEYS.iter().filter_map(|key| id_of(key)).collect();
         ends.extend(END_TOKENS.iter().filter_map(|token| tokenizer.token_to_id(token)));
         Ok(Self {
@@ -64,8 +112,48 @@ impl Vocabulary {
         })
     }
 
+    /// Reads `tokenizer.json`.
+    pub(super) fn open(path: &Path, conversation: &Conversation) -> Result<Self, Error> {
+        let mut tokenizer = guarded(|| Tokenizer::from_file(path))?;
+        tokenizer.with_truncation(None)?;
+        tokenizer.with_padding(None);
+        let count = tokenizer
+            .get_vocab(true)
+            .into_values()
+            .max()
+            .map_or(0, |last| last as usize + 1);
+        if count > MAX_TOKENS {
+            return Err(format!("its tokens are numbered up to {count}, at most {MAX_TOKENS} are supported").into());
+        }
+        let spelling = spelling_of(&tokenizer)?;
+        let added = tokenizer.get_added_tokens_decoder();
+        let tokens = (0..count as u32).map(|id| tokenizer.id_to_token(id).unwrap_or_default());
+        let tokens: Vec<String> = tokens.collect();
+        let bytes = tokens.iter().zip(0..).map(|(token, id)| match added.get(&id) {
+            Some(added) if added.special => Vec::new(),
+            Some(_) => token.clone().into_bytes(),
+            None if spelling == Spelling::Bytes => token.chars().flat_map(bytes_of_char).collect(),
+            None => byte_of(token).map_or_else(|| token.replace(SPACE, " ").into_bytes(), |byte| vec![byte]),
+        });
+        let (bytes, offsets) = joined(bytes);
+        let id_of = |token: &Option<String>| token.as_deref().and_then(|token| tokenizer.token_to_id(token));
+        let (bos, eos) = (id_of(&conversation.bos), id_of(&conversation.eos));
+        let mut ends = conversation.end_ids.clone();
+        ends.extend(eos);
+        ends.extend(END_TOKENS.iter().filter_map(|token| tokenizer.token_to_id(token)));
+        Ok(Self {
+            tokenizer,
+            tokens,
+            bytes,
+            offsets,
+            ends,
+            bos,
+            eos,
+        })
+    }
+
     /// Turns text into tokens. The chat template writes the special tokens, so none are added.
-    pub(super) fn encode(&self, text: &str) -> Result<Vec<u32>, Box<dyn std::error::Error + Send + Sync>> {
+    pub(super) fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
         Ok(self.tokenizer.encode_fast(text, false)?.get_ids().to_vec())
     }
 
@@ -81,6 +169,16 @@ impl Vocabulary {
     /// Returns whether the token ends an answer.
     pub(super) fn is_end(&self, token: u32) -> bool {
         self.ends.contains(&token)
+    }
+
+    /// Returns how many tokens there are.
+    pub(super) fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Returns the tokens that end an answer.
+    pub(super) fn ends(&self) -> &[u32] {
+        &self.ends
     }
 
     /// Returns the token that begins a sequence.
@@ -101,20 +199,39 @@ impl Vocabulary {
     }
 }
 
-/// Corrects what candle takes for models that it does not know by name: it would put a space before each text, and
-/// `SmolLM` reads digit by digit.
-fn correct_pre_tokenizer(tokenizer: &mut Tokenizer, name: &str) {
-    let byte_level = ByteLevel::new(false, true, true);
-    match name {
-        "smollm" | "refact" | "command-r" => {
-            let steps = vec![Digits::new(true).into(), byte_level.into()];
-            tokenizer.with_pre_tokenizer(Some(Sequence::new(steps)));
-        }
-        "default" | "gpt-2" | "gpt2" => {
-            tokenizer.with_pre_tokenizer(Some(byte_level));
-        }
-        _ => {}
+/// Makes a tokenizer. The library panics where it should join tokens to one that is longer than all it has.
+fn guarded(make: impl FnOnce() -> Result<Tokenizer, Error>) -> Result<Tokenizer, Error> {
+    let tokenizer = catch_unwind(AssertUnwindSafe(make));
+    tokenizer.unwrap_or_else(|_| Err("its tokenizer joins tokens to one that it has not".into()))
+}
+
+/// Returns how a tokenizer writes tokens down.
+fn spelling_of(tokenizer: &Tokenizer) -> Result<Spelling, Error> {
+    let decoder = serde_json::to_string(&tokenizer.get_decoder())?;
+    let has = |name: &str| decoder.contains(&format!("\"type\":\"{name}\""));
+    if has("ByteLevel") {
+        Ok(Spelling::Bytes)
+    } else if has("ByteFallback") || has("Metaspace") || has("Replace") {
+        Ok(Spelling::Text)
+    } else {
+        Err("tokens that are neither bytes nor text of SentencePiece are not supported".into())
     }
+}
+
+/// Puts the bytes of all tokens one after another, and tells where each begins and the last ends.
+fn joined(tokens: impl Iterator<Item = Vec<u8>>) -> (Vec<u8>, Vec<usize>) {
+    let (mut bytes, mut offsets) = (Vec::new(), vec![0]);
+    for token in tokens {
+        bytes.extend(token);
+        offsets.push(bytes.len());
+    }
+    (bytes, offsets)
+}
+
+/// Returns the byte that a token such as `<0x0A>` stands for.
+fn byte_of(token: &str) -> Option<u8> {
+    let digits = token.strip_prefix("<0x")?.strip_suffix('>')?;
+    u8::from_str_radix(digits, 16).ok()
 }
 
 /// Undoes the byte-level alphabet, in which each byte is one printable character. Other characters stand for themselves.
@@ -134,11 +251,12 @@ fn bytes_of_char(c: char) -> Vec<u8> {
     }
 }
 
-fn strings(content: &Content, key: &str) -> candle_core::Result<Vec<String>> {
-    let Some(value) = content.metadata.get(key) else {
-        candle_core::bail!("{key} is missing");
+fn strings(content: &Content, key: &str) -> Result<Vec<String>, Error> {
+    let Some(Value::Array(values)) = content.metadata.get(key) else {
+        return Err(format!("its metadata has no list {key}").into());
     };
-    value.to_vec()?.iter().map(|token| token.to_string().cloned()).collect()
+    let texts = values.iter().map(|value| value.to_string().cloned());
+    Ok(texts.collect::<candle_core::Result<_>>()?)
 }
 
 fn integers(content: &Content, key: &str) -> Vec<i64> {
@@ -153,6 +271,13 @@ fn integers(content: &Content, key: &str) -> Vec<i64> {
             _ => TYPE_NORMAL,
         })
         .collect()
+}
+
+fn floats(content: &Content, key: &str) -> Vec<f32> {
+    let Some(Value::Array(values)) = content.metadata.get(key) else {
+        return Vec::new();
+    };
+    values.iter().map(|value| value.to_f32().unwrap_or(0.0)).collect()
 }
 
 #[cfg(test)]

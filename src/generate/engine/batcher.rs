@@ -3,12 +3,13 @@
 //! Whoever has tokens to be read puts them into a queue. One of those who wait leads: it holds the compute gate for one
 //! step, takes what is in the queue by then, and hands out what came of it; then the next one leads. So sequences join and
 //! leave at every token, and one that is alone waits for nobody.
-//! Always holds: a step has at most [`MAX_STEP_TOKENS`] tokens beside those of sequences that read one; what a sequence
+//! Always holds: a step has at most [`MAX_STEP_TOKENS`] tokens beside those of sequences that write; what a sequence
 //! gets does not depend on who stood beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -24,6 +25,9 @@ use crate::worker::{Cancel, ComputeGate, Work};
 const MAX_STEP_TOKENS: usize = 256;
 /// Bytes of what prompts left behind that are kept at most, for others that begin alike.
 const MAX_PREFIX_BYTES: usize = 128 << 20;
+/// Tokens that one sequence may read ahead of those that were chosen, where it is alone: a step of so many takes little
+/// longer than a step of one.
+const MAX_AHEAD: usize = 7;
 /// How long a step waits for sequences of the last one: choosing a token takes some ten microseconds.
 const PATIENCE: Duration = Duration::from_micros(300);
 
@@ -33,6 +37,8 @@ pub(in crate::generate) struct Batcher {
     crew: Crew,
     gate: Arc<ComputeGate>,
     prefixes: Mutex<Prefixes>,
+    /// Bytes of what sequences have read and left behind.
+    cache_bytes: Arc<AtomicUsize>,
     queue: Mutex<Queue>,
     /// Something came into the queue, was done, or the leader left.
     changed: Condvar,
@@ -55,13 +61,15 @@ struct Waiting {
     id: u64,
     cache: Cache,
     tokens: Vec<u32>,
+    /// After how many of the last of them logits are wanted.
+    told: usize,
     cancel: Cancel,
 }
 
 /// What came of them. Without a cache the sequence has read nobody knows what.
 struct Done {
     cache: Option<Cache>,
-    logits: Result<Vec<f32>, Error>,
+    logits: Result<Vec<Vec<f32>>, Error>,
 }
 
 /// A sequence that reads by the steps of a [`Batcher`].
@@ -84,6 +92,7 @@ impl Batcher {
             crew,
             gate,
             prefixes: Mutex::new(Prefixes::new(MAX_PREFIX_BYTES)),
+            cache_bytes: Arc::default(),
             queue: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -91,15 +100,24 @@ impl Batcher {
 
     /// Begins a sequence that has read nothing.
     pub(in crate::generate) fn begin(self: &Arc<Self>) -> Reading {
-        self.go_on(Vec::new(), self.decoder.cache(), None)
+        self.go_on(Vec::new(), self.cache(), None)
     }
 
     /// Begins a sequence that has read what is known of a prompt, but never all of it, and that can be
     /// [kept](Reading::keep) unless prompts were forgotten since `time`.
     pub(in crate::generate) fn begin_with(self: &Arc<Self>, prompt: &[u32], time: PromptTime) -> Reading {
         let known = self.prefixes.lock().longest(prompt);
-        let cache = known.unwrap_or_else(|| self.decoder.cache());
+        let cache = known.unwrap_or_else(|| self.cache());
         self.go_on(prompt[..cache.tokens()].to_vec(), cache, time.0)
+    }
+
+    fn cache(&self) -> Cache {
+        self.decoder.cache().counted_by(&self.cache_bytes)
+    }
+
+    /// Returns how many bytes the weights take, and all that was read and is kept.
+    pub(in crate::generate) fn memory_bytes(&self) -> usize {
+        self.decoder.bytes() + self.cache_bytes.load(Ordering::Relaxed)
     }
 
     /// Returns how often prompts were forgotten.
@@ -180,10 +198,11 @@ impl Batcher {
     }
 
     /// Reads what was taken; nothing where that fails.
-    fn step(&self, taken: &mut [Waiting]) -> Option<Vec<Vec<f32>>> {
+    fn step(&self, taken: &mut [Waiting]) -> Option<Vec<Vec<Vec<f32>>>> {
         let parts = taken.iter_mut().map(|waiting| Part {
             cache: &mut waiting.cache,
             tokens: &waiting.tokens,
+            told: waiting.told,
         });
         let mut parts: Vec<Part<'_>> = parts.collect();
         if parts.is_empty() {
@@ -195,7 +214,7 @@ impl Batcher {
 }
 
 impl Queue {
-    /// Takes what the next step reads: all single tokens, and prompts as they came. Those who want no more are told so.
+    /// Takes what the next step reads: all tokens of who writes, and prompts as they came. Those who want no more are told so.
     fn take(&mut self) -> Vec<Waiting> {
         let (mut taken, mut left) = (Vec::new(), Vec::new());
         let mut of_prompts = 0;
@@ -209,7 +228,7 @@ impl Queue {
                 continue;
             }
             let tokens = waiting.tokens.len();
-            if tokens == 1 {
+            if waiting.told == tokens && tokens <= 1 + MAX_AHEAD {
                 taken.push(waiting);
             } else if of_prompts == 0 || of_prompts + tokens <= MAX_STEP_TOKENS {
                 of_prompts += tokens;
@@ -229,15 +248,43 @@ impl Reading {
         self.tokens.len()
     }
 
-    /// Keeps what it has read for others that begin alike.
-    pub(in crate::generate) fn keep(&self) {
-        if let Some((cache, time)) = self.cache.as_ref().zip(self.time) {
-            self.batcher.prefixes.lock().keep(&self.tokens, cache.clone(), time);
+    /// Keeps the first tokens that it has read for others that begin alike; for so long before what is not held. Returns
+    /// whether it may.
+    pub(in crate::generate) fn keep(&self, tokens: usize, held: Duration) -> bool {
+        let Some((cache, time)) = self.cache.as_ref().zip(self.time) else {
+            return false;
+        };
+        let tokens = tokens.min(self.tokens.len());
+        let held_until = (!held.is_zero()).then(|| Instant::now() + held);
+        let mut prefixes = self.batcher.prefixes.lock();
+        prefixes.keep(&self.tokens[..tokens], cache.beginning(tokens), time, held_until);
+        true
+    }
+
+    /// Returns how many tokens it may read ahead of those that were chosen without taking others' time.
+    pub(in crate::generate) fn room_ahead(&self) -> usize {
+        let queue = self.batcher.queue.lock();
+        let is_alone = queue.waiting.is_empty() && queue.expected.iter().all(|id| *id == self.id);
+        if is_alone { MAX_AHEAD } else { 0 }
+    }
+
+    /// Forgets the last tokens.
+    pub(in crate::generate) fn rewind(&mut self, tokens: usize) {
+        let left = self.tokens.len().saturating_sub(tokens);
+        self.tokens.truncate(left);
+        if let Some(cache) = &mut self.cache {
+            cache.truncate(left);
         }
     }
 
-    /// Reads tokens, at least one, in the next step that has room, and returns the logits after the last.
-    pub(in crate::generate) fn read(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
+    /// Reads tokens, at least one, in the next step that has room, and returns the logits after the last `told`, of which
+    /// there is at least one.
+    pub(in crate::generate) fn read(
+        &mut self,
+        tokens: &[u32],
+        told: usize,
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<f32>>, Error> {
         let vocabulary = self.batcher.decoder.vocabulary();
         if let Some(token) = tokens.iter().find(|token| **token as usize >= vocabulary) {
             return Err(Error::Inference(format!("there is no token {token}").into()));
@@ -250,6 +297,7 @@ impl Reading {
             id: self.id,
             cache,
             tokens: tokens.to_vec(),
+            told,
             cancel: cancel.clone(),
         });
         self.cache = done.cache;

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::compute::attention::{self, GROUP};
 
@@ -33,12 +34,44 @@ impl CacheShape {
     }
 }
 
+/// Keys and values of some tokens; their bytes are counted while there are any.
+#[derive(Debug)]
+struct Block {
+    values: Vec<u16>,
+    held: Arc<AtomicUsize>,
+}
+
+impl Block {
+    fn new(values: Vec<u16>, held: &Arc<AtomicUsize>) -> Self {
+        held.fetch_add(size_of_val(values.as_slice()), Ordering::Relaxed);
+        Self {
+            values,
+            held: Arc::clone(held),
+        }
+    }
+}
+
+impl Clone for Block {
+    fn clone(&self) -> Self {
+        Self::new(self.values.clone(), &self.held)
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.held
+            .fetch_sub(size_of_val(self.values.as_slice()), Ordering::Relaxed);
+    }
+}
+
 /// What a sequence has read. Clones share it, and go their own ways from there.
 #[derive(Debug, Clone)]
 pub(crate) struct Cache {
     shape: CacheShape,
-    blocks: Vec<Arc<Vec<u16>>>,
+    blocks: Vec<Arc<Block>>,
     tokens: usize,
+    /// Bytes of all blocks that are counted together.
+    held: Arc<AtomicUsize>,
 }
 
 impl Cache {
@@ -47,6 +80,15 @@ impl Cache {
             shape,
             blocks: Vec::new(),
             tokens: 0,
+            held: Arc::default(),
+        }
+    }
+
+    /// Counts the bytes of its blocks here; before it has any.
+    pub(super) fn counted_by(self, held: &Arc<AtomicUsize>) -> Self {
+        Self {
+            held: Arc::clone(held),
+            ..self
         }
     }
 
@@ -55,9 +97,14 @@ impl Cache {
         self.tokens
     }
 
-    /// Returns about how many bytes its blocks take, those that it shares included.
-    pub(super) fn bytes(&self) -> usize {
-        self.blocks.len() * self.shape.block_len() * size_of::<u16>()
+    /// Returns its blocks, each known by where it lies.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = *const ()> {
+        self.blocks.iter().map(|block| Arc::as_ptr(block).cast())
+    }
+
+    /// Returns how many bytes a block takes.
+    pub(super) fn block_bytes(&self) -> usize {
+        self.shape.block_len() * size_of::<u16>()
     }
 
     /// Returns another that has read the first tokens only.
@@ -67,14 +114,24 @@ impl Cache {
             shape: self.shape,
             blocks: self.blocks[..tokens.div_ceil(BLOCK_TOKENS)].to_vec(),
             tokens,
+            held: Arc::clone(&self.held),
         }
+    }
+
+    /// Forgets all but the first tokens.
+    pub(super) fn truncate(&mut self, tokens: usize) {
+        debug_assert!(tokens <= self.tokens);
+        self.blocks.truncate(tokens.div_ceil(BLOCK_TOKENS));
+        self.tokens = tokens;
     }
 
     /// Makes room for more tokens: from the last whole block on, blocks are this sequence's alone.
     pub(super) fn reserve(&mut self, tokens: usize) {
         let blocks = (self.tokens + tokens).div_ceil(BLOCK_TOKENS);
         let block_len = self.shape.block_len();
-        self.blocks.resize_with(blocks, || Arc::new(vec![0; block_len]));
+        let held = &self.held;
+        self.blocks
+            .resize_with(blocks, || Arc::new(Block::new(vec![0; block_len], held)));
         for block in &mut self.blocks[self.tokens / BLOCK_TOKENS..] {
             Arc::make_mut(block);
         }
@@ -91,7 +148,7 @@ impl Cache {
             };
             let of_heads = keys.chunks_exact(head_width).zip(values.chunks_exact(head_width));
             for (group, (key, value)) in groups.into_iter().zip(of_heads) {
-                attention::put(&mut block[group], token % GROUP, key, value);
+                attention::put(&mut block.values[group], token % GROUP, key, value);
             }
         }
     }
@@ -101,17 +158,47 @@ impl Cache {
         self.tokens += tokens;
     }
 
-    /// Returns the groups of one head that hold the first tokens.
-    pub(super) fn groups(&self, layer: usize, head: usize, tokens: usize, out: &mut Vec<*const u16>) {
+    /// Returns the groups of one head that hold these tokens.
+    pub(super) fn groups(&self, layer: usize, head: usize, tokens: Range<usize>, out: &mut Vec<*const u16>) {
         out.clear();
-        for at in 0..tokens.div_ceil(GROUP) {
+        for at in tokens.start / GROUP..tokens.end.div_ceil(GROUP) {
             let range = self.group(layer, head, at % GROUPS);
-            out.push(self.blocks[at / GROUPS][range].as_ptr());
+            out.push(self.blocks[at / GROUPS].values[range].as_ptr());
         }
     }
 
     fn group(&self, layer: usize, head: usize, group: usize) -> Range<usize> {
         let at = (layer * self.shape.heads + head) * GROUPS + group;
         at * self.shape.group_len()..(at + 1) * self.shape.group_len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_counted_while_blocks_are_held() {
+        let shape = CacheShape {
+            layers: 1,
+            heads: 1,
+            head_width: 32,
+        };
+        let held = Arc::default();
+        let mut first = Cache::new(shape).counted_by(&held);
+        let now = || held.load(Ordering::Relaxed);
+        first.reserve(BLOCK_TOKENS + 1);
+        first.advance(BLOCK_TOKENS + 1);
+        let block = first.block_bytes();
+        assert_eq!(now(), 2 * block);
+        let mut second = first.clone();
+        let third = first.beginning(BLOCK_TOKENS);
+        assert_eq!(now(), 2 * block, "they share what they have read");
+        second.reserve(1);
+        assert_eq!(now(), 3 * block, "the last block is its own");
+        drop(first);
+        assert_eq!(now(), 2 * block);
+        drop((second, third));
+        assert_eq!(now(), 0);
     }
 }

@@ -2,55 +2,17 @@
 #![expect(unsafe_code, reason = "pieces of work write different parts of one buffer")]
 
 use super::cache::{Cache, CacheShape};
-use super::rotation::Rotation;
-use crate::compute::attention::{self, Query};
-use crate::compute::{Codes, Crew, LANES, Matrix, Rows, add_product, each_row, encode, multiply, shared, vector};
+use crate::compute::attention::{self, GROUP, Query};
+use crate::compute::{
+    Codes, Crew, LANES, Matrix, Rows, add_product, each_row, encode, multiply, quantize, shared, vector,
+};
+use crate::generate::transformer::{self, Activation, Shape, Transformer};
 
-/// How large a model is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Shape {
-    /// Numbers of a row.
-    pub(crate) width: usize,
-    /// Query heads of a layer.
-    pub(crate) heads: usize,
-    /// Heads of keys and values, each for as many query heads.
-    pub(crate) kv_heads: usize,
-    /// Numbers of a head.
-    pub(crate) head_width: usize,
-    /// Numbers between the two halves of a feed-forward network.
-    pub(crate) feed_forward: usize,
-    /// What is added to the mean square of a row.
-    pub(crate) epsilon: f32,
-}
+/// A model whose weights are packed for this machine's vector instructions.
+pub(crate) type Decoder = Transformer<Matrix>;
 
-/// What is added to queries, keys and values.
-pub(crate) struct Bias(pub(crate) Vec<f32>);
-
-/// The weights of a layer.
-pub(crate) struct Layer {
-    pub(crate) attention_norm: Vec<f32>,
-    /// Outputs are all queries, all keys, all values.
-    pub(crate) query_key_value: [Matrix; 3],
-    pub(crate) bias: Option<[Bias; 3]>,
-    /// Norms of each query and key.
-    pub(crate) head_norms: Option<[Vec<f32>; 2]>,
-    pub(crate) attention_output: Matrix,
-    pub(crate) feed_forward_norm: Vec<f32>,
-    pub(crate) gate: Matrix,
-    pub(crate) up: Matrix,
-    pub(crate) down: Matrix,
-}
-
-/// A decoder-only transformer of the Llama family.
-pub(crate) struct Decoder {
-    pub(crate) shape: Shape,
-    pub(crate) embedding: Matrix,
-    pub(crate) layers: Vec<Layer>,
-    pub(crate) norm: Vec<f32>,
-    /// Nothing where the embedding serves.
-    pub(crate) output: Option<Matrix>,
-    pub(crate) rotation: Rotation,
-}
+/// A layer of it.
+type Layer = transformer::Layer<Matrix>;
 
 /// Tokens that a sequence reads in a step.
 pub(crate) struct Part<'a> {
@@ -58,6 +20,8 @@ pub(crate) struct Part<'a> {
     pub(crate) cache: &'a mut Cache,
     /// What comes next; at least one.
     pub(crate) tokens: &'a [u32],
+    /// After how many of the last of them logits are wanted; at least one.
+    pub(crate) told: usize,
 }
 
 /// The buffers of a step.
@@ -84,58 +48,85 @@ impl Decoder {
         })
     }
 
+    /// Returns how many bytes its weights take.
+    pub(crate) fn bytes(&self) -> usize {
+        let numbers = |values: &[f32]| size_of_val(values);
+        let of_layer = |layer: &Layer| {
+            let [queries, keys, values] = &layer.query_key_value;
+            let products = [
+                queries,
+                keys,
+                values,
+                &layer.attention_output,
+                &layer.gate,
+                &layer.up,
+                &layer.down,
+            ];
+            let vectors = [layer.attention_norm.as_slice(), &layer.feed_forward_norm].into_iter();
+            let vectors = vectors.chain(layer.bias.iter().flatten().map(Vec::as_slice));
+            let vectors = vectors.chain(layer.head_norms.iter().flatten().map(Vec::as_slice));
+            let vectors = vectors.chain(layer.attention_output_norm.as_deref());
+            let vectors = vectors.chain(layer.feed_forward_output_norm.as_deref());
+            products.into_iter().map(Matrix::bytes).sum::<usize>() + vectors.map(numbers).sum::<usize>()
+        };
+        let output = self.output.as_ref().map_or(0, Matrix::bytes);
+        let layers = self.layers.iter().map(of_layer).sum::<usize>();
+        self.embedding.bytes() + layers + numbers(&self.norm) + output
+    }
+
     /// Returns how many tokens the vocabulary has.
     pub(crate) fn vocabulary(&self) -> usize {
         self.embedding.rows()
     }
 
-    /// Reads the next tokens of some sequences; returns for each the logits after its last one.
+    /// Reads the next tokens of some sequences; returns for each the logits after the last of them, one row for each that
+    /// is told.
     ///
     /// # Panics
     ///
-    /// If a token is not of the vocabulary, or a part has none.
-    pub(crate) fn step(&self, crew: &Crew, parts: &mut [Part<'_>]) -> Vec<Vec<f32>> {
+    /// If a token is not of the vocabulary, or a part has none or tells of more than it has.
+    pub(crate) fn step(&self, crew: &Crew, parts: &mut [Part<'_>]) -> Vec<Vec<Vec<f32>>> {
         let mut positions = Vec::new();
-        let mut last = Vec::new();
+        let mut told = Vec::new();
         for of_part in parts.iter_mut() {
-            assert!(!of_part.tokens.is_empty(), "a part has at least one token");
+            assert!(
+                (1..=of_part.tokens.len()).contains(&of_part.told),
+                "a part tells of at least one token"
+            );
             of_part.cache.reserve(of_part.tokens.len());
             let first = of_part.cache.tokens();
             positions.extend(first..first + of_part.tokens.len());
-            last.push(positions.len() - 1);
+            told.extend(positions.len() - of_part.told..positions.len());
         }
         let mut buffers = self.buffers(positions.len());
         let tokens = parts.iter().flat_map(|part| part.tokens);
         for (row, token) in tokens.enumerate() {
             self.embedding.read(*token as usize, buffers.stream.row_mut(row));
+            vector::scale(buffers.stream.row_mut(row), self.shape.embedding_scale);
         }
-        let turns: Vec<_> = positions
-            .iter()
-            .map(|position| self.rotation.turns(*position))
-            .collect();
+        let turns = self.rotations.iter().map(|rotation| {
+            let turns = positions.iter().map(|position| rotation.turns(*position));
+            turns.collect::<Vec<_>>()
+        });
+        let turns: Vec<_> = turns.collect();
         for (at, layer) in self.layers.iter().enumerate() {
             self.project(crew, layer, &mut buffers);
-            self.turn(crew, layer, &turns, &mut buffers.projected);
-            self.remember(at, parts, &positions, &buffers.projected);
+            self.turn(crew, layer, &turns[layer.rotation], &mut buffers.projected);
+            self.remember(at, parts, &buffers.projected);
             self.attend(crew, at, parts, &positions, &mut buffers);
-            let Buffers {
-                stream,
-                attended,
-                change,
-                codes,
-                ..
-            } = &mut buffers;
-            let attended = &*attended;
-            encode(crew, codes, (attended.len(), attended.width()), &|row, out| {
-                out.copy_from_slice(attended.row(row));
-            });
-            add_product(crew, &layer.attention_output, codes, change, stream);
+            quantize(crew, &buffers.attended, &mut buffers.codes);
+            let norm = layer.attention_output_norm.as_deref();
+            self.add(crew, &layer.attention_output, norm, &mut buffers);
             self.feed_forward(crew, layer, &mut buffers);
         }
         for part in parts.iter_mut() {
             part.cache.advance(part.tokens.len());
         }
-        self.logits(crew, &last, &buffers.stream)
+        let mut logits = self.logits(crew, &told, &buffers.stream).into_iter();
+        parts
+            .iter()
+            .map(|part| logits.by_ref().take(part.told).collect())
+            .collect()
     }
 
     fn buffers(&self, rows: usize) -> Buffers {
@@ -189,15 +180,15 @@ impl Decoder {
             kv_heads,
             head_width,
             epsilon,
+            query_scale,
             ..
         } = self.shape;
-        let scale = 1.0 / (head_width as f32).sqrt();
         each_row(crew, projected, &|row, projected| {
             let (queries, rest) = projected.split_at_mut(heads * head_width);
             let (keys, values) = rest.split_at_mut(kv_heads * head_width);
             if let Some(bias) = &layer.bias {
                 for (values, bias) in [&mut *queries, &mut *keys, values].into_iter().zip(bias) {
-                    vector::add(values, &bias.0);
+                    vector::add(values, bias);
                 }
             }
             for (at, heads) in [queries, keys].into_iter().enumerate() {
@@ -207,11 +198,9 @@ impl Decoder {
                         vector::normalize(head, &norms[at], epsilon, &mut normed);
                         head.copy_from_slice(&normed);
                     }
-                    self.rotation.turn(head, &turns[row]);
+                    self.rotations[layer.rotation].turn(head, &turns[row]);
                     if at == 0 {
-                        for number in head.iter_mut() {
-                            *number *= scale;
-                        }
+                        vector::scale(head, query_scale);
                     }
                 }
             }
@@ -219,13 +208,12 @@ impl Decoder {
     }
 
     /// Writes keys and values into the caches.
-    fn remember(&self, layer: usize, parts: &mut [Part<'_>], positions: &[usize], projected: &Rows) {
+    fn remember(&self, layer: usize, parts: &mut [Part<'_>], projected: &Rows) {
         let queries = self.shape.heads * self.shape.head_width;
         let keys = self.shape.kv_heads * self.shape.head_width;
         let mut row = 0;
         for part in parts {
             let rows = row..row + part.tokens.len();
-            debug_assert_eq!(positions[row], part.cache.tokens());
             let of_rows = rows.clone().map(|row| {
                 let row = &projected.row(row)[queries..];
                 (&row[..keys], &row[keys..2 * keys])
@@ -244,6 +232,7 @@ impl Decoder {
             ..
         } = self.shape;
         let group = heads / kv_heads;
+        let window = self.layers[layer].window;
         // Queries of one part that look at the same keys: row by row, those of a row together.
         let mut pieces: Vec<(usize, usize, std::ops::Range<usize>)> = Vec::new();
         let mut row = 0;
@@ -266,28 +255,38 @@ impl Decoder {
                 let first = (head * group + at % group) * head_width;
                 first..first + head_width
             };
+            let seen = |at: usize| {
+                let end = positions[at / group] + 1;
+                window.map_or(0, |window| end.saturating_sub(window))..end
+            };
+            // Rows of a part are in order: the first of them sees the first key.
+            let before = seen(of_piece.start).start / GROUP * GROUP;
+            let end = seen(of_piece.end - 1).end;
             let queries = of_piece.clone().map(|at| Query {
                 numbers: &projected.row(at / group)[columns(at)],
-                keys: positions[at / group] + 1,
+                first: seen(at).start - before,
+                keys: seen(at).end - before,
             });
             let queries: Vec<Query<'_>> = queries.collect();
             // SAFETY: each query is in one piece of work, and has columns of its own.
             let out = of_piece.clone().map(|at| unsafe { out.part(at / group, columns(at)) });
             let mut out: Vec<&mut [f32]> = out.collect();
-            let most = queries.iter().map(|query| query.keys).max().unwrap_or(0);
             let (mut groups, mut scores) = (Vec::new(), Vec::new());
-            parts[*part].cache.groups(layer, *head, most, &mut groups);
+            parts[*part].cache.groups(layer, *head, before..end, &mut groups);
             // SAFETY: the cache holds the keys of all positions up to these.
             unsafe { attention::attend(&groups, &queries, &mut out, &mut scores) };
         });
     }
 
     fn feed_forward(&self, crew: &Crew, layer: &Layer, buffers: &mut Buffers) {
+        let activate = match self.shape.activation {
+            Activation::Silu => vector::gate,
+            Activation::GeluTanh => vector::gate_by_gelu,
+        };
         let Buffers {
             stream,
             gate,
             up,
-            change,
             codes,
             ..
         } = buffers;
@@ -302,16 +301,31 @@ impl Decoder {
                     layer.gate.multiply(tiles.clone(), codes, gate, columns.start);
                     layer.up.multiply(tiles, codes, up, columns.start);
                     for row in 0..rows {
-                        vector::gate(gate.part(row, columns.clone()), up.part(row, columns.clone()));
+                        activate(gate.part(row, columns.clone()), up.part(row, columns.clone()));
                     }
                 }
             });
         }
-        let gate = &*gate;
-        encode(crew, codes, (gate.len(), gate.width()), &|row, out| {
-            out.copy_from_slice(gate.row(row));
+        quantize(crew, gate, codes);
+        let norm = layer.feed_forward_output_norm.as_deref();
+        self.add(crew, &layer.down, norm, buffers);
+    }
+
+    /// Adds the products of a matrix with the codes to the stream; normed, where the model does that.
+    fn add(&self, crew: &Crew, matrix: &Matrix, norm: Option<&[f32]>, buffers: &mut Buffers) {
+        let Buffers {
+            stream, change, codes, ..
+        } = buffers;
+        let Some(norm) = norm else {
+            return add_product(crew, matrix, codes, change, stream);
+        };
+        multiply(crew, matrix, codes, change, &|_, _| {});
+        let change = &*change;
+        each_row(crew, stream, &|row, stream| {
+            let mut normed = vec![0.0; stream.len()];
+            vector::normalize(change.row(row), norm, self.shape.epsilon, &mut normed);
+            vector::add(stream, &normed);
         });
-        add_product(crew, &layer.down, codes, change, stream);
     }
 
     /// Norms all rows, and quantizes what comes out.
@@ -321,17 +335,17 @@ impl Decoder {
         });
     }
 
-    fn logits(&self, crew: &Crew, last: &[usize], stream: &Rows) -> Vec<Vec<f32>> {
-        let mut chosen = Rows::new(last.len(), stream.width());
-        for (at, row) in last.iter().enumerate() {
+    fn logits(&self, crew: &Crew, told: &[usize], stream: &Rows) -> Vec<Vec<f32>> {
+        let mut chosen = Rows::new(told.len(), stream.width());
+        for (at, row) in told.iter().enumerate() {
             chosen.row_mut(at).copy_from_slice(stream.row(*row));
         }
         let mut codes = Codes::default();
         self.normalize(crew, &chosen, &self.norm, &mut codes);
         let output = self.output.as_ref().unwrap_or(&self.embedding);
-        let mut logits = Rows::new(last.len(), output.tiles() * LANES);
+        let mut logits = Rows::new(told.len(), output.tiles() * LANES);
         multiply(crew, output, &codes, &mut logits, &|_, _| {});
-        (0..last.len())
+        (0..told.len())
             .map(|row| logits.row(row)[..output.rows()].to_vec())
             .collect()
     }

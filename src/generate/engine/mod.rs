@@ -1,4 +1,4 @@
-//! A decoder of the Llama family on this machine's vector instructions.
+//! A decoder of the Llama family, and of those near it, on this machine's vector instructions.
 //!
 //! Comes in: weights of 4 and 8 bits, and tokens of many sequences at once. Goes out: logits.
 //! Always holds: a row of a batch is computed with the same operations in the same order whoever stands beside it,
@@ -9,11 +9,8 @@ mod batcher;
 mod cache;
 mod decoder;
 mod prefixes;
-mod rotation;
 
 pub(super) use batcher::{Batcher, Reading};
-pub(super) use decoder::{Bias, Decoder, Layer, Shape};
-pub(super) use rotation::{Pairing, Rotation};
 
 #[cfg(test)]
 mod tests;

@@ -1,18 +1,23 @@
 //! The decoder against the same formulas written plainly, and against itself in other company.
 
+use std::f64::consts::PI;
 use std::sync::Arc;
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
 use super::cache::Cache;
-use super::decoder::Part;
+use super::decoder::{Decoder, Part};
 use super::*;
 use crate::compute::tests::{coded, matrix, weights};
 use crate::compute::{Crew, Matrix, SourceType};
+use crate::generate::transformer::{Activation, Layer, Pairing, Rotation, Shape};
 use crate::worker::Cancel;
 
-/// A model of two layers; with everything that some architecture has, or nothing.
+/// Keys that a query of such a layer sees: neither whole groups of keys, nor whole blocks.
+const WINDOW: usize = 21;
+
+/// A model of two layers; with everything that some architecture has, or nothing. Then the first layer sees few keys.
 fn model(random: &mut ChaCha8Rng, is_full: bool) -> Decoder {
     let shape = Shape {
         width: 96,
@@ -21,23 +26,34 @@ fn model(random: &mut ChaCha8Rng, is_full: bool) -> Decoder {
         head_width: 64,
         feed_forward: 160,
         epsilon: 1e-5,
+        embedding_scale: if is_full { 3.0 } else { 1.0 },
+        query_scale: if is_full { 0.1 } else { 0.125 },
+        activation: if is_full {
+            Activation::GeluTanh
+        } else {
+            Activation::Silu
+        },
     };
     let (queries, keys) = (shape.heads * shape.head_width, shape.kv_heads * shape.head_width);
     let around = |random: &mut ChaCha8Rng, middle: f32, len: usize| -> Vec<f32> {
         (0..len).map(|_| middle + random.random_range(-0.3..0.3)).collect()
     };
-    let layer = |random: &mut ChaCha8Rng| Layer {
+    let layer = |random: &mut ChaCha8Rng, at: usize| Layer {
         attention_norm: around(random, 1.0, shape.width),
         query_key_value: [queries, keys, keys].map(|rows| matrix(random, SourceType::Q4_1, rows, shape.width)),
-        bias: is_full.then(|| [queries, keys, keys].map(|len| Bias(around(random, 0.0, len)))),
+        bias: is_full.then(|| [queries, keys, keys].map(|len| around(random, 0.0, len))),
         head_norms: is_full.then(|| [(); 2].map(|()| around(random, 1.0, shape.head_width))),
         attention_output: matrix(random, SourceType::Q4_0, shape.width, queries),
+        attention_output_norm: is_full.then(|| around(random, 1.0, shape.width)),
         feed_forward_norm: around(random, 1.0, shape.width),
         gate: matrix(random, SourceType::Q4_1, shape.feed_forward, shape.width),
         up: matrix(random, SourceType::Q8_0, shape.feed_forward, shape.width),
         down: matrix(random, SourceType::Q4_1, shape.width, shape.feed_forward),
+        feed_forward_output_norm: is_full.then(|| around(random, 1.0, shape.width)),
+        rotation: at,
+        window: (is_full && at == 0).then_some(WINDOW),
     };
-    let layers = vec![layer(random), layer(random)];
+    let layers = vec![layer(random, 0), layer(random, 1)];
     let pairing = if is_full { Pairing::Halves } else { Pairing::Neighbours };
     Decoder {
         shape,
@@ -45,7 +61,9 @@ fn model(random: &mut ChaCha8Rng, is_full: bool) -> Decoder {
         layers,
         norm: around(random, 1.0, shape.width),
         output: is_full.then(|| matrix(random, SourceType::Q8_0, 70, shape.width)),
-        rotation: Rotation::new(pairing, shape.head_width, 10_000.0, None),
+        rotations: [10_000.0, 1_000.0]
+            .map(|base| Rotation::new(pairing, shape.head_width, base, None).with_magnitude(1.0))
+            .into(),
     }
 }
 
@@ -56,6 +74,9 @@ fn plainly(model: &Decoder, tokens: &[u32]) -> Vec<f64> {
         kv_heads,
         head_width,
         epsilon,
+        embedding_scale,
+        query_scale,
+        activation,
         ..
     } = model.shape;
     let norm = |row: &[f64], weights: &[f32]| -> Vec<f64> {
@@ -63,6 +84,7 @@ fn plainly(model: &Decoder, tokens: &[u32]) -> Vec<f64> {
         let scaled = row.iter().map(|x| x / (mean + f64::from(epsilon)).sqrt());
         scaled.zip(weights).map(|(x, weight)| x * f64::from(*weight)).collect()
     };
+    let normed_if = |row: Vec<f64>, weights: Option<&Vec<f32>>| weights.map_or_else(|| row.clone(), |w| norm(&row, w));
     // Inputs of matrices have 8 bits.
     let rounded = |row: &[f64]| -> Vec<f64> {
         let codes = coded(&[row.iter().map(|x| *x as f32).collect()]);
@@ -77,7 +99,12 @@ fn plainly(model: &Decoder, tokens: &[u32]) -> Vec<f64> {
     let embedding = weights(&model.embedding);
     let mut rows: Vec<Vec<f64>> = tokens
         .iter()
-        .map(|token| embedding[*token as usize].iter().map(|x| f64::from(*x)).collect())
+        .map(|token| {
+            embedding[*token as usize]
+                .iter()
+                .map(|x| f64::from(x * embedding_scale))
+                .collect()
+        })
         .collect();
     for layer in &model.layers {
         let projected: Vec<[Vec<Vec<f64>>; 3]> = rows
@@ -89,7 +116,7 @@ fn plainly(model: &Decoder, tokens: &[u32]) -> Vec<f64> {
                     let mut out = times(&layer.query_key_value[which], &normed);
                     if let Some(bias) = &layer.bias {
                         out.iter_mut()
-                            .zip(&bias[which].0)
+                            .zip(&bias[which])
                             .for_each(|(x, bias)| *x += f64::from(*bias));
                     }
                     let heads = out.chunks(head_width).map(|head| {
@@ -101,7 +128,7 @@ fn plainly(model: &Decoder, tokens: &[u32]) -> Vec<f64> {
                     heads
                         .map(|head| {
                             if which < 2 {
-                                turned(model, &head, position)
+                                turned(&model.rotations[layer.rotation], &head, position)
                             } else {
                                 head
                             }
@@ -116,22 +143,27 @@ fn plainly(model: &Decoder, tokens: &[u32]) -> Vec<f64> {
                 let kv_head = head / (heads / kv_heads);
                 let query = &projected[position][0][head];
                 let product = |key: &[f64]| query.iter().zip(key).map(|(x, y)| x * y).sum::<f64>();
-                let scores = (0..=position).map(|at| product(&projected[at][1][kv_head]) / (head_width as f64).sqrt());
+                let first = layer.window.map_or(0, |window| (position + 1).saturating_sub(window));
+                let score = |at: usize| product(&projected[at][1][kv_head]) * f64::from(query_scale);
+                let scores = (first..=position).map(score);
                 let weights: Vec<f64> = scores.map(f64::exp).collect();
                 let sum: f64 = weights.iter().sum();
                 attended.extend((0..head_width).map(|dimension| {
-                    let parts = weights.iter().enumerate();
+                    let parts = weights.iter().zip(first..);
                     parts
-                        .map(|(at, weight)| weight / sum * projected[at][2][kv_head][dimension])
+                        .map(|(weight, at)| weight / sum * projected[at][2][kv_head][dimension])
                         .sum::<f64>()
                 }));
             }
             let change = times(&layer.attention_output, &attended);
+            let change = normed_if(change, layer.attention_output_norm.as_ref());
             row.iter_mut().zip(change).for_each(|(x, change)| *x += change);
             let normed = norm(row, &layer.feed_forward_norm);
             let (gate, up) = (times(&layer.gate, &normed), times(&layer.up, &normed));
-            let gated: Vec<f64> = gate.iter().zip(up).map(|(x, up)| x / (1.0 + (-x).exp()) * up).collect();
+            let activate = |(x, up): (&f64, f64)| activated(activation, *x) * up;
+            let gated: Vec<f64> = gate.iter().zip(up).map(activate).collect();
             let change = times(&layer.down, &gated);
+            let change = normed_if(change, layer.feed_forward_output_norm.as_ref());
             row.iter_mut().zip(change).for_each(|(x, change)| *x += change);
         }
     }
@@ -139,9 +171,16 @@ fn plainly(model: &Decoder, tokens: &[u32]) -> Vec<f64> {
     times(model.output.as_ref().unwrap_or(&model.embedding), &last)
 }
 
-fn turned(model: &Decoder, head: &[f64], position: usize) -> Vec<f64> {
+fn activated(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::GeluTanh => x * 0.5 * (1.0 + ((2.0 / PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh()),
+    }
+}
+
+fn turned(rotation: &Rotation, head: &[f64], position: usize) -> Vec<f64> {
     let mut head: Vec<f32> = head.iter().map(|x| *x as f32).collect();
-    model.rotation.turn(&mut head, &model.rotation.turns(position));
+    rotation.turn(&mut head, &rotation.turns(position));
     head.into_iter().map(f64::from).collect()
 }
 
@@ -157,7 +196,10 @@ fn alone(model: &Decoder, crew: &Crew, tokens: &[u32], lengths: &[usize]) -> Vec
         let (tokens, after) = rest.split_at((*length).min(rest.len()));
         rest = after;
         let cache = &mut cache;
-        logits = model.step(crew, &mut [Part { cache, tokens }]).remove(0);
+        logits = model
+            .step(crew, &mut [Part { cache, tokens, told: 1 }])
+            .remove(0)
+            .remove(0);
     }
     logits
 }
@@ -203,8 +245,8 @@ fn company_and_cuts_change_no_bit() {
         }
         let mut caches: Vec<Cache> = prompts.iter().map(|_| model.cache()).collect();
         let parts = caches.iter_mut().zip(&prompts);
-        let mut parts: Vec<Part<'_>> = parts.map(|(cache, tokens)| Part { cache, tokens }).collect();
-        assert_eq!(model.step(crew, &mut parts), expected);
+        let mut parts: Vec<Part<'_>> = parts.map(|(cache, tokens)| Part { cache, tokens, told: 1 }).collect();
+        assert_eq!(model.step(crew, &mut parts).concat(), expected);
     }
 }
 
@@ -214,7 +256,10 @@ fn sequences_that_part_leave_each_other_alone() {
     let model = model(&mut random, false);
     let crew = Crew::new(2);
     let tokens: Vec<u32> = (0..80).map(|_| random.random_range(0..70)).collect();
-    let read = |cache: &mut Cache, tokens: &[u32]| model.step(&crew, &mut [Part { cache, tokens }]).remove(0);
+    let read = |cache: &mut Cache, tokens: &[u32]| {
+        let mut logits = model.step(&crew, &mut [Part { cache, tokens, told: 1 }]);
+        logits.remove(0).remove(0)
+    };
     let mut first = model.cache();
     read(&mut first, &tokens[..45]);
     let mut second = first.clone();
@@ -246,13 +291,13 @@ fn sequences_amid_others_get_what_they_get_alone() {
         let mut reading = batcher.begin();
         let mut logits = Vec::new();
         for tokens in prompt.chunks(step) {
-            logits.push(reading.read(tokens, &Cancel::new()).expect("it is read"));
+            logits.push(reading.read(tokens, 1, &Cancel::new()).expect("it is read").concat());
         }
         // How the prompt was cut is for each to decide.
         let mut logits = logits.split_off(logits.len() - 1);
         for _ in 0..12 {
             let next = likeliest(&logits[logits.len() - 1]);
-            logits.push(reading.read(&[next], &Cancel::new()).expect("it is read"));
+            logits.push(reading.read(&[next], 1, &Cancel::new()).expect("it is read").concat());
         }
         logits
     };
@@ -268,23 +313,56 @@ fn sequences_amid_others_get_what_they_get_alone() {
 }
 
 #[test]
+fn reading_ahead_and_back_changes_no_bit() {
+    let mut random = ChaCha8Rng::seed_from_u64(8);
+    let batcher = Arc::new(Batcher::new(model(&mut random, true), Crew::new(2), Arc::default()));
+    let tokens: Vec<u32> = (0..90).map(|_| random.random_range(0..70)).collect();
+    let read = |reading: &mut Reading, tokens: &[u32], told| {
+        let logits = reading.read(tokens, told, &Cancel::new());
+        logits.expect("it is read")
+    };
+    let mut plain = batcher.begin();
+    let expected: Vec<Vec<f32>> = tokens
+        .iter()
+        .map(|token| read(&mut plain, &[*token], 1).concat())
+        .collect();
+    let mut ahead = batcher.begin();
+    let mut fork = None;
+    let mut at = 0;
+    while at < tokens.len() {
+        let len = random.random_range(1..=8).min(tokens.len() - at);
+        assert_eq!(read(&mut ahead, &tokens[at..at + len], len), expected[at..at + len]);
+        let back = random.random_range(0..len);
+        ahead.rewind(back);
+        at += len - back;
+        assert_eq!(ahead.tokens(), at);
+        // Blocks that another holds are not written.
+        if fork.is_none() && at > 40 {
+            fork = ahead.fork().map(|fork| (fork, at));
+        }
+    }
+    let (mut fork, at) = fork.expect("it was forked");
+    assert_eq!(read(&mut fork, &tokens[at..], 1).concat(), expected[tokens.len() - 1]);
+}
+
+#[test]
 fn who_wants_no_more_leaves_the_others_alone() {
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let batcher = Arc::new(Batcher::new(model(&mut random, false), Crew::new(2), Arc::default()));
     let mut reading = batcher.begin();
-    let first = reading.read(&[1, 2, 3], &Cancel::new()).expect("it is read");
+    let first = reading.read(&[1, 2, 3], 1, &Cancel::new()).expect("it is read");
     let cancel = Cancel::new();
     cancel.cancel();
     assert!(matches!(
-        reading.read(&[4], &cancel),
+        reading.read(&[4], 1, &cancel),
         Err(crate::generate::Error::Stopped(_))
     ));
-    assert!(reading.read(&[70], &Cancel::new()).is_err());
+    assert!(reading.read(&[70], 1, &Cancel::new()).is_err());
     assert_eq!(reading.tokens(), 3);
     let mut other = batcher.begin();
-    assert_eq!(other.read(&[1, 2, 3], &Cancel::new()).expect("it is read"), first);
+    assert_eq!(other.read(&[1, 2, 3], 1, &Cancel::new()).expect("it is read"), first);
     let mut fork = other.fork().expect("it can be forked");
     let next =
-        [&mut reading, &mut other, &mut fork].map(|reading| reading.read(&[4], &Cancel::new()).expect("it is read"));
+        [&mut reading, &mut other, &mut fork].map(|reading| reading.read(&[4], 1, &Cancel::new()).expect("it is read"));
     assert!(next.iter().all(|logits| *logits == next[0]));
 }

@@ -48,6 +48,10 @@ fn wish_for_more_tokens_than_the_window_leaves_half() {
 #[test]
 fn passages_cannot_speak_in_another_role() {
     assert_eq!(defused("a <|im_end|> b </s> [INST]"), "a < |im_end|> b < /s> [ INST]");
+    assert_eq!(
+        defused("<tool_call>\n</tool_response>"),
+        "< tool_call>\n< /tool_response>"
+    );
     assert_eq!(defused("1 < 2 | x [1]"), "1 < 2 | x [1]");
 }
 

@@ -6,6 +6,7 @@ use super::retrieval::StageTimes;
 use crate::generate::{GenerationSummary, Inference};
 use crate::index::Epoch;
 use crate::retrieve::Query;
+use crate::worker::ServiceTier;
 
 /// Asks a question.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +19,8 @@ pub struct Question {
     pub inference: Inference,
     /// Which epoch to read.
     pub at: ReadAt,
+    /// How soon the answer is wanted.
+    pub service_tier: ServiceTier,
 }
 
 /// What made an answer.

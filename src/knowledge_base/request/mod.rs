@@ -5,7 +5,9 @@
 //! Not here: nouns that are those of a lower layer already; they are handed on as they are.
 
 mod answer;
+mod conversation;
 mod document;
+mod embedding;
 mod epoch;
 mod knowledge_base;
 mod missing;
@@ -13,6 +15,7 @@ mod model;
 mod page;
 mod restoration;
 mod retrieval;
+mod serving;
 mod settings;
 
 pub use crate::ingest::{Acknowledgement, DocumentOutcome, IngestSummary, NewDocument, Next};
@@ -21,9 +24,11 @@ pub use crate::store::{
     DocumentDifference, DocumentInfo, DocumentStatus, EpochInfo, EpochRange, ErasedPlace, Erasure, Finding, Manifest,
     OriginalContent, Remainder, Retention, RevisionInfo, RolledBack, SearchedPlace, Vacuumed,
 };
-pub use crate::worker::Progress;
+pub use crate::worker::{Progress, ServiceTier};
 pub use answer::*;
+pub use conversation::*;
 pub use document::*;
+pub use embedding::*;
 pub use epoch::*;
 pub use knowledge_base::*;
 pub use missing::*;
@@ -31,4 +36,5 @@ pub use model::*;
 pub use page::*;
 pub use restoration::*;
 pub use retrieval::*;
+pub use serving::*;
 pub use settings::*;

@@ -1,5 +1,6 @@
 //! Models, described.
 
+use super::Serving;
 use crate::models::Modality;
 
 /// Whether a model's files are here.
@@ -14,7 +15,7 @@ pub enum Availability {
 }
 
 /// A model, described.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ModelInfo {
     /// Id.
     pub id: String,
@@ -36,4 +37,21 @@ pub struct ModelInfo {
     pub files: Vec<(String, String, u64)>,
     /// Whether it is the server's default for what it makes.
     pub is_default: bool,
+    /// What it takes in memory, with what it keeps of prompts; 0 when it is not loaded.
+    pub memory_bytes: u64,
+    /// Whether it stays in memory until it is unloaded.
+    pub is_pinned: bool,
+    /// How it serves; nothing for embedding models.
+    pub serving: Option<Serving>,
+}
+
+/// What became of a model that was to leave the memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unloaded {
+    /// The model.
+    pub model: ModelInfo,
+    /// Whether it was in memory.
+    pub was_loaded: bool,
+    /// Whether calls still use it.
+    pub is_in_use: bool,
 }

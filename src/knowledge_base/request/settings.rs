@@ -13,7 +13,8 @@ pub struct Settings {
     pub model_catalog: Option<PathBuf>,
     /// Directories to look for model files in before anything is fetched.
     pub model_sources: Vec<PathBuf>,
-    /// Directories that each hold a model: an encoder or one GGUF file, used under the directory's name.
+    /// Directories that each hold a model: an encoder, or a language model as one GGUF file or as
+    /// files of safetensors with `config.json` and `tokenizer.json`, used under the directory's name.
     pub model_dirs: Vec<PathBuf>,
     /// Embedding model of new knowledge bases.
     pub embedding_model_id: String,
@@ -23,8 +24,14 @@ pub struct Settings {
     pub pdf_reader: Option<PathBuf>,
     /// Largest document in bytes.
     pub max_document_bytes: usize,
-    /// Answers that may wait for the language model.
+    /// Answers of one tenant that may wait for the language model.
     pub max_queued_answers: usize,
+    /// Answers of all tenants that may wait; 0 takes eight times those of one.
+    pub max_queued_answers_in_all: usize,
+    /// Tokens of prompts and answers that all that are being made may hold.
+    pub max_running_tokens: usize,
+    /// Bytes that models in memory may take together; 0 takes three quarters of the machine's memory.
+    pub max_model_memory: usize,
     /// Threads of heavy compute; 0 takes one for each core.
     pub compute_threads: usize,
     /// Directory that backups are written to and read from by file name; without one they only stream.
@@ -35,4 +42,17 @@ pub struct Settings {
     pub result_cache_bytes: usize,
     /// Share of the walks over graphs whose recall is measured, 0 to 1; 0 measures none.
     pub live_recall_share: f64,
+}
+
+/// Tenants whose queues may be full at the same time when nobody says otherwise.
+const FULL_TENANTS: usize = 8;
+
+impl Settings {
+    /// Returns how many answers of all tenants may wait.
+    pub fn queued_answers_in_all(&self) -> usize {
+        match self.max_queued_answers_in_all {
+            0 => self.max_queued_answers.saturating_mul(FULL_TENANTS),
+            count => count,
+        }
+    }
 }

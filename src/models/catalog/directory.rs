@@ -15,15 +15,21 @@ const CONFIG: &str = "config.json";
 /// What sentence-transformers writes about pooling.
 const POOLING_CONFIG: &str = "1_Pooling/config.json";
 
+/// What `config.json` says about what the model is for.
+#[derive(Default, Deserialize)]
+struct ModelConfig {
+    architectures: Option<Vec<String>>,
+}
+
 #[derive(Default, Deserialize)]
 struct PoolingConfig {
     #[serde(default)]
     pooling_mode_cls_token: bool,
 }
 
-/// Describes the model in a directory: an encoder if it holds `config.json` and `model.safetensors`, else a language
-/// model, which must be its one `.gguf` file. Its id is the directory's name; its files are hashed, not checked against a
-/// pin.
+/// Describes the model in a directory: an encoder if it holds `config.json` and `model.safetensors`, unless that names a
+/// language model; else a language model, which must be its one `.gguf` file. Its id is the directory's name; its files are
+/// hashed, not checked against a pin.
 pub(super) fn describe(path: &Path) -> Result<CatalogModel, Error> {
     let path = path
         .canonicalize()
@@ -31,7 +37,7 @@ pub(super) fn describe(path: &Path) -> Result<CatalogModel, Error> {
     let Some(id) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else {
         return Err(lacks(&path, "it has no name that could be the model's id".to_owned()));
     };
-    let modality = if path.join(CONFIG).is_file() && path.join(WEIGHTS).is_file() {
+    let modality = if path.join(CONFIG).is_file() && path.join(WEIGHTS).is_file() && !is_causal(&path) {
         Modality::Embedding
     } else {
         Modality::Text
@@ -58,6 +64,13 @@ pub(super) fn describe(path: &Path) -> Result<CatalogModel, Error> {
         directory: Some(path),
         graph: None,
     })
+}
+
+/// Returns whether `config.json` in a directory names the class of a language model.
+pub(in crate::models) fn is_causal(path: &Path) -> bool {
+    let classes = read_optional::<ModelConfig>(&path.join(CONFIG)).unwrap_or_default();
+    let classes = classes.architectures.unwrap_or_default();
+    classes.iter().any(|class| class.ends_with("ForCausalLM"))
 }
 
 /// Says what a directory of the user's lacks.

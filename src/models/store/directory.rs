@@ -6,9 +6,9 @@ use serde::Deserialize;
 
 use super::super::catalog::directory::{lacks, read_optional};
 use super::super::stamp;
-use super::super::{CatalogModel, Error, InstalledLanguageModel, InstalledModel, Modality, PullEvent};
+use super::super::{CatalogModel, Error, InstalledModel, LanguageModelSource, Modality, PullEvent};
 use super::lock::Lock;
-use super::{CONFIG, ModelStore, TOKENIZER, WEIGHTS, has_extension, verified_hash};
+use super::{CONFIG, ModelStore, TOKENIZER, WEIGHTS, checkpoint, has_extension, language_model, verified_hash};
 use crate::worker::Cancel;
 
 /// What sentence-transformers writes beside a model about how long texts may be.
@@ -31,7 +31,7 @@ impl ModelStore {
         let derived = self.derived_directory(path);
         std::fs::create_dir_all(&derived).map_err(Error::io("create", &derived))?;
         match model.modality {
-            Modality::Text => gguf_in(path, derived, model),
+            Modality::Text => language_model_in(path, derived, model),
             Modality::Embedding => {
                 for name in [CONFIG, TOKENIZER, WEIGHTS] {
                     if !path.join(name).is_file() {
@@ -57,24 +57,21 @@ impl ModelStore {
     }
 }
 
-fn gguf_in(path: &Path, derived: PathBuf, model: &CatalogModel) -> Result<InstalledModel, Error> {
+fn language_model_in(path: &Path, derived: PathBuf, model: &CatalogModel) -> Result<InstalledModel, Error> {
+    if let Some((source, sha256)) = checkpoint::find(path, &derived)? {
+        return Ok(language_model(model, source, sha256, derived));
+    }
     let entries = std::fs::read_dir(path).map_err(Error::io("read", path))?;
     let mut found: Vec<PathBuf> = entries
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| has_extension(path, "gguf"))
+        .filter(|path| has_extension(path, "gguf") && path.is_file())
         .collect();
     let (Some(gguf), true) = (found.pop(), found.is_empty()) else {
-        let wanted = "it must hold config.json, tokenizer.json and model.safetensors, or exactly one .gguf file";
+        let wanted = "it must hold config.json, tokenizer.json and files of safetensors, or exactly one .gguf file";
         return Err(lacks(path, wanted.to_owned()));
     };
     let name = gguf.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(InstalledModel::LanguageModel(InstalledLanguageModel {
-        model_id: model.id.clone(),
-        sha256: verified_hash(path, &derived, &name)?,
-        gguf,
-        directory: derived,
-        context_tokens: Some(model.max_tokens).filter(|tokens| *tokens > 0),
-        answer_style: model.answer_style,
-    }))
+    let sha256 = verified_hash(path, &derived, &name)?;
+    Ok(language_model(model, LanguageModelSource::Gguf(gguf), sha256, derived))
 }

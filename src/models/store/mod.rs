@@ -15,6 +15,7 @@
 //! <directory>/local-<hash>/               the graph of a model in a directory of the user's
 //! ```
 
+mod checkpoint;
 mod directory;
 mod graph;
 mod lock;
@@ -25,7 +26,10 @@ use super::catalog::{Catalog, CatalogFile, CatalogModel};
 use super::encoder::{EncoderConfig, InvalidEncoder};
 use super::fetch::Fetcher;
 use super::stamp::{FileState, Stamp};
-use super::{EncoderSource, Error, InstalledEncoder, InstalledLanguageModel, InstalledModel, Modality, PullEvent};
+use super::{
+    EncoderSource, Error, InstalledEncoder, InstalledLanguageModel, InstalledModel, LanguageModelSource, Modality,
+    PullEvent,
+};
 use crate::worker::Cancel;
 use graph::Graph;
 use lock::Lock;
@@ -245,7 +249,7 @@ impl ModelStore {
         }
         let directory = self.model_directory(model);
         match model.modality {
-            Modality::Text => language_model(model, directory),
+            Modality::Text => fetched_language_model(model, directory),
             Modality::Embedding => {
                 let encoder = self.encoder(model, &directory, &directory, lock, events, cancel)?;
                 Ok(InstalledModel::Encoder(encoder))
@@ -337,21 +341,40 @@ impl ModelStore {
     }
 }
 
-fn language_model(model: &CatalogModel, directory: PathBuf) -> Result<InstalledModel, Error> {
+/// Finds the language model among files that were fetched: a GGUF file, or else files of safetensors.
+fn fetched_language_model(model: &CatalogModel, directory: PathBuf) -> Result<InstalledModel, Error> {
     let is_gguf = |file: &&CatalogFile| has_extension(Path::new(&file.name), "gguf");
-    let file = model.files.iter().find(is_gguf).ok_or_else(|| Error::Directory {
-        path: directory.clone(),
-        reason: format!("the catalog names no .gguf file for `{}`", model.id),
-    })?;
-    let sha256 = verified_hash(&directory, &directory, &file.name)?;
-    Ok(InstalledModel::LanguageModel(InstalledLanguageModel {
+    if let Some(file) = model.files.iter().find(is_gguf) {
+        let sha256 = verified_hash(&directory, &directory, &file.name)?;
+        let source = LanguageModelSource::Gguf(directory.join(&file.name));
+        return Ok(language_model(model, source, sha256, directory));
+    }
+    let Some((source, sha256)) = checkpoint::find(&directory, &directory)? else {
+        return Err(Error::Directory {
+            path: directory,
+            reason: format!(
+                "the catalog names neither a .gguf file for `{}` nor a config.json of a language model",
+                model.id
+            ),
+        });
+    };
+    Ok(language_model(model, source, sha256, directory))
+}
+
+fn language_model(
+    model: &CatalogModel,
+    source: LanguageModelSource,
+    sha256: String,
+    directory: PathBuf,
+) -> InstalledModel {
+    InstalledModel::LanguageModel(InstalledLanguageModel {
         model_id: model.id.clone(),
         sha256,
-        gguf: directory.join(&file.name),
+        source,
         directory,
         context_tokens: Some(model.max_tokens).filter(|tokens| *tokens > 0),
         answer_style: model.answer_style,
-    }))
+    })
 }
 
 fn has_extension(path: &Path, extension: &str) -> bool {

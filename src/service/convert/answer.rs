@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::hit::{hit, metrics, micros, span};
+use super::hit::{hit, metrics, micros, span, usage};
 use super::implicit::implicit_filter;
+use super::inference::inference;
+use super::serving::service_tier;
 use super::{caller, query, read_at};
 use crate::generate::{
     AnswerEvent, AnswerStyle, Citation, CitationOrigin, Inference, NoAnswerReason, Reference, StopReason,
@@ -14,20 +16,13 @@ use crate::service::pb;
 use crate::service::pb::retrieve_and_generate_stream_response::Event;
 
 const INFERENCE_PATH: &str = "generation_configuration.inference_configuration";
-/// Highest temperature.
-pub(super) const MAX_TEMPERATURE: f64 = 2.0;
-/// Most tokens of an answer.
-pub(super) const MAX_TOKENS: u32 = 4_096;
-/// Most stop sequences.
-pub(super) const MAX_STOP_SEQUENCES: usize = 16;
-/// Longest stop sequence in bytes.
-pub(super) const MAX_STOP_SEQUENCE_BYTES: usize = 256;
 
 /// Returns a checked question.
 pub(in crate::service) fn question(request: pb::RetrieveAndGenerateStreamRequest) -> Result<Question, Error> {
     let generation = request.generation_configuration.unwrap_or_default();
     let style = answer_style(generation.answer_style)?;
     Ok(Question {
+        service_tier: service_tier(request.service_tier)?,
         query: Query {
             caller: caller(request.user_context)?,
             ..query("input", request.input, request.retrieval_configuration)?
@@ -35,7 +30,7 @@ pub(in crate::service) fn question(request: pb::RetrieveAndGenerateStreamRequest
         model_id: generation.model_id,
         inference: Inference {
             style,
-            ..inference(generation.inference_configuration.unwrap_or_default())?
+            ..inference(INFERENCE_PATH, generation.inference_configuration)?
         },
         at: read_at(request.min_epoch, request.as_of_epoch, request.as_of_time)?,
     })
@@ -52,6 +47,7 @@ impl From<pb::RetrieveAndGenerateRequest> for pb::RetrieveAndGenerateStreamReque
             as_of_epoch: request.as_of_epoch,
             as_of_time: request.as_of_time,
             user_context: request.user_context,
+            service_tier: request.service_tier,
         }
     }
 }
@@ -66,47 +62,6 @@ fn answer_style(wire: i32) -> Result<Option<AnswerStyle>, Error> {
             format!("has no value {wire}; QUOTED is 1, FREE is 2"),
         )),
     }
-}
-
-fn inference(wire: pb::InferenceConfiguration) -> Result<Inference, Error> {
-    let invalid = |field: &str, reason: String| Error::invalid(format!("{INFERENCE_PATH}.{field}"), reason);
-    let mut inference = Inference::default();
-    if let Some(temperature) = wire.temperature {
-        if !(0.0..=MAX_TEMPERATURE).contains(&temperature) {
-            let reason = format!("must be 0 to {MAX_TEMPERATURE}, is {temperature}");
-            return Err(invalid("temperature", reason));
-        }
-        inference.temperature = temperature;
-    }
-    if let Some(top_p) = wire.top_p {
-        if !(top_p > 0.0 && top_p <= 1.0) {
-            return Err(invalid("top_p", format!("must be above 0 and up to 1, is {top_p}")));
-        }
-        inference.top_p = top_p;
-    }
-    if let Some(max_tokens) = wire.max_tokens {
-        if !(1..=MAX_TOKENS).contains(&max_tokens) {
-            return Err(invalid(
-                "max_tokens",
-                format!("must be 1 to {MAX_TOKENS}, is {max_tokens}"),
-            ));
-        }
-        inference.max_tokens = max_tokens as usize;
-    }
-    let count = wire.stop_sequences.len();
-    if count > MAX_STOP_SEQUENCES {
-        let reason = format!("at most {MAX_STOP_SEQUENCES} are taken, there are {count}");
-        return Err(invalid("stop_sequences", reason));
-    }
-    for (at, sequence) in wire.stop_sequences.iter().enumerate() {
-        if !(1..=MAX_STOP_SEQUENCE_BYTES).contains(&sequence.len()) {
-            let reason = format!("must have 1 to {MAX_STOP_SEQUENCE_BYTES} bytes, has {}", sequence.len());
-            return Err(invalid(&format!("stop_sequences[{at}]"), reason));
-        }
-    }
-    inference.stop_sequences = wire.stop_sequences;
-    inference.seed = wire.seed.unwrap_or_default();
-    Ok(inference)
 }
 
 /// Turns the events of one answer into messages. It keeps what later events refer to: the references and the text.
@@ -195,9 +150,8 @@ impl From<AnswerSummary> for pb::AnswerSummary {
                 .map_or(pb::NoAnswerReason::Unspecified, no_answer_reason)
                 .into(),
             usage: Some(pb::TokenUsage {
-                input_tokens: generation.input_tokens,
-                output_tokens: generation.output_tokens,
-                total_tokens: generation.input_tokens + generation.output_tokens,
+                cache_read_input_tokens: generation.cached_tokens,
+                ..usage(generation.input_tokens, generation.output_tokens)
             }),
             metrics: Some(pb::StageMetrics {
                 prefill_micros: micros(generation.prefill),
@@ -224,13 +178,15 @@ fn origin(origin: CitationOrigin) -> pb::CitationOrigin {
     }
 }
 
-fn stop_reason(reason: StopReason) -> pb::StopReason {
+/// Returns how an answer or a message ended.
+pub(super) fn stop_reason(reason: StopReason) -> pb::StopReason {
     match reason {
         StopReason::EndTurn => pb::StopReason::EndTurn,
         StopReason::MaxTokens => pb::StopReason::MaxTokens,
         StopReason::StopSequence => pb::StopReason::StopSequence,
         StopReason::NoAnswer => pb::StopReason::NoAnswer,
         StopReason::ContextWindowExceeded => pb::StopReason::ModelContextWindowExceeded,
+        StopReason::ToolUse => pb::StopReason::ToolUse,
     }
 }
 

@@ -140,6 +140,16 @@ pub(super) fn metrics(times: StageTimes) -> pb::StageMetrics {
     }
 }
 
+/// Returns the tokens of a call.
+pub(super) fn usage(input_tokens: u64, output_tokens: u64) -> pb::TokenUsage {
+    pb::TokenUsage {
+        input_tokens,
+        output_tokens,
+        total_tokens: input_tokens + output_tokens,
+        ..pb::TokenUsage::default()
+    }
+}
+
 /// Returns a time in the unit of the wire.
 pub(super) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)

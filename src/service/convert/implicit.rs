@@ -1,6 +1,7 @@
 //! Filters that are derived from questions: how, off the wire; what came of it, onto it.
 
 use super::filter::wire_filter;
+use super::hit::usage;
 use super::query::SEARCH_PATH;
 use super::required;
 use super::schema::kind;
@@ -39,10 +40,6 @@ pub(super) fn implicit_filter(derived: ImplicitFilter) -> pb::ImplicitFilter {
         filter: derived.filter.map(wire_filter),
         model_id: derived.model_id,
         rejected: rejected.collect(),
-        usage: Some(pb::TokenUsage {
-            input_tokens: derived.input_tokens,
-            output_tokens: 0,
-            total_tokens: derived.input_tokens,
-        }),
+        usage: Some(usage(derived.input_tokens, 0)),
     }
 }

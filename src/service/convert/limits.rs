@@ -1,17 +1,21 @@
 //! Limits and defaults to the wire.
 
-use super::answer::{MAX_STOP_SEQUENCE_BYTES, MAX_STOP_SEQUENCES, MAX_TEMPERATURE, MAX_TOKENS};
+use super::inference::{
+    MAX_LOGIT_BIASES, MAX_STOP_SEQUENCE_BYTES, MAX_STOP_SEQUENCES, MAX_TEMPERATURE, MAX_TOKENS, MAX_TOP_K,
+    MAX_TOP_LOGPROBS,
+};
 use super::knowledge_base;
 use crate::document::MAX_DOCUMENT_ID_BYTES;
 use crate::document::access::{self, MAX_ACCESS_ENTRIES, MAX_CALLER_GROUPS};
 use crate::document::metadata::{MAX_ATTRIBUTES, MAX_KEY_BYTES, MAX_LIST_MEMBERS, MAX_STRING_BYTES};
 use crate::document::schema::MAX_DECLARED;
-use crate::generate::{Inference, MAX_PARTS};
+use crate::generate::{Inference, MAX_PARTS, MAX_SCHEMA_BYTES};
 use crate::index::MAX_QUERY_TERMS;
 use crate::knowledge_base::{
-    CONCURRENT_ANSWERS, DEFAULT_PAGE_SIZE, KnowledgeBaseInfo, MAX_BATCH_QUERIES, MAX_CLIENT_TOKEN_BYTES,
-    MAX_DELETE_DOCUMENTS, MAX_DESCRIPTION_BYTES, MAX_NAME_BYTES, MAX_PAGE_SIZE, MAX_RERANK_BYTES,
-    MAX_RERANK_SOURCE_CHARS, MAX_RERANK_SOURCES, MAX_TAGS, Settings,
+    CONCURRENT_ANSWERS, DEFAULT_AGES_AFTER, DEFAULT_PAGE_SIZE, FLEX_AGES_AFTER, KnowledgeBaseInfo, MAX_BATCH_QUERIES,
+    MAX_CACHE_POINTS, MAX_CLIENT_TOKEN_BYTES, MAX_DELETE_DOCUMENTS, MAX_DESCRIPTION_BYTES, MAX_DOCUMENT_NAME_CHARS,
+    MAX_EMBED_BYTES, MAX_EMBED_TEXTS, MAX_NAME_BYTES, MAX_PAGE_SIZE, MAX_PATTERN_BYTES, MAX_RERANK_BYTES,
+    MAX_RERANK_SOURCE_CHARS, MAX_RERANK_SOURCES, MAX_TAGS, MAX_TOOL_DESCRIPTION_BYTES, MAX_TOOLS, Settings,
 };
 use crate::retrieve::DEFAULT_DENSE_WEIGHT;
 use crate::retrieve::filter::{MAX_CONDITIONS, MAX_FILTER_DEPTH};
@@ -21,10 +25,15 @@ use crate::retrieve::options::{
     MAX_IMPLICIT_ATTRIBUTES, MAX_LISTED_DEEPER, MAX_NEIGHBORS, MAX_RERANKED,
 };
 use crate::retrieve::query::{DEFAULT_RESULTS, MAX_QUERY_CHARS, MAX_RESULTS};
+use crate::service::layer::MAX_TENANT_BYTES;
 use crate::service::pb;
 
 /// Returns all limits, and the configuration of a knowledge base if one was named.
-pub(in crate::service) fn limits(settings: &Settings, named: Option<KnowledgeBaseInfo>) -> pb::GetLimitsResponse {
+pub(in crate::service) fn limits(
+    settings: &Settings,
+    max_model_memory: u64,
+    named: Option<KnowledgeBaseInfo>,
+) -> pb::GetLimitsResponse {
     pb::GetLimitsResponse {
         retrieval: Some(retrieval()),
         documents: Some(pb::DocumentLimits {
@@ -54,8 +63,27 @@ pub(in crate::service) fn limits(settings: &Settings, named: Option<KnowledgeBas
             max_stop_sequences: MAX_STOP_SEQUENCES as u32,
             max_stop_sequence_bytes: MAX_STOP_SEQUENCE_BYTES as u32,
             concurrent_answers: CONCURRENT_ANSWERS as u32,
+            max_queued_answers_in_all: settings.queued_answers_in_all() as u32,
             max_queued_answers: settings.max_queued_answers as u32,
+            max_running_tokens: settings.max_running_tokens as u64,
+            flex_ages_after_ms: FLEX_AGES_AFTER.as_millis() as u64,
+            default_ages_after_ms: DEFAULT_AGES_AFTER.as_millis() as u64,
+            max_tenant_bytes: MAX_TENANT_BYTES as u32,
+            max_model_memory_bytes: max_model_memory,
             default_model_id: settings.language_model_id.clone(),
+            max_top_k: MAX_TOP_K,
+            max_logit_biases: MAX_LOGIT_BIASES as u32,
+            max_top_logprobs: MAX_TOP_LOGPROBS,
+            max_document_name_characters: MAX_DOCUMENT_NAME_CHARS as u32,
+            max_schema_bytes: MAX_SCHEMA_BYTES as u32,
+            max_pattern_bytes: MAX_PATTERN_BYTES as u32,
+            max_tools: MAX_TOOLS as u32,
+            max_tool_description_bytes: MAX_TOOL_DESCRIPTION_BYTES as u32,
+            max_cache_points: MAX_CACHE_POINTS as u32,
+        }),
+        embedding: Some(pb::EmbeddingLimits {
+            max_texts: MAX_EMBED_TEXTS as u32,
+            max_bytes: MAX_EMBED_BYTES as u32,
         }),
         default_embedding_model_id: settings.embedding_model_id.clone(),
         knowledge_base: named.map(knowledge_base),

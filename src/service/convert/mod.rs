@@ -8,13 +8,17 @@
 mod access;
 mod answer;
 mod archive;
+mod conversation;
 mod document;
+mod embedding;
 mod epoch;
 mod erasure;
 mod explanation;
 mod filter;
 mod hit;
 mod implicit;
+mod inference;
+mod invocation;
 mod knowledge_base;
 mod limits;
 mod metadata;
@@ -25,6 +29,8 @@ mod query;
 mod rerank;
 mod revision;
 mod schema;
+mod serving;
+mod structured;
 mod upkeep;
 
 use crate::knowledge_base::{Error, MAX_PAGE_SIZE, PageRequest};
@@ -32,9 +38,11 @@ use crate::knowledge_base::{Error, MAX_PAGE_SIZE, PageRequest};
 pub(super) use access::caller;
 pub(super) use answer::{AnswerMessages, question};
 pub(super) use archive::{manifest, restored};
+pub(super) use conversation::{ConverseMessages, WholeMessage, conversation, counted, token_count};
 pub(super) use document::{
     acknowledgement, delete_response, document, document_id, header, outcome, status_filter, summary,
 };
+pub(super) use embedding::{batch_result, embed_options, embedded, refused_batch};
 pub(super) use epoch::{
     difference, difference_request, difference_summary, epoch, epoch_info, read_at, rollback_target, rolled_back,
 };
@@ -42,12 +50,14 @@ pub(super) use erasure::{certificate, erasure_query};
 pub(super) use explanation::{missing, missing_question};
 pub(super) use filter::selection;
 pub(super) use hit::{batch, retrieval};
+pub(super) use invocation::{Invocation, chunk, invocation, invoked, last_chunks, of_body, vector};
 pub(super) use knowledge_base::{change, knowledge_base, new_knowledge_base};
 pub(super) use limits::limits;
-pub(super) use model::{modality_filter, model};
+pub(super) use model::{may_list, modality_filter, model};
 pub(super) use query::{batch_query, query};
 pub(super) use rerank::{rerank_question, reranked};
 pub(super) use revision::{content_messages, content_request, revision};
+pub(super) use serving::service_tier;
 pub(super) use upkeep::progress;
 
 #[cfg(test)]

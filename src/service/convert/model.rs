@@ -1,6 +1,7 @@
 //! Models to the wire.
 
 use super::known;
+use super::serving::serving;
 use crate::knowledge_base::{Availability, Error, ModelInfo};
 use crate::models::Modality;
 use crate::service::pb;
@@ -12,6 +13,13 @@ pub(in crate::service) fn modality_filter(number: i32) -> Result<Option<Modality
         pb::ModelModality::Text => Some(Modality::Text),
         pb::ModelModality::Embedding => Some(Modality::Embedding),
     })
+}
+
+/// Returns whether a list is to hold any model: none can be customized, and all are used call by call.
+pub(in crate::service) fn may_list(customization: i32, inference: i32) -> Result<bool, Error> {
+    let customization: pb::ModelCustomizationType = known("by_customization_type", customization)?;
+    let inference: pb::InferenceType = known("by_inference_type", inference)?;
+    Ok(customization == pb::ModelCustomizationType::Unspecified && inference != pb::InferenceType::Provisioned)
 }
 
 /// Returns a description for the wire.
@@ -32,6 +40,11 @@ pub(in crate::service) fn model(info: ModelInfo) -> pb::FoundationModelDetails {
         availability: availability(info.availability).into(),
         files: info.files.into_iter().map(file).collect(),
         is_default: info.is_default,
+        memory_bytes: info.memory_bytes,
+        serving: info.serving.map(serving),
+        pinned: info.is_pinned,
+        customizations_supported: Vec::new(),
+        inference_types_supported: vec![pb::InferenceType::OnDemand.into()],
     }
 }
 

@@ -537,6 +537,7 @@ fn summary_adds_up_usage_and_time() {
             stop_reason: StopReason::NoAnswer,
             no_answer_reason: Some(NoAnswerReason::NotSupported),
             input_tokens: 100,
+            cached_tokens: 60,
             output_tokens: 20,
             prefill: millis(30),
             decode: millis(40),
@@ -560,7 +561,8 @@ fn summary_adds_up_usage_and_time() {
     });
     assert_eq!(wire.stop_reason(), pb::StopReason::NoAnswer);
     assert_eq!(wire.no_answer_reason(), pb::NoAnswerReason::NotSupported);
-    assert_eq!(wire.usage.map(|usage| usage.total_tokens), Some(120));
+    let usage = wire.usage.expect("usage is always sent");
+    assert_eq!((usage.total_tokens, usage.cache_read_input_tokens), (120, 60));
     let metrics = wire.metrics.expect("times are always sent");
     assert_eq!(metrics.time_to_first_token_micros, 46_000);
     assert_eq!((metrics.rerank_micros, metrics.transform_micros), (4_000, 5_000));

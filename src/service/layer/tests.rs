@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 
-use super::{REQUEST_ID, request_id, timeout};
+use super::{MAX_TENANT_BYTES, REQUEST_ID, TENANT, request_id, tenant, timeout};
 
 #[test]
 fn timeouts_are_read_in_every_unit() {
@@ -49,4 +49,36 @@ fn only_clean_request_ids_are_kept() {
         assert!(!id.is_empty());
     }
     assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
+}
+
+#[test]
+fn tenants_are_named_cleanly_or_not_at_all() {
+    assert_eq!(tenant(&HeaderMap::new()).expect("no tenant is fine"), None);
+    let headers = |names: &[&[u8]]| {
+        let values = names.iter().map(|name| {
+            let value = HeaderValue::from_bytes(name).expect("it is a header");
+            (http::HeaderName::from_static(TENANT), value)
+        });
+        let mut headers = HeaderMap::new();
+        for (name, value) in values {
+            headers.append(name, value);
+        }
+        headers
+    };
+    let long = "x".repeat(MAX_TENANT_BYTES);
+    for name in ["team-a", "a", &long] {
+        let found = tenant(&headers(&[name.as_bytes()])).expect("it is a name");
+        assert_eq!(found.as_deref(), Some(name));
+    }
+    let longer = [long.as_bytes(), b"x"].concat();
+    for names in [
+        &[&b""[..]][..],
+        &[b"two words"],
+        &["5ü".as_bytes()],
+        &[&longer],
+        &[b"a", b"b"],
+    ] {
+        let error = tenant(&headers(names)).expect_err("it is none");
+        assert_eq!(error.violations[0].field, TENANT, "{names:?}");
+    }
 }

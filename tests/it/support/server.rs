@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use groundwork::service::pb::document_service_client::DocumentServiceClient;
 use groundwork::service::pb::knowledge_base_service_client::KnowledgeBaseServiceClient;
+use groundwork::service::pb::model_service_client::ModelServiceClient;
 use groundwork::service::pb::retrieval_service_client::RetrievalServiceClient;
 use parking_lot::Mutex;
 use tonic::transport::Channel;
@@ -190,6 +191,10 @@ impl Server {
 
     pub(crate) async fn retrieval(&self) -> RetrievalServiceClient<Channel> {
         RetrievalServiceClient::new(self.channel().await)
+    }
+
+    pub(crate) async fn models(&self) -> ModelServiceClient<Channel> {
+        ModelServiceClient::new(self.channel().await)
     }
 }
 

@@ -157,6 +157,11 @@ impl Seen {
 
 #[tonic::async_trait]
 impl ModelService for StandIn {
+    type ConverseStreamStream = tokio_stream::Empty<Result<pb::ConverseStreamResponse, Status>>;
+    type EmbedStreamStream = tokio_stream::Empty<Result<pb::EmbedStreamResponse, Status>>;
+    type InvokeModelWithResponseStreamStream =
+        tokio_stream::Empty<Result<pb::InvokeModelWithResponseStreamResponse, Status>>;
+
     async fn list_foundation_models(
         &self,
         _: Request<pb::ListFoundationModelsRequest>,
@@ -174,6 +179,60 @@ impl ModelService for StandIn {
             Ok(pb::GetFoundationModelResponse::default())
         })
         .await
+    }
+
+    async fn converse(&self, _: Request<pb::ConverseRequest>) -> Result<Response<pb::ConverseResponse>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
+    async fn converse_stream(
+        &self,
+        _: Request<pb::ConverseStreamRequest>,
+    ) -> Result<Response<Self::ConverseStreamStream>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
+    async fn invoke_model(
+        &self,
+        _: Request<pb::InvokeModelRequest>,
+    ) -> Result<Response<pb::InvokeModelResponse>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
+    async fn invoke_model_with_response_stream(
+        &self,
+        _: Request<pb::InvokeModelWithResponseStreamRequest>,
+    ) -> Result<Response<Self::InvokeModelWithResponseStreamStream>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
+    async fn count_tokens(
+        &self,
+        _: Request<pb::CountTokensRequest>,
+    ) -> Result<Response<pb::CountTokensResponse>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
+    async fn load_model(&self, _: Request<pb::LoadModelRequest>) -> Result<Response<pb::LoadModelResponse>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
+    async fn unload_model(
+        &self,
+        _: Request<pb::UnloadModelRequest>,
+    ) -> Result<Response<pb::UnloadModelResponse>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
+    async fn embed(&self, _: Request<pb::EmbedRequest>) -> Result<Response<pb::EmbedResponse>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
+    }
+
+    async fn embed_stream(
+        &self,
+        _: Request<Streaming<pb::EmbedStreamRequest>>,
+    ) -> Result<Response<Self::EmbedStreamStream>, Status> {
+        Err(Status::unimplemented("not part of the tests"))
     }
 }
 

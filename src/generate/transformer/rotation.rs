@@ -3,7 +3,7 @@
 /// Which numbers of a head turn together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pairing {
-    /// Neighbours, as files of the Llama family have them.
+    /// Neighbours, as GGUF files of the Llama family have them.
     Neighbours,
     /// Each number of the first half with one of the second.
     Halves,
@@ -15,6 +15,8 @@ pub(crate) struct Rotation {
     pairing: Pairing,
     /// Angle of each pair at position 1.
     speeds: Vec<f64>,
+    /// What turned numbers are multiplied by.
+    magnitude: f64,
 }
 
 impl Rotation {
@@ -27,20 +29,35 @@ impl Rotation {
         Self {
             pairing,
             speeds: (0..width / 2).map(speed).collect(),
+            magnitude: 1.0,
         }
     }
 
+    /// Multiplies what turns by a number too.
+    pub(crate) fn with_magnitude(self, magnitude: f32) -> Self {
+        Self {
+            magnitude: f64::from(magnitude),
+            ..self
+        }
+    }
+
+    /// Returns which numbers turn together.
+    pub(in crate::generate) fn pairing(&self) -> Pairing {
+        self.pairing
+    }
+
     /// Returns cosine and sine of each pair at a position.
-    pub(super) fn turns(&self, position: usize) -> Vec<(f32, f32)> {
+    pub(in crate::generate) fn turns(&self, position: usize) -> Vec<(f32, f32)> {
         let turn = |speed: &f64| {
             let (sine, cosine) = (speed * position as f64).sin_cos();
-            (cosine as f32, sine as f32)
+            ((cosine * self.magnitude) as f32, (sine * self.magnitude) as f32)
         };
         self.speeds.iter().map(turn).collect()
     }
 
     /// Turns a head.
-    pub(super) fn turn(&self, head: &mut [f32], turns: &[(f32, f32)]) {
+    #[cfg(target_arch = "x86_64")]
+    pub(in crate::generate) fn turn(&self, head: &mut [f32], turns: &[(f32, f32)]) {
         match self.pairing {
             Pairing::Neighbours => {
                 for (pair, turn) in head.as_chunks_mut::<2>().0.iter_mut().zip(turns) {
@@ -57,6 +74,7 @@ impl Rotation {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 fn turned([x, y]: [f32; 2], (cosine, sine): (f32, f32)) -> [f32; 2] {
     [x * cosine - y * sine, x * sine + y * cosine]
 }
