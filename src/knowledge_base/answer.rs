@@ -60,7 +60,7 @@ impl Groundwork {
         let transformed = self.transform(record, base, query, &lease, &mut times, cancel)?;
         let query = &transformed.query;
         let needs_embedder = needs_embedding(query) || query.options.rerank.is_some();
-        let embedder = needs_embedder.then(|| self.models.embedder(&record.embedding_model_id));
+        let embedder = needs_embedder.then(|| self.models.embedder(&record.embedding_model_id, cancel));
         let embedder = embedder.transpose()?;
         let embedded = match &embedder {
             Some(embedder) if needs_embedding(query) => {
@@ -142,7 +142,7 @@ impl Groundwork {
         let embed_started = Instant::now();
         let mut embeddings = self.embed_queries(&record, &queries, cancel)?.into_iter();
         let reranks = new(&queries).any(|query| query.options.rerank.is_some());
-        let embedder = reranks.then(|| self.models.embedder(&record.embedding_model_id));
+        let embedder = reranks.then(|| self.models.embedder(&record.embedding_model_id, cancel));
         let embedder = embedder.transpose()?;
         times.embed += embed_started.elapsed();
         let search_started = Instant::now();
@@ -205,7 +205,7 @@ impl Groundwork {
         if texts.is_empty() {
             return Ok(Vec::new());
         }
-        let embedder = self.models.embedder(&record.embedding_model_id)?;
+        let embedder = self.models.embedder(&record.embedding_model_id, cancel)?;
         let embeddings = embedder.embed(&texts, Purpose::Query, cancel)?;
         let covered = embeddings.into_iter().zip(texts);
         Ok(covered
@@ -258,9 +258,12 @@ impl Groundwork {
             };
             let slot = self.answers.enter(wanted, cancel)?;
             let failed = |error: Error| slot.fail(error);
-            let model = self.models.language_model(model_id).map_err(failed)?;
+            let model = self.models.language_model(model_id, cancel).map_err(failed)?;
             times.queue += waiting.elapsed();
-            let embedder = self.models.embedder(&record.embedding_model_id).map_err(failed)?;
+            let embedder = self
+                .models
+                .embedder(&record.embedding_model_id, cancel)
+                .map_err(failed)?;
             let generation = generate::answer(
                 &slot.metered(&*model),
                 Asked {

@@ -98,7 +98,10 @@ impl Groundwork {
         };
         let slot = self.answers.enter(wanted, cancel)?;
         let queue = started.elapsed();
-        let model = self.models.language_model(model_id).map_err(|error| slot.fail(error))?;
+        let model = self
+            .models
+            .language_model(model_id, cancel)
+            .map_err(|error| slot.fail(error))?;
         let usage = |spent: Spent| ConverseUsage {
             spent,
             queue,
@@ -140,11 +143,11 @@ impl Groundwork {
     }
 
     /// Counts the tokens of a text or a conversation. Conversations are for language models only.
-    pub fn count_tokens(&self, model_id: &str, counted: &Counted) -> Result<TokenCount, Error> {
+    pub fn count_tokens(&self, model_id: &str, counted: &Counted, cancel: &Cancel) -> Result<TokenCount, Error> {
         let id = self.language_model_id(model_id);
         let language_model = || {
             self.models
-                .language_model(id)
+                .language_model(id, cancel)
                 .map_err(|error| error.in_field("model_id"))
         };
         let of_language_model = |model: &dyn LanguageModel, input_tokens| TokenCount {
@@ -162,7 +165,7 @@ impl Groundwork {
                 Ok(of_language_model(&*model, tokens.len()))
             }
             Counted::Text(text) if self.models.dimensions(id).is_some() => {
-                let embedder = self.models.embedder(id)?;
+                let embedder = self.models.embedder(id, cancel)?;
                 Ok(TokenCount {
                     input_tokens: embedder.count_input_tokens(text, Purpose::Passage)?,
                     model_id: id.to_owned(),

@@ -28,7 +28,7 @@ impl Groundwork {
         on_outcome: &mut dyn FnMut(DocumentOutcome),
     ) -> Result<IngestSummary, Error> {
         let (record, base) = self.writable_base(knowledge_base)?;
-        let embedder = self.models.embedder(&record.embedding_model_id)?;
+        let embedder = self.models.embedder(&record.embedding_model_id, cancel)?;
         let pipeline = Pipeline {
             store: &base.store,
             embedder: &*embedder,

@@ -34,12 +34,12 @@ impl fmt::Debug for TextEmbedder {
 
 impl Groundwork {
     /// Returns an embedder of texts, loading its model if need be. `path` is where the options stand in the request.
-    pub fn text_embedder(&self, options: &EmbedOptions, path: &str) -> Result<TextEmbedder, Error> {
+    pub fn text_embedder(&self, options: &EmbedOptions, path: &str, cancel: &Cancel) -> Result<TextEmbedder, Error> {
         let model_id = match options.model_id.as_str() {
             "" => &self.settings.embedding_model_id,
             id => id,
         };
-        let embedder = self.models.embedder(model_id);
+        let embedder = self.models.embedder(model_id, cancel);
         let embedder = embedder.map_err(|error| error.in_field(&format!("{path}.model_id")))?;
         let all = embedder.dimensions();
         let dimensions = options.dimensions.unwrap_or(all);

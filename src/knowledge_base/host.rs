@@ -14,7 +14,7 @@ use super::{Availability, Error, ErrorKind, Groundwork, ModelInfo, Page, PageReq
 use crate::embed::{self, CachedEmbedder, Embedder};
 use crate::generate::{CandleModel, LanguageModel, PrefixCache, PromptTime};
 use crate::models::{self, Catalog, CatalogModel, InstalledModel, Modality, ModelStore};
-use crate::worker::ComputeGate;
+use crate::worker::{Cancel, ComputeGate};
 use shelf::{Model, Shelf};
 
 /// Models that are in memory already, beside those of the catalog.
@@ -93,9 +93,9 @@ impl ModelHost {
     }
 
     /// Returns an embedder, loading it if need be.
-    pub(super) fn embedder(&self, id: &str) -> Result<Arc<dyn Embedder>, Error> {
+    pub(super) fn embedder(&self, id: &str, cancel: &Cancel) -> Result<Arc<dyn Embedder>, Error> {
         let on_leave = |model: &Model| self.let_go(model);
-        let model = self.shelf.get_or_load(Modality::Embedding, id, &on_leave, || {
+        let model = self.shelf.get_or_load(Modality::Embedding, id, cancel, &on_leave, || {
             let InstalledModel::Encoder(encoder) = self.store.installed(id)? else {
                 return Err(wrong_kind(id, "a language model, not an embedding model"));
             };
@@ -114,9 +114,9 @@ impl ModelHost {
     }
 
     /// Returns a language model, loading it if need be.
-    pub(super) fn language_model(&self, id: &str) -> Result<Arc<dyn LanguageModel>, Error> {
+    pub(super) fn language_model(&self, id: &str, cancel: &Cancel) -> Result<Arc<dyn LanguageModel>, Error> {
         let on_leave = |model: &Model| self.let_go(model);
-        let model = self.shelf.get_or_load(Modality::Text, id, &on_leave, || {
+        let model = self.shelf.get_or_load(Modality::Text, id, cancel, &on_leave, || {
             let InstalledModel::LanguageModel(installed) = self.store.installed(id)? else {
                 return Err(wrong_kind(id, "an embedding model, not a language model"));
             };
@@ -292,12 +292,12 @@ impl Groundwork {
     }
 
     /// Loads a model, and tells whether it was in memory before. One that is pinned stays until it is unloaded.
-    pub fn load_model(&self, id: &str, is_pinned: bool) -> Result<(ModelInfo, bool), Error> {
+    pub fn load_model(&self, id: &str, is_pinned: bool, cancel: &Cancel) -> Result<(ModelInfo, bool), Error> {
         let before = self.model(id)?;
         // Held until it is pinned, so that nobody else makes it leave.
         let model = match before.modality {
-            Modality::Embedding => Model::Embedder(self.models.embedder(id)?),
-            Modality::Text => Model::Language(self.models.language_model(id)?),
+            Modality::Embedding => Model::Embedder(self.models.embedder(id, cancel)?),
+            Modality::Text => Model::Language(self.models.language_model(id, cancel)?),
         };
         if is_pinned {
             self.models.shelf.pin(before.modality, id);

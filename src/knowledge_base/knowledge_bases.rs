@@ -58,7 +58,7 @@ impl Groundwork {
         };
         let embedder = self
             .models
-            .embedder(embedding_model_id)
+            .embedder(embedding_model_id, &Cancel::new())
             .map_err(|error| error.in_field("embedding_model_id"))?;
         check::chunking(request.chunking, embedder.max_tokens())?;
         let now = SystemTime::now();

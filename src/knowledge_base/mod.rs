@@ -41,7 +41,7 @@ use crate::document::PdfReader;
 use crate::generate::PrefixCache;
 use crate::retrieve::rerank::TokenCache;
 use crate::store::{Catalog, DirectoryLock, Layout};
-use crate::worker::ComputeGate;
+use crate::worker::{Cancel, ComputeGate};
 use base::OpenBases;
 use bundles::Bundles;
 pub use bundles::check_bundle_file;
@@ -149,8 +149,10 @@ impl Groundwork {
 
     /// Loads the default models, so that the first question does not wait for them.
     pub fn warm_up(&self) -> Result<(), Error> {
-        self.models.embedder(&self.settings.embedding_model_id)?;
-        self.models.language_model(&self.settings.language_model_id)?;
+        self.models
+            .embedder(&self.settings.embedding_model_id, &Cancel::new())?;
+        self.models
+            .language_model(&self.settings.language_model_id, &Cancel::new())?;
         Ok(())
     }
 }

@@ -88,7 +88,7 @@ impl Groundwork {
             "" => &self.settings.embedding_model_id,
             id => id,
         };
-        let embedder = self.models.embedder(model_id)?;
+        let embedder = self.models.embedder(model_id, cancel)?;
         let passages = question.sources.iter().map(|text| Passage {
             chunk_id: None,
             text: text.into(),

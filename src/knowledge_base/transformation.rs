@@ -179,7 +179,7 @@ impl Groundwork {
             let waiting = Instant::now();
             let slot = self.answers.enter(self.judgement(model_id, question), cancel)?;
             let waited = waiting.elapsed();
-            let model = self.models.language_model(model_id);
+            let model = self.models.language_model(model_id, cancel);
             let model = model.map_err(|error| slot.fail(error))?;
             let texts = ask(&*model).map_err(|error| slot.fail(error))?;
             slot.finish(None);
@@ -233,7 +233,7 @@ impl Groundwork {
         if texts.is_empty() || query.search_type == SearchType::Keyword {
             return Ok(texts.into_iter().map(without).collect());
         }
-        let embedder = self.models.embedder(&record.embedding_model_id)?;
+        let embedder = self.models.embedder(&record.embedding_model_id, cancel)?;
         let asked: Vec<&str> = texts.iter().map(String::as_str).collect();
         let embeddings = embedder.embed(&asked, Purpose::Query, cancel)?;
         let parts = texts.into_iter().zip(embeddings).map(|(text, embedding)| Part {
@@ -270,7 +270,7 @@ impl Groundwork {
         let waiting = Instant::now();
         let slot = self.answers.enter(self.judgement(model_id, &query.text), cancel)?;
         let waited = waiting.elapsed();
-        let model = self.models.language_model(model_id);
+        let model = self.models.language_model(model_id, cancel);
         let model = model.map_err(|error| slot.fail(error))?;
         let judged = asked.judge(&*model, &self.prefixes, cancel);
         judged.map_err(|error| slot.fail(error))?;

@@ -20,13 +20,18 @@ use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 
+use super::convert::MAX_TOKENS;
 use super::lifecycle::{Lifecycle, Place};
-use super::status;
+use super::{ServiceConfig, status};
 use crate::knowledge_base::{Error, ErrorKind};
 use crate::worker::{Cancel, Claim, Stopped};
 
 /// When a client that was cut off by a shutdown is to try again: a restart takes about this long.
 const RETRY_AFTER_SHUTDOWN: Duration = Duration::from_secs(1);
+
+/// Events of a text in the making that may wait for a slow client: more than the longest one has, whose tokens bring an
+/// event each, and its sentences and calls of tools some more.
+const WAITING_EVENTS: usize = 2 * MAX_TOKENS as usize;
 
 /// What the layer found out about a call; travels in the request's extensions.
 #[derive(Debug, Clone)]
@@ -237,6 +242,17 @@ pub(super) struct Flow {
     pub(super) stall_timeout: Duration,
     /// What a shutdown does.
     pub(super) at_shutdown: AtShutdown,
+}
+
+impl Flow {
+    /// Returns the flow of text in the making: all of it may wait, so that its making never waits for who reads it.
+    pub(super) fn of_generation(config: &ServiceConfig) -> Self {
+        Self {
+            capacity: WAITING_EVENTS,
+            stall_timeout: config.stall_timeout,
+            at_shutdown: AtShutdown::Cancel,
+        }
+    }
 }
 
 /// Answers a call with a stream: what `work` gives to its [`Outlet`], then what it returns.

@@ -36,7 +36,7 @@ pub(super) fn embed_stream(
         next = self::next(&mut messages, outlet)?;
     }
     let options = embed_options(CONFIGURATION, configuration)?;
-    let embedder = groundwork.text_embedder(&options, CONFIGURATION)?;
+    let embedder = groundwork.text_embedder(&options, CONFIGURATION, cancel)?;
     let mut summary = pb::EmbedStreamSummary {
         usage: Some(pb::TokenUsage::default()),
         model_id: embedder.model_id().to_owned(),

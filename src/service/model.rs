@@ -15,8 +15,6 @@ use crate::generate::ConverseEvent;
 use crate::knowledge_base::{Completion, ConversationEvent, Error, Groundwork};
 use crate::worker::{Cancel, Stopped};
 
-/// Events of a message that may wait for a slow client; decoding pauses beyond that.
-const WAITING_EVENTS: usize = 64;
 /// Embedded batches that may wait for a slow client.
 const WAITING_BATCHES: usize = 4;
 
@@ -30,11 +28,7 @@ pub(super) struct Models {
 impl Models {
     /// Serves `groundwork`.
     pub(super) fn new(groundwork: Arc<Groundwork>, config: &ServiceConfig) -> Self {
-        let flow = Flow {
-            capacity: WAITING_EVENTS,
-            stall_timeout: config.stall_timeout,
-            at_shutdown: AtShutdown::Cancel,
-        };
+        let flow = Flow::of_generation(config);
         Self { groundwork, flow }
     }
 }
@@ -118,9 +112,11 @@ impl pb::model_service_server::ModelService for Models {
         &self,
         request: Request<pb::CountTokensRequest>,
     ) -> Result<Response<pb::CountTokensResponse>, Status> {
-        unary(request, &self.groundwork, |groundwork, request, _| {
+        unary(request, &self.groundwork, |groundwork, request, cancel| {
             let counted = counted(request.input)?;
-            groundwork.count_tokens(&request.model_id, &counted).map(token_count)
+            groundwork
+                .count_tokens(&request.model_id, &counted, cancel)
+                .map(token_count)
         })
         .await
     }
@@ -129,9 +125,9 @@ impl pb::model_service_server::ModelService for Models {
         &self,
         request: Request<pb::LoadModelRequest>,
     ) -> Result<Response<pb::LoadModelResponse>, Status> {
-        unary(request, &self.groundwork, |groundwork, request, _| {
+        unary(request, &self.groundwork, |groundwork, request, cancel| {
             let (loaded, already_loaded) =
-                groundwork.load_model(&required("model_id", request.model_id)?, request.pinned)?;
+                groundwork.load_model(&required("model_id", request.model_id)?, request.pinned, cancel)?;
             Ok(pb::LoadModelResponse {
                 model_details: Some(model(loaded)),
                 already_loaded,
@@ -159,7 +155,7 @@ impl pb::model_service_server::ModelService for Models {
         const CONFIGURATION: &str = "configuration";
         let embed = |groundwork: &Groundwork, request: pb::EmbedRequest, cancel: &Cancel| {
             let options = embed_options(CONFIGURATION, request.configuration)?;
-            let embedder = groundwork.text_embedder(&options, CONFIGURATION)?;
+            let embedder = groundwork.text_embedder(&options, CONFIGURATION, cancel)?;
             let texts = embedder.embed(&request.texts, cancel)?;
             Ok(embedded(&embedder, texts))
         };
@@ -220,7 +216,7 @@ fn invoke(
             Ok(invoked(&text, summary.map_err(of_body)?))
         }
         (_, Invocation::Embedding { text, options }) => {
-            let embedder = groundwork.text_embedder(&options, "body").map_err(of_body)?;
+            let embedder = groundwork.text_embedder(&options, "body", cancel).map_err(of_body)?;
             let embedded = embedder.embed(&[text], cancel).map_err(of_body)?;
             Ok(vector(&embedder, embedded))
         }

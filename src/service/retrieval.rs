@@ -16,8 +16,6 @@ use crate::retrieve::Query;
 use crate::worker::{Cancel, Stopped};
 
 const KNOWLEDGE_BASE: &str = "knowledge_base_id";
-/// Events of an answer that may wait for a slow client; decoding pauses beyond that.
-const WAITING_EVENTS: usize = 64;
 
 /// The service over the facade.
 #[derive(Debug)]
@@ -29,11 +27,7 @@ pub(super) struct Retrievals {
 impl Retrievals {
     /// Serves `groundwork`.
     pub(super) fn new(groundwork: Arc<Groundwork>, config: &ServiceConfig) -> Self {
-        let flow = Flow {
-            capacity: WAITING_EVENTS,
-            stall_timeout: config.stall_timeout,
-            at_shutdown: AtShutdown::Cancel,
-        };
+        let flow = Flow::of_generation(config);
         Self { groundwork, flow }
     }
 }

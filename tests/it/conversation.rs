@@ -249,11 +249,13 @@ fn model_reads_all_that_was_said() {
     ];
     assert_eq!(heard, expected.map(|(role, content)| (role, content.to_owned())));
     let counted = Counted::Conversation(Box::new(conversation));
-    let count = groundwork.count_tokens("", &counted).expect("a count");
+    let count = groundwork.count_tokens("", &counted, &Cancel::new()).expect("a count");
     assert_eq!(count.input_tokens as u64, summary.usage.spent.input_tokens);
     assert_eq!(count.max_input_tokens, 4_096);
     let none = Counted::Conversation(Box::default());
-    let error = groundwork.count_tokens("", &none).expect_err("nothing to count");
+    let error = groundwork
+        .count_tokens("", &none, &Cancel::new())
+        .expect_err("nothing to count");
     assert_eq!(error.violations[0].field, "input.converse.messages");
 }
 
@@ -370,14 +372,18 @@ fn texts_are_counted_by_the_model_that_reads_them() {
     let groundwork = open_with_replies(home.path(), &[]);
     let text = Counted::Text("one two three".to_owned());
     for (model_id, found) in [("", "groundwork.scripted"), ("hashing", "hashing")] {
-        let count = groundwork.count_tokens(model_id, &text).expect("a count");
+        let count = groundwork
+            .count_tokens(model_id, &text, &Cancel::new())
+            .expect("a count");
         assert_eq!((count.input_tokens, count.model_id.as_str()), (3, found));
     }
     let conversation = Counted::Conversation(Box::new(asking("Hi")));
     let error = groundwork
-        .count_tokens("hashing", &conversation)
+        .count_tokens("hashing", &conversation, &Cancel::new())
         .expect_err("it does not converse");
     assert_eq!(error.kind, ErrorKind::NotFound, "{error}");
-    let error = groundwork.count_tokens("nowhere", &text).expect_err("no such model");
+    let error = groundwork
+        .count_tokens("nowhere", &text, &Cancel::new())
+        .expect_err("no such model");
     assert_eq!(error.kind, ErrorKind::NotFound);
 }

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use groundwork::service::pb::content_block::Content;
 use groundwork::service::pb::converse_stream_response::Event;
+use groundwork::service::pb::model_service_client::ModelServiceClient;
 use groundwork::service::pb::{
     AdditionalModelRequestFields, ContentBlock, ConversationMessage, ConversationRole, ConverseRequest,
     ConverseStreamRequest, ConverseStreamResponse, FoundationModelDetails, GetFoundationModelRequest, GetLimitsRequest,
     InferenceConfiguration, InferenceType, ListFoundationModelsRequest, LoadModelRequest, ModelAvailability,
     ModelCustomizationType, ModelServing, ServiceTier, UnloadModelRequest,
 };
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_types::StatusExt as _;
 
@@ -135,6 +137,35 @@ fn cancelled_stream_frees_its_slot_within_one_token() {
         let told: serde_json::Value = serde_json::from_slice(&told.stdout).expect("one object");
         assert_eq!(told["model_id"], LANGUAGE_MODEL);
         assert_eq!(told["serving"]["cancellation"]["count"], 3);
+    });
+}
+
+#[test]
+fn stream_that_nobody_reads_holds_no_slot() {
+    const TOKENS: u32 = 200;
+    run(async {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let server = Server::start(home.path());
+        // What fits into such a window is soon less than what the model wrote.
+        let endpoint = Channel::from_shared(format!("http://{}", server.address())).expect("an address");
+        let narrow = endpoint.initial_stream_window_size(1_024).connect_lazy();
+        let mut client = ModelServiceClient::new(narrow);
+        let mut unread = Vec::new();
+        for _ in 0..3 {
+            let request = asking("Tell a very long story of the sea.", TOKENS);
+            let response = client.converse_stream(request).await.expect("a stream");
+            unread.push(response.into_inner());
+        }
+        until(&server, |serving| serving.finished == 3 && serving.running == 0).await;
+        for mut story in unread {
+            let mut usage = None;
+            while let Some(message) = story.message().await.expect("all of it is kept") {
+                if let Some(Event::Metadata(metadata)) = message.event {
+                    usage = metadata.usage;
+                }
+            }
+            assert_eq!(usage.expect("the last message").output_tokens, u64::from(TOKENS));
+        }
     });
 }
 

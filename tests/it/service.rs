@@ -145,13 +145,14 @@ fn request_ids_are_echoed_and_made() {
 fn deadlines_end_calls_promptly() {
     run(async {
         let (_home, server) = server().await;
-        let fact = "The slate quarry opened in 1824. The slate is split by hand into roof tiles.";
-        ingest(&server, vec![start(), inline("a", fact)])
+        // Reading this much takes the model many times as long as the call may last.
+        let facts = "The slate quarry opened in 1824. The slate is split by hand into roof tiles. ".repeat(100);
+        ingest(&server, vec![start(), inline("a", &facts)])
             .await
             .expect("it works");
         let mut client = server.retrieval().await;
         let mut request = Request::new(ask("When did the slate quarry open?", 2000));
-        request.set_timeout(Duration::from_millis(150));
+        request.set_timeout(Duration::from_millis(20));
         let begun = Instant::now();
         let status = match client.retrieve_and_generate_stream(request).await {
             Err(status) => status,

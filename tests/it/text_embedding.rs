@@ -60,7 +60,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
 
 fn embedder(groundwork: &Groundwork, options: &EmbedOptions) -> TextEmbedder {
     groundwork
-        .text_embedder(options, "configuration")
+        .text_embedder(options, "configuration", &Cancel::new())
         .expect("the model is there")
 }
 
@@ -130,7 +130,7 @@ fn shortened_vectors_have_unit_length_again() {
             dimensions: Some(dimensions),
             ..EmbedOptions::default()
         };
-        let refused = groundwork.text_embedder(&options, "configuration");
+        let refused = groundwork.text_embedder(&options, "configuration", &Cancel::new());
         check(
             refused,
             "configuration.dimensions",
@@ -211,7 +211,7 @@ fn batches_have_limits() {
         ..EmbedOptions::default()
     };
     let error = groundwork
-        .text_embedder(&language_model, "configuration")
+        .text_embedder(&language_model, "configuration", &Cancel::new())
         .expect_err("it does not embed");
     assert_eq!(error.kind, ErrorKind::NotFound);
 }

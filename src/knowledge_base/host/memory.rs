@@ -72,6 +72,13 @@ pub(super) fn leaving(bytes: u64, budget: u64, holdings: &[Holding]) -> Option<V
     (held.saturating_add(bytes) <= budget).then_some(leaving)
 }
 
+/// Returns whether so many bytes fit once nobody uses or loads any other model.
+pub(super) fn may_come_free(bytes: u64, budget: u64, holdings: &[Holding]) -> bool {
+    let stays = |holding: &&Holding| matches!(holding.kept_by, Some(Keeper::Pin | Keeper::Process));
+    let staying: u64 = holdings.iter().filter(stays).map(|holding| holding.bytes).sum();
+    staying.saturating_add(bytes) <= budget
+}
+
 /// Says that a model does not fit, and who holds what there is.
 pub(super) fn exhausted(id: &str, bytes: u64, budget: u64, holdings: &[Holding]) -> Error {
     let mib = |bytes: u64| bytes.div_ceil(1 << 20);
@@ -92,15 +99,12 @@ pub(super) fn exhausted(id: &str, bytes: u64, budget: u64, holdings: &[Holding])
         mib(budget)
     );
     let held: u64 = holdings.iter().map(|holding| holding.bytes).sum();
-    let stays = |holding: &&Holding| matches!(holding.kept_by, Some(Keeper::Pin | Keeper::Process));
-    let staying: u64 = holdings.iter().filter(stays).map(|holding| holding.bytes).sum();
     let error = Error::new(ErrorKind::Overloaded, "MODEL_MEMORY_EXHAUSTED", message)
         .about("model", id)
         .with_fact("needed_bytes", bytes)
         .with_fact("budget_bytes", budget)
         .with_fact("held_bytes", held);
-    // What is in use or being loaded is free some time.
-    if staying.saturating_add(bytes) <= budget {
+    if may_come_free(bytes, budget, holdings) {
         error.retry_after(RETRY_AFTER)
     } else {
         error

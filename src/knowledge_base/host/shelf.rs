@@ -5,14 +5,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::memory::{Holding, Keeper, exhausted, leaving};
+use super::memory::{Holding, Keeper, exhausted, leaving, may_come_free};
 use crate::embed::Embedder;
 use crate::generate::LanguageModel;
 use crate::knowledge_base::Error;
 use crate::models::Modality;
+use crate::worker::Cancel;
+
+/// How long a model that is to be loaded waits for users of others to end: while models take turns within a small budget,
+/// that is a moment.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it looks whether they have: nobody tells when the last one does.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A model in memory.
 #[derive(Clone)]
@@ -73,6 +81,7 @@ type Name = (Modality, String);
 /// See the module.
 pub(super) struct Shelf {
     budget: u64,
+    patience: Duration,
     state: Mutex<State>,
     /// A model was loaded, or could not be.
     changed: Condvar,
@@ -123,6 +132,7 @@ impl Shelf {
         };
         Self {
             budget,
+            patience: PATIENCE,
             state: Mutex::new(state),
             changed: Condvar::new(),
         }
@@ -158,11 +168,13 @@ impl Shelf {
     }
 
     /// Returns a model, loading it if need be. `size` finds out what it takes before it is loaded, and how to; others that
-    /// nobody uses make room for it, and `on_leave` is told of each.
+    /// nobody uses make room for it, and `on_leave` is told of each. Waits a moment for those that somebody uses, and while
+    /// others load it.
     pub(super) fn get_or_load<L: FnOnce() -> Result<Model, Error>>(
         &self,
         modality: Modality,
         id: &str,
+        cancel: &Cancel,
         on_leave: &dyn Fn(&Model),
         size: impl FnOnce() -> Result<(u64, L), Error>,
     ) -> Result<Model, Error> {
@@ -176,17 +188,21 @@ impl Shelf {
                 if !state.loading.contains_key(&name) {
                     break;
                 }
-                self.changed.wait(&mut state);
+                cancel.check()?;
+                self.changed.wait_for(&mut state, LOOK_AGAIN);
             }
             state.loading.insert(name.clone(), 0);
         }
         let loading = Loading(self, name.clone());
         let (predicted, load) = size()?;
-        self.set_aside(&name, predicted, on_leave)?;
+        let mut state = self.wait_for_room(predicted, cancel)?;
+        self.set_aside(&mut state, &name, predicted, on_leave)?;
+        drop(state);
         let model = load()?;
         let bytes = model.memory_bytes();
         if bytes > predicted {
-            self.set_aside(&name, bytes, on_leave)?;
+            // It takes the memory already, so that it cannot wait.
+            self.set_aside(&mut self.state.lock(), &name, bytes, on_leave)?;
         }
         let mut state = self.state.lock();
         state.time += 1;
@@ -203,9 +219,26 @@ impl Shelf {
         Ok(model)
     }
 
-    /// Sets memory aside for a model that is being loaded; others leave for it.
-    fn set_aside(&self, name: &Name, bytes: u64, on_leave: &dyn Fn(&Model)) -> Result<(), Error> {
+    /// Waits until so many bytes can be set aside, while there is hope: not when models that stay leave no room, and not for
+    /// ever.
+    fn wait_for_room(&self, bytes: u64, cancel: &Cancel) -> Result<MutexGuard<'_, State>, Error> {
+        let give_up_at = Instant::now() + self.patience;
         let mut state = self.state.lock();
+        loop {
+            let (holdings, _) = state.holdings();
+            let is_over = leaving(bytes, self.budget, &holdings).is_some()
+                || !may_come_free(bytes, self.budget, &holdings)
+                || Instant::now() >= give_up_at;
+            if is_over {
+                return Ok(state);
+            }
+            cancel.check()?;
+            self.changed.wait_for(&mut state, LOOK_AGAIN);
+        }
+    }
+
+    /// Sets memory aside for a model that is being loaded; others leave for it.
+    fn set_aside(&self, state: &mut State, name: &Name, bytes: u64, on_leave: &dyn Fn(&Model)) -> Result<(), Error> {
         // What was set aside before is part of it.
         state.loading.insert(name.clone(), 0);
         let (holdings, names) = state.holdings();
@@ -262,10 +295,10 @@ impl State {
         let loaded = self.loaded.iter().map(|(name, shelved)| {
             let kept_by = if shelved.is_provided {
                 Some(Keeper::Process)
-            } else if shelved.model.holders() > 1 {
-                Some(Keeper::Users)
+            } else if shelved.is_pinned {
+                Some(Keeper::Pin)
             } else {
-                shelved.is_pinned.then_some(Keeper::Pin)
+                (shelved.model.holders() > 1).then_some(Keeper::Users)
             };
             let holding = Holding {
                 id: name.1.clone(),

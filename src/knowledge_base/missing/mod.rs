@@ -81,7 +81,7 @@ impl Groundwork {
             .options
             .rerank
             .is_some()
-            .then(|| self.models.embedder(&record.embedding_model_id));
+            .then(|| self.models.embedder(&record.embedding_model_id, cancel));
         let embedder = embedder.transpose()?;
         let search = Search {
             reranking: embedder.as_deref().map(|embedder| self.reranking(embedder, cancel)),
@@ -108,7 +108,7 @@ impl Groundwork {
         query: &Query,
         cancel: &Cancel,
     ) -> Result<Option<(Embedding, Option<TokenCoverage>)>, Error> {
-        let embedder = self.models.embedder(&record.embedding_model_id)?;
+        let embedder = self.models.embedder(&record.embedding_model_id, cancel)?;
         let embedding = embedder.embed(&[&query.text], Purpose::Query, cancel)?.pop();
         Ok(embedding.map(|embedding| (embedding, embedder.coverage(&query.text))))
     }

@@ -9,7 +9,7 @@ use crate::service::pb;
 /// Highest temperature.
 pub(super) const MAX_TEMPERATURE: f64 = 2.0;
 /// Most tokens of an answer.
-pub(super) const MAX_TOKENS: u32 = 4_096;
+pub(in crate::service) const MAX_TOKENS: u32 = 4_096;
 /// Most stop sequences.
 pub(super) const MAX_STOP_SEQUENCES: usize = 16;
 /// Longest stop sequence in bytes.

@@ -50,6 +50,7 @@ pub(super) use erasure::{certificate, erasure_query};
 pub(super) use explanation::{missing, missing_question};
 pub(super) use filter::selection;
 pub(super) use hit::{batch, retrieval};
+pub(super) use inference::MAX_TOKENS;
 pub(super) use invocation::{Invocation, chunk, invocation, invoked, last_chunks, of_body, vector};
 pub(super) use knowledge_base::{change, knowledge_base, new_knowledge_base};
 pub(super) use limits::limits;

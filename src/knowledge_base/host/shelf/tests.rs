@@ -4,6 +4,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::*;
 use crate::generate::{Error as GenerateError, Message, ScriptedModel, Sequence};
+use crate::knowledge_base::ErrorKind;
+
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_mins(10);
 
 /// A model that takes so much, and tells who else is there.
 struct Heavy {
@@ -59,8 +63,16 @@ struct Watched {
 
 impl Watched {
     fn new(budget: u64) -> Self {
+        Self::waiting(budget, Duration::ZERO)
+    }
+
+    /// One that waits so long for those in use.
+    fn waiting(budget: u64, patience: Duration) -> Self {
         Self {
-            shelf: Shelf::new(budget, std::iter::empty()),
+            shelf: Shelf {
+                patience,
+                ..Shelf::new(budget, std::iter::empty())
+            },
             held: Arc::default(),
             most: AtomicU64::new(0),
             loads: AtomicUsize::new(0),
@@ -70,8 +82,12 @@ impl Watched {
 
     /// Loads a model that was said to take so much, and takes so much.
     fn load(&self, id: &str, predicted: u64, bytes: u64) -> Result<Model, Error> {
+        self.load_for(&Cancel::new(), id, predicted, bytes)
+    }
+
+    fn load_for(&self, cancel: &Cancel, id: &str, predicted: u64, bytes: u64) -> Result<Model, Error> {
         self.shelf
-            .get_or_load(Modality::Text, id, &|_| *self.left.lock() += 1, || {
+            .get_or_load(Modality::Text, id, cancel, &|_| *self.left.lock() += 1, || {
                 let load = || {
                     self.loads.fetch_add(1, Ordering::SeqCst);
                     let held = self.held.fetch_add(bytes, Ordering::SeqCst) + bytes;
@@ -158,31 +174,26 @@ fn model_larger_than_was_predicted_makes_more_room_or_goes() {
 #[test]
 fn failed_loads_leave_nothing_behind() {
     let watched = Watched::new(100);
-    let failing = watched.shelf.get_or_load(Modality::Text, "broken", &|_| {}, || {
-        Ok((60, || Err(Error::invalid("model", "is broken"))))
-    });
+    let failing = watched
+        .shelf
+        .get_or_load(Modality::Text, "broken", &Cancel::new(), &|_| {}, || {
+            Ok((60, || Err(Error::invalid("model", "is broken"))))
+        });
     assert!(failing.is_err());
     assert_eq!(watched.shelf.memory().1, 0);
     watched.load("whole", 60, 60).expect("it fits");
 }
 
 #[test]
-fn models_that_are_loaded_together_do_not_overshoot() {
-    let watched = Watched::new(100);
-    let exhausted = AtomicUsize::new(0);
+fn models_that_are_loaded_together_take_turns_and_do_not_overshoot() {
+    let watched = Watched::waiting(100, LONG);
     std::thread::scope(|scope| {
         for thread in 0..6_usize {
-            let (watched, exhausted) = (&watched, &exhausted);
+            let watched = &watched;
             scope.spawn(move || {
                 for turn in 0..60_usize {
                     let id = ["a", "b", "c", "d"][(thread + turn) % 4];
-                    match watched.load(id, 40, 40) {
-                        Ok(model) => drop(model),
-                        Err(error) => {
-                            assert_eq!(error.reason, "MODEL_MEMORY_EXHAUSTED");
-                            exhausted.fetch_add(1, Ordering::SeqCst);
-                        }
-                    }
+                    watched.load(id, 40, 40).map(drop).expect("others end soon");
                 }
             });
         }
@@ -190,8 +201,22 @@ fn models_that_are_loaded_together_do_not_overshoot() {
     assert!(watched.most.load(Ordering::SeqCst) <= 100);
     assert_eq!(watched.shelf.memory().1, watched.held.load(Ordering::SeqCst));
     assert!(watched.loads.load(Ordering::SeqCst) > 0);
-    assert!(exhausted.into_inner() < 360, "most find what they ask for");
     watched.load("last", 100, 100).expect("nobody uses the others");
+}
+
+#[test]
+fn waiting_ends_with_the_wish_and_where_there_is_no_hope() {
+    let watched = Watched::waiting(100, LONG);
+    let used = watched.load("used", 60, 60).expect("it fits");
+    let cancel = Cancel::new();
+    cancel.cancel();
+    let load = || watched.load_for(&cancel, "new", 60, 60).map(drop);
+    assert_eq!(load().expect_err("nobody wants it").kind, ErrorKind::Cancelled);
+    // A pinned model stays when its users end.
+    watched.shelf.pin(Modality::Text, "used");
+    assert_eq!(load().expect_err("no room").reason, "MODEL_MEMORY_EXHAUSTED");
+    assert_eq!(watched.shelf.memory().1, 60, "nothing is left set aside");
+    drop(used);
 }
 
 #[test]
