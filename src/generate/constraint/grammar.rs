@@ -8,7 +8,7 @@ use llguidance::JsonCompileOptions;
 use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use serde_json::Value;
 
-use super::schema::{self, closed};
+use super::schema;
 use super::{ConstraintPart, Shape};
 use crate::generate::tool::{CALL_END, CALL_MARK, Tool, ToolChoice};
 
@@ -37,22 +37,19 @@ impl Grammar {
         let is_offered = |tool: &Tool| !matches!(choice, ToolChoice::Tool(name) if *name != tool.name);
         let tools = tools.iter().enumerate().filter(|(_, tool)| is_offered(tool));
         let mut flaw = None;
-        let mut exact = |part, schema: &Value| {
-            let mut schema = schema.clone();
-            if let Err(number) = schema::exact(&mut schema) {
-                let reason =
-                    format!("the number {number} cannot be kept to exactly: numbers go to 2^53 on both sides of 0");
+        let mut prepared = |part, schema: &Value| {
+            schema::prepared(schema).unwrap_or_else(|reason| {
                 flaw.get_or_insert((part, reason));
-            }
-            schema
+                Value::Bool(true)
+            })
         };
         let shape = shape.map(|shape| match shape {
-            Shape::Json { schema, .. } => of_schema(SHAPE, &exact(ConstraintPart::Shape, schema)),
+            Shape::Json { schema, .. } => of_schema(SHAPE, prepared(ConstraintPart::Shape, schema)),
             Shape::Regex(pattern) => of_pattern(pattern),
         });
         let tools = tools.map(|(at, tool)| {
-            let schema = exact(ConstraintPart::Tool(at), &tool.schema);
-            (at, of_schema(&format!("tool{at}"), &schema), tool.name.clone())
+            let schema = prepared(ConstraintPart::Tool(at), &tool.schema);
+            (at, of_schema(&format!("tool{at}"), schema), tool.name.clone())
         });
         let tools = tools.collect();
         Some(Self {
@@ -131,8 +128,7 @@ fn of_pattern(pattern: &str) -> GrammarWithLexer {
 }
 
 /// Between the parts of JSON stands one space at most, so that no model loses itself in blanks.
-fn of_schema(name: &str, schema: &Value) -> GrammarWithLexer {
-    let mut schema = closed(schema);
+fn of_schema(name: &str, mut schema: Value) -> GrammarWithLexer {
     let options = JsonCompileOptions {
         item_separator: ", ".to_owned(),
         key_separator: ": ".to_owned(),

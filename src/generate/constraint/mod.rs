@@ -2,16 +2,22 @@
 //!
 //! Comes in: a JSON Schema, a regular expression or tools, and the tokens of a model. Goes out: a [`Constraint`], which
 //! masks logits, is told each token that was chosen, and lets only the end come once the text is complete.
-//! Always holds: whatever the logits, text that comes to its end is in the grammar; special tokens never come; one token
-//! takes a bounded amount of work; the same grammar and tokens give the same masks.
+//! Always holds: whatever the logits, text that comes to its end is in the grammar, and it can always come to an end;
+//! special tokens never come; one token takes a bounded amount of work; the same grammar and tokens give the same masks.
 //! Not here: how tokens are drawn (see [`super::sampler`]), what the model is told of the grammar (see
 //! [`super::dialogue`]).
 
+mod compiled;
 mod grammar;
+mod places;
+mod satisfiable;
 mod schema;
 mod vocabulary;
 
+use std::sync::Arc;
+
 use llguidance::Matcher;
+use llguidance::toktrie::SimpleVob;
 
 pub(super) use grammar::Grammar;
 pub use schema::{MAX_SCHEMA_BYTES, SchemaError, parse_schema};
@@ -19,11 +25,8 @@ pub use vocabulary::ConstraintVocabulary;
 
 use super::Error;
 
-/// How the grammar's engine says that nothing fits a grammar.
-const UNSATISFIABLE: &str = "noExtensionBias";
-/// Lines of an error that its first line announces at most: a pattern, a mark below it, what is wrong.
-const MAX_LINES: usize = 3;
-
+/// Tokens after which a matcher that has no room left is made again.
+const RENEWED_TOKENS: usize = 64;
 /// Stands for a logit without end below all others, of which none could be drawn.
 const IMPOSSIBLE: f32 = -1e30;
 
@@ -57,6 +60,12 @@ pub enum ConstraintPart {
 /// What a grammar allows of a text that grows token by token.
 pub(super) struct Constraint {
     matcher: Matcher,
+    /// Where it began.
+    start: Arc<Matcher>,
+    /// The tokens since.
+    taken: Vec<u32>,
+    /// How many tokens were taken when the matcher was last made again.
+    renewed_at: usize,
 }
 
 impl Constraint {
@@ -68,38 +77,26 @@ impl Constraint {
                 reason: reason.clone(),
             });
         }
-        let compiled = |grammar| {
-            let mut matcher = Matcher::new(vocabulary.factory.create_parser(grammar));
-            // A grammar that nothing fits shows with the first token.
-            match matcher.get_error() {
-                Some(reason) => Err(reason),
-                None => matcher
-                    .compute_mask_or_eos()
-                    .map_err(|error| error.to_string())
-                    .map(|_| matcher),
-            }
-        };
-        compiled(grammar.whole())
-            .map(|matcher| Self { matcher })
-            .map_err(|reason| {
-                let wrong = grammar
-                    .parts()
-                    .into_iter()
-                    .find_map(|(part, alone)| Some((part, compiled(alone).err()?)));
-                let (part, reason) = wrong.unwrap_or((ConstraintPart::Whole, reason));
-                Error::Constraint {
-                    part,
-                    reason: in_one_line(&reason),
-                }
-            })
+        let start = vocabulary.compiled(grammar.whole()).map_err(|reason| {
+            let mut parts = grammar.parts().into_iter();
+            let wrong = parts.find_map(|(part, alone)| Some((part, vocabulary.compiled(alone).err()?)));
+            let (part, reason) = wrong.unwrap_or((ConstraintPart::Whole, reason));
+            Error::Constraint { part, reason }
+        })?;
+        Ok(Self {
+            matcher: start.deep_clone(),
+            start,
+            taken: Vec::new(),
+            renewed_at: 0,
+        })
     }
 
     /// Returns the logits, with those of tokens that may not come no numbers.
     pub(super) fn mask(&mut self, logits: &[f32]) -> Result<Vec<f32>, Error> {
-        let allowed = self
-            .matcher
-            .compute_mask_or_eos()
-            .map_err(|error| too_complex(&error))?;
+        let allowed = match self.matcher.compute_mask_or_eos() {
+            Err(_) if self.taken.len() >= self.renewed_at + RENEWED_TOKENS => self.renew(),
+            allowed => allowed.map_err(|error| beyond(&error)),
+        }?;
         let mut masked = vec![f32::NAN; logits.len()];
         for token in allowed.iter() {
             let token = token as usize;
@@ -117,40 +114,33 @@ impl Constraint {
 
     /// Goes on with a token that was chosen, not an end.
     pub(super) fn take(&mut self, token: u32) -> Result<(), Error> {
-        self.matcher.consume_token(token).map_err(|error| too_complex(&error))
+        self.matcher.consume_token(token).map_err(|error| beyond(&error))?;
+        self.taken.push(token);
+        Ok(())
     }
 
     /// Returns whether only the end may come.
     pub(super) fn is_complete(&self) -> bool {
         self.matcher.is_stopped()
     }
+
+    /// Begins anew with what was taken, so that the states of tokens that did not come make room.
+    fn renew(&mut self) -> Result<SimpleVob, Error> {
+        self.renewed_at = self.taken.len();
+        self.matcher = self.start.deep_clone();
+        let again = self.matcher.consume_tokens(&self.taken);
+        again
+            .and_then(|()| self.matcher.compute_mask_or_eos())
+            .map_err(|error| beyond(&error))
+    }
 }
 
-fn too_complex(error: &impl ToString) -> Error {
+/// Says of a text that it cannot go on.
+fn beyond(error: &impl ToString) -> Error {
     Error::Constraint {
         part: ConstraintPart::Whole,
-        reason: in_one_line(&error.to_string()),
+        reason: compiled::in_our_words(error),
     }
-}
-
-/// Returns the first line of an error, and those that it announces: the rest is about the engine's own grammar.
-fn in_one_line(reason: &str) -> String {
-    if reason.contains(UNSATISFIABLE) {
-        return "nothing can fit it".to_owned();
-    }
-    let mut lines = reason.lines().map(str::trim).filter(|line| !line.is_empty());
-    let mut line = lines.next().unwrap_or("unknown").to_owned();
-    if line.ends_with(':') {
-        for more in lines.take(MAX_LINES) {
-            line.extend([" ", more]);
-        }
-    }
-    let mut chars = line.trim_end_matches('.').chars();
-    let first = chars
-        .next()
-        .map(|first| first.to_lowercase().to_string())
-        .unwrap_or_default();
-    first + chars.as_str()
 }
 
 #[cfg(test)]

@@ -1,6 +1,16 @@
 //! JSON Schemas, before they become grammars.
+//!
+//! Comes in: the text of a schema. Goes out: a schema that the grammar's engine can keep to, or what it cannot be kept to
+//! in, and where.
+//! Always holds: what fits the schema that goes out fits the one that came in.
+//! Not here: what stands where in a schema (see [`super::places`]), what fits it (see [`super::satisfiable`]).
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value};
+
+use super::places::{MAX_COUNT, Part, Place, bounds_count, count, places};
+use super::satisfiable::barren;
 
 /// Longest JSON Schema in bytes.
 pub const MAX_SCHEMA_BYTES: usize = 64 << 10;
@@ -60,7 +70,7 @@ pub fn parse_schema(text: &str) -> Result<Value, SchemaError> {
 
 /// Returns the schema with objects that name their properties holding no others, unless they say what else they hold: a
 /// small model goes on inventing properties. Schemas that are put over one another stay as they are.
-pub(super) fn closed(schema: &Value) -> Value {
+fn closed(schema: &Value) -> Value {
     let mut schema = schema.clone();
     if !is_combined(&schema) {
         close(&mut schema);
@@ -68,9 +78,90 @@ pub(super) fn closed(schema: &Value) -> Value {
     schema
 }
 
+/// Returns the schema as the grammar's engine can keep to it; fails with what it cannot be kept to in.
+///
+/// Objects are closed, counts are whole numbers, references are as the engine follows them, and what nothing fits is
+/// `false`, so that no text begins with it.
+pub(super) fn prepared(schema: &Value) -> Result<Value, String> {
+    let closed = closed(schema);
+    let places = places(&closed)?;
+    let mut prepared = closed.clone();
+    for place in &places {
+        for (keyword, value) in place.value.as_object().into_iter().flatten() {
+            if let (Some(is_upper), Some(count)) = (bounds_count(keyword), count(value)) {
+                let count = if is_upper { count.min(MAX_COUNT) } else { count };
+                set(&mut prepared, &place.pointer, keyword, count.into());
+            }
+        }
+    }
+    refer(&mut prepared, &places);
+    for at in barren(&places)? {
+        // What stands in a schema that is `false` by now is gone.
+        if let Some(schema) = prepared.pointer_mut(&places[at].pointer) {
+            *schema = Value::Bool(false);
+        }
+    }
+    exact(&mut prepared).map_err(|number| {
+        format!("the number {number} cannot be kept to exactly: numbers go to 2^53 on both sides of 0")
+    })?;
+    Ok(prepared)
+}
+
+/// Writes references as the engine follows them: names without escapes, so that what has a slash in its name is copied to
+/// where it has none.
+fn refer(schema: &mut Value, places: &[Place<'_>]) {
+    let mut copied = BTreeMap::new();
+    for place in places {
+        for (_, target) in place.parts.iter().filter(|(part, _)| *part == Part::Reference) {
+            let target = &places[*target].pointer;
+            let names: Vec<String> = target.split('/').skip(1).map(unescaped).collect();
+            let reference = if target == "/" || names.iter().any(|name| name.contains('/')) {
+                let name = copied
+                    .entry(target.clone())
+                    .or_insert_with_key(|target| free_name(schema, target));
+                format!("#/$defs/{name}")
+            } else {
+                std::iter::once("#")
+                    .chain(names.iter().map(String::as_str))
+                    .collect::<Vec<_>>()
+                    .join("/")
+            };
+            set(schema, &place.pointer, "$ref", reference.into());
+        }
+    }
+    for (target, name) in copied {
+        let copy = schema.pointer(&target).cloned().unwrap_or(Value::Bool(true));
+        if let Some(keys) = schema.as_object_mut() {
+            let definitions = keys.entry("$defs").or_insert_with(|| Value::Object(Map::new()));
+            if let Some(definitions) = definitions.as_object_mut() {
+                definitions.insert(name, copy);
+            }
+        }
+    }
+}
+
+/// Returns the name of a definition that is not there: what a copy is told by in errors.
+fn free_name(schema: &Value, target: &str) -> String {
+    let mut name = target.strip_prefix("/$defs/").unwrap_or(target).replace('/', "~1");
+    while schema["$defs"].get(&name).is_some() {
+        name.push('_');
+    }
+    name
+}
+
+fn unescaped(name: &str) -> String {
+    name.replace("~1", "/").replace("~0", "~")
+}
+
+fn set(schema: &mut Value, pointer: &str, keyword: &str, value: Value) {
+    if let Some(Value::Object(keys)) = schema.pointer_mut(pointer) {
+        keys.insert(keyword.to_owned(), value);
+    }
+}
+
 /// Draws bounds that are farther out in to where numbers are exact: what fits then fits the schema too. Fails with a number
 /// that cannot be kept to exactly.
-pub(super) fn exact(schema: &mut Value) -> Result<(), Number> {
+fn exact(schema: &mut Value) -> Result<(), Number> {
     let keys = match schema {
         Value::Number(number) if !is_exact(number) => return Err(number.clone()),
         Value::Array(values) => return values.iter_mut().try_for_each(exact),
@@ -80,8 +171,11 @@ pub(super) fn exact(schema: &mut Value) -> Result<(), Number> {
     for (key, value) in keys {
         let is_lower = ["minimum", "exclusiveMinimum"].contains(&key.as_str());
         let is_upper = ["maximum", "exclusiveMaximum"].contains(&key.as_str());
-        match value.as_f64().filter(|_| is_lower || is_upper) {
-            Some(bound) if !is_exact_bound(value) && (bound < 0.0) == is_lower => {
+        let bound = value
+            .as_number()
+            .filter(|bound| (is_lower || is_upper) && !is_exact(bound));
+        match bound.and_then(Number::as_f64) {
+            Some(bound) if (bound < 0.0) == is_lower => {
                 let most = MAX_EXACT.cast_signed();
                 *value = if is_lower { -most } else { most }.into();
             }
@@ -90,10 +184,6 @@ pub(super) fn exact(schema: &mut Value) -> Result<(), Number> {
         }
     }
     Ok(())
-}
-
-fn is_exact_bound(value: &Value) -> bool {
-    value.as_number().is_none_or(is_exact)
 }
 
 fn is_exact(number: &Number) -> bool {

@@ -18,19 +18,18 @@ const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Returns the tools that a model is offered; `path` is where they stand in the request.
 pub(super) fn tools(path: &str, wire: Option<pb::ToolConfiguration>) -> Result<Tools, Error> {
-    let Some(wire) = wire else {
+    let Some(mut wire) = wire else {
         return Ok(Tools::default());
     };
     let path = format!("{path}tool_config");
-    let mut wire = wire;
-    let last = wire.tools.len().saturating_sub(1);
-    let cache_point = match wire.tools.last().and_then(|tool| tool.tool.as_ref()) {
-        Some(ToolKind::CachePoint(point)) => Some(cache_point(&format!("{path}.tools[{last}]"), *point)?),
+    let is_point = |tool: &mut pb::Tool| matches!(tool.tool, Some(ToolKind::CachePoint(_)));
+    let cache_point = match wire.tools.pop_if(is_point).and_then(|tool| tool.tool) {
+        Some(ToolKind::CachePoint(point)) => {
+            let last = wire.tools.len();
+            Some(cache_point(&format!("{path}.tools[{last}]"), point)?)
+        }
         _ => None,
     };
-    if cache_point.is_some() {
-        wire.tools.truncate(last);
-    }
     if wire.tools.is_empty() {
         return Err(Error::invalid(format!("{path}.tools"), "is required, but has no tool"));
     }
