@@ -44,7 +44,7 @@ pub enum Error {
         known: i64,
     },
     /// A record does not have the form that it must have.
-    #[error("the database {} is damaged: {what}; restore it from a backup", path.display())]
+    #[error("the database {} is damaged: {what}; restore it from a backup, and its -wal with it", path.display())]
     Damaged {
         /// The database.
         path: PathBuf,

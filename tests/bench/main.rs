@@ -10,6 +10,11 @@
 //! `--verbose` prints every golden answer. Figures hold for the machine they were taken on; only sides of one run compare.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+/// As the program has it, so that what is told of memory is true of the program.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 mod ahead;
 mod decoder;
 mod embed;

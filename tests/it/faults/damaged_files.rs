@@ -1,7 +1,7 @@
 //! Files of a populated data directory that are cut, flipped or gone when the server starts.
 //!
 //! The records and the catalog either open whole or are refused with the file's name and what to do, and then a copy of
-//! the file put back is all it takes. What is derived from the records is made again.
+//! the file put back, a database with its log, is all it takes. What is derived from the records is made again.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -386,7 +386,8 @@ fn fault_of(refusal: &Refusal, case: &Case) -> Option<String> {
     (!says_what_to_do).then(|| format!("the refusal says nothing of what to do: {message}"))
 }
 
-/// Puts a copy of what was damaged in its place; all must be there again.
+/// Puts a copy of what was damaged in its place; all must be there again. What was written to the log of a database while
+/// it was damaged goes: it may hold a damaged page.
 fn put_back(site: &Site, original: &Original, case: &Case) -> Outcome {
     let (from, to) = (
         original.site.data_dir.join(&case.target),
@@ -399,6 +400,16 @@ fn put_back(site: &Site, original: &Original, case: &Case) -> Outcome {
             fs::create_dir_all(directory).expect("a directory");
         }
         fs::copy(&from, &to).expect("a copy");
+    }
+    if to.extension().is_some_and(|extension| extension == "sqlite") {
+        for suffix in ["-wal", "-shm"] {
+            let beside = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+            if beside(&from).exists() {
+                fs::copy(beside(&from), beside(&to)).expect("a copy");
+            } else if beside(&to).exists() {
+                fs::remove_file(beside(&to)).expect("it can be removed");
+            }
+        }
     }
     match use_server(site, original) {
         Ok(()) => Outcome::Refused,
