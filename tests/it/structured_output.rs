@@ -481,6 +481,11 @@ fn tools_that_cannot_be_are_refused() {
                 &format!("{specification}.input_schema"),
                 "tea",
             ),
+            (
+                with_schema(json!({ "type": "object", "properties": { "x": { "$ref": "#" } }, "required": ["x"] })),
+                &format!("{specification}.input_schema"),
+                "nothing finite fits it",
+            ),
         ] {
             let status = client.converse(request).await.expect_err(field);
             check(&status, field, part);
@@ -512,6 +517,24 @@ fn shapes_that_cannot_be_are_refused() {
             (any, Some(json_schema("{\"a\"")), schema, "not JSON"),
             (any, Some(json_schema("[]")), schema, "an array"),
             (not_set, Some(json_schema("{\"type\": \"tea\"}")), schema, "tea"),
+            (
+                any,
+                Some(json_schema("{\"$ref\": \"#\"}")),
+                schema,
+                "nothing finite fits it",
+            ),
+            (
+                any,
+                Some(json_schema("{\"minItems\": 1.5}")),
+                schema,
+                "`minItems` at `#`",
+            ),
+            (
+                not_set,
+                Some(regex("(a{1,1000}){1,1000}")),
+                "structure.regex.pattern",
+                "is too large",
+            ),
             (any, Some(regex("a")), "type", "OUTPUT_FORMAT_TYPE_REGEX"),
             (not_set, Some(regex("(")), "structure.regex.pattern", "regex"),
             (not_set, Some(regex("")), "structure.regex.pattern", "1 to 4096 bytes"),

@@ -99,16 +99,32 @@ fn compile(factory: &ParserFactory, grammar: TopLevelGrammar) -> Result<Matcher,
 /// Checks that a grammar leads to an end from everywhere, and that it is not too much work.
 fn check(rules: &CGrammar, limits: &ParserLimits) -> Result<(), String> {
     let symbols = symbols(rules);
-    let mut lexer = rules
-        .lexer_spec()
-        .to_regex_vec(&mut limits.clone())
-        .map_err(|error| in_our_words(&error))?;
+    let ending = ending(rules, &symbols, limits)?;
+    if !ending.contains(&rules.start()) {
+        return Err("nothing finite fits it".to_owned());
+    }
+    for rule in symbols.iter().flat_map(|symbol| rules.rules_of(*symbol)) {
+        let parts = rules.rule_rhs(*rule).0;
+        let stuck = parts.iter().position(|part| !ending.contains(part));
+        if stuck.is_some_and(|at| at > 0) {
+            let help = "take out the alternative or the property that nothing finite fits";
+            return Err(format!("a text could begin that nothing finite ends: {help}"));
+        }
+    }
+    check_rows(rules, &symbols)
+}
+
+/// Returns the symbols that finite texts fit; fails where a lexeme takes too much work.
+fn ending(rules: &CGrammar, symbols: &[CSymIdx], limits: &ParserLimits) -> Result<HashSet<CSymIdx>, String> {
+    let spec = rules.lexer_spec();
+    let lexer = spec.to_regex_vec(&mut limits.clone());
+    let mut lexer = lexer.map_err(|error| in_our_words(&error))?;
     let mut ending = HashSet::new();
-    for symbol in &symbols {
+    for symbol in symbols {
         let data = rules.sym_data(*symbol);
         let is_ending = match data.lexeme {
             Some(lexeme) => {
-                let mut alone = rules.lexer_spec().alloc_lexeme_set();
+                let mut alone = spec.alloc_lexeme_set();
                 alone.add(lexeme);
                 walk(&mut lexer, &alone)?
             }
@@ -121,30 +137,14 @@ fn check(rules: &CGrammar, limits: &ParserLimits) -> Result<(), String> {
     let mut known = None;
     while known != Some(ending.len()) {
         known = Some(ending.len());
-        for symbol in &symbols {
+        for symbol in symbols {
             let mut rules = rules.rules_of(*symbol).iter().map(|rule| rules.rule_rhs(*rule).0);
             if rules.any(|parts| parts.iter().all(|part| ending.contains(part))) {
                 ending.insert(*symbol);
             }
         }
     }
-    if !ending.contains(&rules.start()) {
-        return Err("nothing finite fits it".to_owned());
-    }
-    for symbol in &symbols {
-        for rule in rules.rules_of(*symbol) {
-            let parts = rules.rule_rhs(*rule).0;
-            let stuck = parts.iter().position(|part| !ending.contains(part));
-            if stuck.is_some_and(|at| at > 0) {
-                return Err(
-                    "a text could begin that nothing finite ends: take out the alternative or the property that \
-                            nothing finite fits"
-                        .to_owned(),
-                );
-            }
-        }
-    }
-    check_rows(rules, &symbols)
+    Ok(ending)
 }
 
 /// Returns the symbols of a grammar, parts before what they are part of where that is possible.
@@ -176,8 +176,7 @@ fn walk(lexer: &mut RegexVec, lexeme: &LexemeSet) -> Result<bool, String> {
         let mut next = lexer.transition(state, byte);
         if next.is_dead() {
             let likely = match lexer.next_byte(state) {
-                NextByte::ForcedByte(byte) | NextByte::SomeBytes1(byte) => Some(byte),
-                NextByte::SomeBytes2([byte, _]) => Some(byte),
+                NextByte::ForcedByte(byte) | NextByte::SomeBytes1(byte) | NextByte::SomeBytes2([byte, _]) => Some(byte),
                 NextByte::SomeBytes0 => None,
                 NextByte::ForcedEOI | NextByte::Dead => break,
             };

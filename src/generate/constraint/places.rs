@@ -6,7 +6,7 @@
 //! by has a value of its kind.
 //! Not here: what fits them (see [`super::satisfiable`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
@@ -270,7 +270,7 @@ fn check_properties(pointer: &str, keys: &Map<String, Value>) -> Result<(), Stri
     let required = required
         .filter_map(Value::as_str)
         .filter(|name| properties.contains_key(*name));
-    let optional = listed.saturating_sub(required.collect::<std::collections::BTreeSet<_>>().len());
+    let optional = listed.saturating_sub(required.collect::<BTreeSet<_>>().len());
     if optional > MAX_OPTIONAL_PROPERTIES {
         let help = "make some `required`, or group them in objects";
         return Err(format!(

@@ -206,11 +206,8 @@ fn keep_arrays<'a>(left: &mut Left<'a>, place: &Place<'a>, keys: &Map<String, Va
         Part::Rest => listed < least,
         _ => false,
     };
-    let listed = place
-        .parts
-        .iter()
-        .filter(|(part, _)| matches!(part, Part::Item(_)))
-        .count() as u64;
+    let is_item = |part: &Part<'_>| matches!(part, Part::Item(_));
+    let listed = place.parts.iter().filter(|(part, _)| is_item(part)).count() as u64;
     for (_, at) in place.parts.iter().filter(|(part, _)| needed(part, listed)) {
         if fits[*at] == 0 {
             left.keep(!ARRAY, Cause::Part(*at));
@@ -225,12 +222,13 @@ fn keep_objects<'a>(left: &mut Left<'a>, place: &Place<'a>, keys: &'a Map<String
     if most.is_some_and(|most| required.len() as u64 > most) {
         left.keep(!OBJECT, Cause::TooManyRequired);
     }
-    let mut unlisted = required.clone();
+    let mut listed = BTreeSet::new();
     let (mut has_patterns, mut additional) = (false, None);
     for (part, at) in &place.parts {
         match part {
             Part::Property(name) => {
-                if unlisted.remove(name) && fits[*at] == 0 {
+                listed.insert(*name);
+                if required.contains(name) && fits[*at] == 0 {
                     left.keep(!OBJECT, Cause::Part(*at));
                 }
             }
@@ -240,7 +238,7 @@ fn keep_objects<'a>(left: &mut Left<'a>, place: &Place<'a>, keys: &'a Map<String
         }
     }
     // A name may fit a pattern.
-    if let (false, Some(name), Some(at)) = (has_patterns, unlisted.first(), additional)
+    if let (false, Some(name), Some(at)) = (has_patterns, required.difference(&listed).next(), additional)
         && fits[at] == 0
     {
         left.keep(!OBJECT, Cause::Unlisted(name));
@@ -267,18 +265,9 @@ fn explained(places: &[Place<'_>], fits: &[u8]) -> String {
             Cause::False => "nothing fits `false`".to_owned(),
             Cause::Empty(keyword) => format!("`{keyword}` is empty"),
             Cause::Bounds(lower, upper) => {
-                let value = |keyword: &str| {
-                    places[at]
-                        .value
-                        .get(keyword)
-                        .map(ToString::to_string)
-                        .unwrap_or_default()
-                };
-                format!(
-                    "`{lower}` {} leaves nothing within `{upper}` {}",
-                    value(lower),
-                    value(upper)
-                )
+                let keys = places[at].value;
+                let (least, most) = (&keys[lower], &keys[upper]);
+                format!("`{lower}` {least} leaves nothing within `{upper}` {most}")
             }
             Cause::TooManyRequired => "`required` names more properties than `maxProperties` lets in".to_owned(),
             Cause::Unlisted(name) => format!(

@@ -110,16 +110,16 @@ pub(super) fn prepared(schema: &Value) -> Result<Value, String> {
 /// Writes references as the engine follows them: names without escapes, so that what has a slash in its name is copied to
 /// where it has none.
 fn refer(schema: &mut Value, places: &[Place<'_>]) {
-    let mut copied = BTreeMap::new();
+    let mut copied = BTreeMap::<String, String>::new();
     for place in places {
         for (_, target) in place.parts.iter().filter(|(part, _)| *part == Part::Reference) {
             let target = &places[*target].pointer;
             let names: Vec<String> = target.split('/').skip(1).map(unescaped).collect();
             let reference = if target == "/" || names.iter().any(|name| name.contains('/')) {
-                let name = copied
-                    .entry(target.clone())
-                    .or_insert_with_key(|target| free_name(schema, target));
-                format!("#/$defs/{name}")
+                if !copied.contains_key(target) {
+                    copied.insert(target.clone(), free_name(schema, &copied, target));
+                }
+                format!("#/$defs/{}", copied[target])
             } else {
                 std::iter::once("#")
                     .chain(names.iter().map(String::as_str))
@@ -140,10 +140,10 @@ fn refer(schema: &mut Value, places: &[Place<'_>]) {
     }
 }
 
-/// Returns the name of a definition that is not there: what a copy is told by in errors.
-fn free_name(schema: &Value, target: &str) -> String {
+/// Returns the name of a definition that is not there yet, near to what errors would call it.
+fn free_name(schema: &Value, copied: &BTreeMap<String, String>, target: &str) -> String {
     let mut name = target.strip_prefix("/$defs/").unwrap_or(target).replace('/', "~1");
-    while schema["$defs"].get(&name).is_some() {
+    while schema["$defs"].get(&name).is_some() || copied.values().any(|taken| *taken == name) {
         name.push('_');
     }
     name
