@@ -142,7 +142,7 @@ fn no_answer_reason(tally: Tally) -> Option<NoAnswerReason> {
     }
 }
 
-/// Bytes of tokens to events: whole characters, stop sequences, citations.
+/// Bytes of tokens to events: whole characters, one that a limit cuts left out; stop sequences, citations.
 struct TextStream<'a> {
     pieces: Utf8Pieces,
     stop: StopSequences,
@@ -179,11 +179,7 @@ impl<'a> TextStream<'a> {
     fn finish(mut self) -> (Vec<AnswerEvent>, Tally) {
         let mut events = Vec::new();
         if !self.is_stopped {
-            let (text, is_stopped) = self.stop.push(&self.pieces.finish());
-            events.extend(self.annotator.push(&text));
-            if !is_stopped {
-                events.extend(self.annotator.push(&self.stop.finish()));
-            }
+            events.extend(self.annotator.push(&self.stop.finish()));
         }
         let (last, tally) = self.annotator.finish();
         events.extend(last);

@@ -1,8 +1,9 @@
 //! A conversation to its next message.
 //!
 //! Comes in: messages, and how tokens are drawn. Goes out: [`ConverseEvent`]s, then how the message ended and what it took.
-//! Always holds: text comes in whole characters and without any part of a stop sequence; what must have a shape has it,
-//! unless a limit cuts it short; the wish to stop is looked at before each step, and what was used until then is told.
+//! Always holds: text comes in whole characters, one that a limit cuts left out, and without any part of a stop sequence;
+//! what must have a shape has it, unless a limit cuts it short; the wish to stop is looked at before each step, and what
+//! was used until then is told.
 //! Not here: what the model reads (see [`super::dialogue`]), which tokens may come (see [`super::constraint`]),
 //! passages, citations, quoting (see [`super::answer()`]).
 
@@ -338,15 +339,9 @@ impl Writer {
         if self.stop.found().is_some() {
             return Vec::new();
         }
-        let rest = std::mem::take(&mut self.pieces).finish();
-        self.given += rest.len();
         let said = match &mut self.calls {
-            None => vec![(Said::Text(rest), self.given)],
-            Some(calls) => {
-                let mut said = calls.reader.push(&rest);
-                said.extend(calls.reader.finish());
-                calls.first.push(said)
-            }
+            None => Vec::new(),
+            Some(calls) => calls.first.push(calls.reader.finish()),
         };
         let mut events = self.events(said);
         if self.stop.found().is_some() {

@@ -124,6 +124,25 @@ fn endings_are_told_apart() {
 }
 
 #[test]
+fn cut_characters_are_left_out() {
+    let reply = "Gustave Eiffel built 語語語語語語";
+    for (max_tokens, characters) in [(4, 0), (5, 2), (6, 4), (7, 6)] {
+        let short = Inference {
+            max_tokens,
+            ..Inference::default()
+        };
+        let (heard, summary) = ask(reply, tower(), &short);
+        let text = format!("Gustave Eiffel built {}", "語".repeat(characters));
+        assert!(heard.text.starts_with(text.trim_end()), "{}", heard.text);
+        assert!(!heard.text.contains('\u{fffd}'), "{}", heard.text);
+        assert_eq!(
+            summary.output_tokens, max_tokens as u64,
+            "the token that was cut counts"
+        );
+    }
+}
+
+#[test]
 fn unsupported_text_is_no_answer() {
     let plain = Inference::default();
     let invented = "Leonardo drew machines quietly.";

@@ -90,6 +90,58 @@ fn messages_end_where_they_must() {
 }
 
 #[test]
+fn cut_characters_are_left_out() {
+    let shown = |pieces: &[&[u8]]| {
+        let mut writer = Writer::new(&[]);
+        let mut events: Vec<ConverseEvent> = pieces.iter().flat_map(|bytes| writer.push(bytes, None)).collect();
+        events.extend(writer.finish());
+        let texts = events.into_iter().map(|event| match event {
+            ConverseEvent::Piece { text, .. } => text,
+            other => panic!("no tool is offered: {other:?}"),
+        });
+        texts.collect::<String>()
+    };
+    for (bytes, expected) in [
+        (&b"\xf0\x9f\xa6"[..], ""),
+        (b"caf\xc3", "caf"),
+        (b"caf\xc3\xa9", "café"),
+        (b"a\xff, b\xe8\xaa", "a\u{fffd}, b"),
+    ] {
+        let streamed: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(
+            (shown(&[bytes]).as_str(), shown(&streamed).as_str()),
+            (expected, expected)
+        );
+    }
+    // The tokens of the model have 7 bytes, of which each character takes 3.
+    let long = "語".repeat(10);
+    let call = CALL.replace("tea", &long);
+    let mut tools = look_up();
+    tools.offered[0].schema = serde_json::json!({ "type": "object", "properties": { "word": { "type": "string" } } });
+    let offered = Dialogue { tools, ..user("Tea?") };
+    for max_tokens in 1..=10 {
+        let short = Inference {
+            max_tokens,
+            logprobs: Some(0),
+            ..Inference::default()
+        };
+        let (told, conversed) = told(&call, &offered, &short);
+        assert!(!self::shown(&told).contains('\u{fffd}'), "{told:?}");
+        let (pieces, _) = pieces(&format!("{long}{long}"), &short);
+        let text: String = pieces.iter().map(|(text, _)| text.as_str()).collect();
+        let bytes = (7 * max_tokens).min(60);
+        assert_eq!(text, "語".repeat(bytes / 3));
+        assert!(conversed.spent.output_tokens <= max_tokens as u64);
+    }
+    let short = Inference {
+        max_tokens: 4,
+        ..Inference::default()
+    };
+    let cut = check(&long, &short, "語".repeat(9).as_str(), StopReason::MaxTokens);
+    assert_eq!(cut.spent.output_tokens, 4, "the token that was cut counts");
+}
+
+#[test]
 fn full_window_ends_the_message() {
     let model = ScriptedModel::new(["one two three four"]).with_context_tokens(5);
     let mut text = String::new();
