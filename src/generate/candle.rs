@@ -18,8 +18,8 @@ mod vocabulary;
 mod weights;
 
 use std::fs::File;
-use std::io::{BufReader, Cursor};
-use std::path::Path;
+use std::io::{BufReader, Cursor, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -46,6 +46,7 @@ use weights::Source;
 pub struct CandleModel {
     model_id: String,
     model_hash: String,
+    file: PathBuf,
     context_tokens: usize,
     answer_style: AnswerStyle,
     vocabulary: Vocabulary,
@@ -194,6 +195,7 @@ impl Described {
         Ok(CandleModel {
             model_id: installed.model_id.clone(),
             model_hash: installed.sha256.clone(),
+            file: installed.source.path().to_owned(),
             context_tokens: self.context_tokens,
             answer_style: installed.answer_style,
             vocabulary: self.vocabulary,
@@ -239,6 +241,10 @@ impl LanguageModel for CandleModel {
 
     fn model_hash(&self) -> &str {
         &self.model_hash
+    }
+
+    fn file(&self) -> Option<&Path> {
+        Some(&self.file)
     }
 
     fn context_tokens(&self) -> usize {
@@ -441,15 +447,21 @@ fn open_source(path: &Path) -> Result<BufReader<File>, Error> {
         .map_err(|e| refused(path, format!("cannot open it: {e}")))
 }
 
-/// Reads the header of a GGUF file.
+/// Reads the header of a GGUF file, and checks that the file holds all tensors that it names.
 fn content(path: &Path, source: &mut BufReader<File>) -> Result<gguf_file::Content, Error> {
-    gguf_file::Content::read(source).map_err(|error| {
-        let reason = match unreadable::tensor(source) {
-            Some((tensor, kind)) => format!("the tensor {tensor} is of the type {kind}, which is not supported"),
-            None => format!("not a GGUF file: {}", reason_of(&error)),
-        };
-        refused(path, reason)
-    })
+    let read = |source: &mut BufReader<File>| {
+        if let Some(reason) = unreadable::reason(source) {
+            return Err(reason);
+        }
+        let failed = |error: &dyn std::fmt::Display| first_line(&error.to_string());
+        let bytes = source.seek(SeekFrom::End(0)).map_err(|error| failed(&error))?;
+        source.rewind().map_err(|error| failed(&error))?;
+        let content = gguf_file::Content::read(source);
+        let content = content.map_err(|error| format!("not a GGUF file, or a damaged one: {}", failed(&error)))?;
+        gguf::check_tensors(&content, bytes)?;
+        Ok(content)
+    };
+    read(source).map_err(|reason| refused(path, reason))
 }
 
 /// Returns the architecture of a file, with its name.

@@ -208,7 +208,7 @@ impl Turn<'_> {
                 .map(|constraint| constraint.mask(&logits))
                 .transpose()?;
             let Some(token) = sampler.sample(masked.as_deref().unwrap_or(&logits)) else {
-                return Err(Error::Inference("the model's logits are not numbers".into()));
+                return Err(Error::no_numbers(self.model));
             };
             self.spent
                 .time_to_first_token

@@ -63,7 +63,7 @@ pub(super) fn decode(
         }
         let is_allowed = |token| marks.allows(&model.token_bytes(token));
         let Some(token) = sampler.sample_allowed(&mut logits, is_allowed) else {
-            return Err(Error::Inference("the model's logits are not numbers".into()));
+            return Err(Error::no_numbers(model));
         };
         time_to_first_token.get_or_insert_with(|| started.elapsed());
         if model.is_end(token) {

@@ -44,6 +44,7 @@ mod tool;
 mod transformer;
 mod words;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,7 +124,7 @@ pub enum Error {
     /// The caller wants no more.
     #[error(transparent)]
     Stopped(#[from] Stopped),
-    /// The model's file cannot be used.
+    /// The model's file cannot be used, or what was read from it gives no numbers.
     #[error("cannot use the language model {file}: {reason}")]
     Model {
         /// Path of the file.
@@ -177,6 +178,20 @@ pub enum Error {
     Inference(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl Error {
+    /// Says that what a model computes with its weights are no numbers.
+    fn no_numbers(model: &dyn LanguageModel) -> Self {
+        let id = model.model_id();
+        let file = model
+            .file()
+            .map_or_else(|| id.to_owned(), |path| path.display().to_string());
+        Self::Model {
+            file,
+            reason: format!("the logits of `{id}` are not numbers: its weights are damaged"),
+        }
+    }
+}
+
 /// A message of a chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -203,6 +218,10 @@ pub trait LanguageModel: Send + Sync {
     fn model_id(&self) -> &str;
     /// Returns the SHA-256 of its file, in lowercase hexadecimal.
     fn model_hash(&self) -> &str;
+    /// Returns the file or directory that its weights were read from; nothing where there is none.
+    fn file(&self) -> Option<&Path> {
+        None
+    }
     /// Returns how many tokens a sequence may have.
     fn context_tokens(&self) -> usize;
     /// Renders a chat as the model was trained to read it, ending where the assistant begins to speak.

@@ -117,6 +117,7 @@ pub(super) fn decode_quotes(
     cancel.check()?;
     let (sequence, known) = model.start_with(prompt, time)?;
     let mut reader = Reader {
+        model,
         sequence,
         logits: Vec::new(),
         cancel,
@@ -164,6 +165,7 @@ pub(super) fn decode_quotes(
 
 /// The model's place in what it has read.
 struct Reader<'a> {
+    model: &'a dyn LanguageModel,
     sequence: Box<dyn Sequence>,
     logits: Vec<f32>,
     cancel: &'a Cancel,
@@ -173,6 +175,9 @@ impl Reader<'_> {
     fn read(&mut self, tokens: &[u32]) -> Result<(), Error> {
         for chunk in tokens.chunks(STEP_TOKENS) {
             self.logits = self.sequence.feed(chunk, self.cancel)?;
+        }
+        if self.logits.iter().all(|logit| logit.is_nan()) {
+            return Err(Error::no_numbers(self.model));
         }
         Ok(())
     }

@@ -115,6 +115,12 @@ impl Error {
         Self::new(ErrorKind::Internal, reason, message).because(source)
     }
 
+    /// Returns an error about files of a model; its message tells the causes too, since it is for whoever can mend them.
+    pub(super) fn unusable(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        let message = crate::worker::with_causes(&error);
+        Self::new(ErrorKind::FailedPrecondition, "MODEL_UNUSABLE", message).because(error)
+    }
+
     /// Adds what it is about.
     #[must_use]
     pub fn about(mut self, kind: &'static str, name: impl Into<String>) -> Self {
@@ -309,6 +315,7 @@ impl From<crate::embed::Error> for Error {
                     .because(error)
                     .about("model", &model_id)
             }
+            error @ (crate::embed::Error::File { .. } | crate::embed::Error::Runtime { .. }) => Self::unusable(error),
             error => Self::internal("EMBEDDING_FAILED", error.to_string(), error),
         }
     }
@@ -326,6 +333,7 @@ impl From<crate::generate::Error> for Error {
                 Self::invalid("additional_model_request_fields.logit_bias", error.to_string())
             }
             error @ crate::generate::Error::Constraint { .. } => Self::invalid("output_config", error.to_string()),
+            error @ crate::generate::Error::Model { .. } => Self::unusable(error),
             error => Self::internal("GENERATION_FAILED", error.to_string(), error),
         }
     }

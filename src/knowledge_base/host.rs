@@ -102,7 +102,8 @@ impl ModelHost {
             let weights = encoder.source.as_ref().map_or(&encoder.onnx, |source| &source.weights);
             let size = file_bytes(weights) + file_bytes(&encoder.tokenizer);
             let load = || {
-                let embedder = embed::open(encoder, self.threads, self.gate.clone())?;
+                let embedder = embed::open(encoder, self.threads, self.gate.clone());
+                let embedder = embedder.map_err(|error| Error::from(error).about("model", id))?;
                 Ok(Model::Embedder(Arc::new(CachedEmbedder::new(embedder))))
             };
             Ok((size, load))
@@ -122,7 +123,8 @@ impl ModelHost {
             };
             let size = installed.source.weight_bytes();
             let load = move || {
-                let model = CandleModel::open(&installed, self.threads, self.gate.clone())?;
+                let model = CandleModel::open(&installed, self.threads, self.gate.clone());
+                let model = model.map_err(|error| Error::from(error).about("model", id))?;
                 Ok(Model::Language(Arc::new(model)))
             };
             Ok((size, load))
@@ -346,21 +348,16 @@ fn wrong_kind(id: &str, what: &str) -> Error {
 
 impl From<models::Error> for Error {
     fn from(error: models::Error) -> Self {
-        let message = error.to_string();
         let (kind, reason, id) = match &error {
             models::Error::Stopped(stopped) => return (*stopped).into(),
-            models::Error::UnknownModel { id, .. } => (ErrorKind::NotFound, "UNKNOWN_MODEL", Some(id.clone())),
+            models::Error::UnknownModel { id, .. } => (ErrorKind::NotFound, "UNKNOWN_MODEL", id.clone()),
             models::Error::NotInstalled { id, .. } => {
-                (ErrorKind::FailedPrecondition, "MODEL_NOT_INSTALLED", Some(id.clone()))
+                (ErrorKind::FailedPrecondition, "MODEL_NOT_INSTALLED", id.clone())
             }
-            models::Error::WrongHash { id, .. } => (ErrorKind::FailedPrecondition, "MODEL_DAMAGED", Some(id.clone())),
-            _ => (ErrorKind::FailedPrecondition, "MODEL_UNUSABLE", None),
+            models::Error::WrongHash { id, .. } => (ErrorKind::FailedPrecondition, "MODEL_DAMAGED", id.clone()),
+            _ => return Self::unusable(error),
         };
-        let ours = Self::new(kind, reason, message).because(error);
-        match id {
-            Some(id) => ours.about("model", id),
-            None => ours,
-        }
+        Self::new(kind, reason, error.to_string()).because(error).about("model", id)
     }
 }
 

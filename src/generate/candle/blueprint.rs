@@ -12,6 +12,12 @@ pub(super) const DEFAULT_CONTEXT_TOKENS: usize = 4096;
 /// Base of the rotation where a file names none.
 pub(super) const DEFAULT_BASE: f64 = 10_000.0;
 
+/// Most numbers of a row, and of all that is counted in a layer: some hundred times what models have, so that only damaged
+/// files say more.
+const MAX_WIDTH: usize = 1 << 22;
+/// Most layers.
+const MAX_LAYERS: usize = 1 << 12;
+
 /// A family of models that are built alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Architecture {
@@ -121,20 +127,11 @@ impl Blueprint {
         usize::from(self.local_base.is_some() && self.windows.get(layer).is_some_and(Option::is_some))
     }
 
-    /// Checks what no decoder could do without.
+    /// Checks what no decoder could do without, beside [its size](check_size).
     pub(super) fn check(&self) -> Result<()> {
         let shape = self.shape;
-        let numbers = [
-            ("its width", shape.width),
-            ("its number of heads", shape.heads),
-            ("its number of heads of keys", shape.kv_heads),
-            ("the width of its heads", shape.head_width),
-            ("the width of its feed-forward network", shape.feed_forward),
-            ("its number of layers", self.windows.len()),
-            ("its context", self.context_tokens),
-        ];
-        if let Some((name, _)) = numbers.into_iter().find(|(_, number)| *number == 0) {
-            candle_core::bail!("{name} is 0");
+        if self.context_tokens == 0 {
+            candle_core::bail!("its context is 0");
         }
         if !shape.heads.is_multiple_of(shape.kv_heads) {
             let (heads, kv_heads) = (shape.heads, shape.kv_heads);
@@ -149,4 +146,21 @@ impl Blueprint {
         }
         Ok(())
     }
+}
+
+/// Checks the numbers that a file says about the size of a model, before anything of that size is made.
+pub(super) fn check_size(shape: Shape, layers: usize) -> Result<()> {
+    for (name, number, most) in [
+        ("its width", shape.width, MAX_WIDTH),
+        ("its number of heads", shape.heads, MAX_WIDTH),
+        ("its number of heads of keys", shape.kv_heads, MAX_WIDTH),
+        ("the width of its heads", shape.head_width, MAX_WIDTH),
+        ("the width of its feed-forward network", shape.feed_forward, MAX_WIDTH),
+        ("its number of layers", layers, MAX_LAYERS),
+    ] {
+        if !(1..=most).contains(&number) {
+            candle_core::bail!("{name} is {number}, 1 to {most} are supported");
+        }
+    }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::{Content, Value};
 use candle_core::{Device, Result};
 
-use super::blueprint::{Architecture, Blueprint, DEFAULT_BASE, DEFAULT_CONTEXT_TOKENS, Scaling};
+use super::blueprint::{Architecture, Blueprint, DEFAULT_BASE, DEFAULT_CONTEXT_TOKENS, Scaling, check_size};
 use super::weights::{Source, Stored};
 use super::{number_of, text_of};
 use crate::generate::transformer::{Activation, Pairing, Shape};
@@ -57,6 +57,7 @@ impl<R: Read + Seek> GgufFile<'_, R> {
         metadata.check_supported()?;
         let shape = metadata.shape(architecture)?;
         let layers = metadata.required("block_count")?;
+        check_size(shape, layers)?;
         let is_gemma = architecture == Architecture::Gemma3;
         let default_base = if is_gemma { GEMMA_BASE } else { DEFAULT_BASE };
         let local_base = metadata.float("rope.freq_base_swa");
@@ -109,6 +110,39 @@ impl<R: Read + Seek> GgufFile<'_, R> {
             ),
         }
     }
+}
+
+/// Checks that a file of so many bytes holds all tensors that its header names.
+pub(super) fn check_tensors(content: &Content, bytes: u64) -> std::result::Result<(), String> {
+    let mut tensors: Vec<_> = content.tensor_infos.iter().collect();
+    tensors.sort_unstable_by_key(|(name, tensor)| (tensor.offset, *name));
+    for (name, tensor) in tensors {
+        let dims = tensor.shape.dims();
+        let numbers = dims
+            .iter()
+            .try_fold(1_u64, |numbers, side| numbers.checked_mul(*side as u64));
+        let (block, block_bytes) = (
+            tensor.ggml_dtype.block_size() as u64,
+            tensor.ggml_dtype.type_size() as u64,
+        );
+        let own_bytes = numbers.and_then(|numbers| (numbers / block).checked_mul(block_bytes));
+        let begin = content.tensor_data_offset.checked_add(tensor.offset);
+        let end = begin.zip(own_bytes).and_then(|(begin, own)| begin.checked_add(own));
+        match end {
+            Some(end) if end <= bytes => {}
+            Some(end) => {
+                return Err(format!(
+                    "it is cut short: the tensor {name} ends at byte {end}, the file has {bytes}"
+                ));
+            }
+            None => {
+                return Err(format!(
+                    "the tensor {name} has the shape {dims:?}, which no file can hold"
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The metadata of one architecture.

@@ -9,6 +9,7 @@ use std::path::Path;
 use candle_core::quantized::GgmlDType;
 use candle_core::{DType, Device, Tensor};
 use gguf_file::Value;
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -128,6 +129,69 @@ fn types_of_weights_are_refused_by_name() {
         LanguageModelSource::Gguf(path),
         "the tensor blk.1.ffn_up.weight is of the type IQ4_XS, which is not supported",
     );
+}
+
+#[test]
+fn damaged_headers_are_refused_by_name() {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let (metadata, tensors) = tiny::tiny("LlamaForCausalLM", json!({})).gguf();
+    let check = |key: &str, value: Value, expected: &str| {
+        let mut metadata = metadata.clone();
+        metadata.retain(|(other, _)| other != key);
+        metadata.push((key.to_owned(), value));
+        let path = tiny::write_gguf(directory.path(), &metadata, &tensors, GgmlDType::Q8_0);
+        check_refused(LanguageModelSource::Gguf(path.clone()), expected);
+        check_refused(LanguageModelSource::Gguf(path.clone()), &path.display().to_string());
+    };
+    check(
+        "general.alignment",
+        Value::U32(0),
+        "its metadata has general.alignment 0",
+    );
+    check(
+        "llama.block_count",
+        Value::U32(u32::MAX),
+        "its number of layers is 4294967295, 1 to 4096",
+    );
+    check(
+        "llama.embedding_length",
+        Value::U64(u64::MAX),
+        "its width is 18446744073709551615",
+    );
+    check("llama.attention.head_count", Value::U32(0), "its number of heads is 0");
+    check(
+        "tokenizer.ggml.tokens",
+        Value::U32(7),
+        "its metadata has no list tokenizer.ggml.tokens",
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn damage_anywhere_is_an_error_or_harmless(
+        places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut: Option<prop::sample::Index>,
+        is_in_header: bool,
+    ) {
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let path = tiny::tiny("LlamaForCausalLM", json!({})).write_gguf(directory.path(), GgmlDType::Q8_0);
+        let mut bytes = std::fs::read(&path).expect("it was written");
+        // Metadata and places of tensors take the first bytes.
+        let damaged = if is_in_header { 4_000.min(bytes.len()) } else { bytes.len() };
+        for (at, byte) in places {
+            bytes[at.index(damaged)] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        std::fs::write(&path, &bytes).expect("files can be written");
+        let installed = tiny::installed(directory.path(), LanguageModelSource::Gguf(path.clone()));
+        if let Err(error) = CandleModel::open(&installed, 1, Arc::default()) {
+            prop_assert!(error.to_string().contains(&path.display().to_string()), "{}", error);
+        }
+    }
 }
 
 #[test]

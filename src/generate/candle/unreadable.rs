@@ -1,6 +1,7 @@
-//! Which tensor of a GGUF file has a type of weights that candle cannot read: candle says the number of the type alone.
+//! What in the header of a GGUF file candle cannot read: of a type of weights it says the number alone, and it divides by an
+//! alignment of 0.
 
-use std::io::{BufRead, Error, ErrorKind, Result, Seek, SeekFrom};
+use std::io::{BufRead, Error, ErrorKind, Read as _, Result, Seek, SeekFrom};
 
 /// Types of weights that ggml has and candle has not, by their numbers.
 const TYPES: [(u32, &str); 21] = [
@@ -31,16 +32,20 @@ const READABLE: [u32; 15] = [0, 1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 30]
 /// Numbers of the types of metadata: a text, and an array.
 const TEXT: u32 = 8;
 const ARRAY: u32 = 9;
+/// Key of the number that places of tensors are multiples of.
+const ALIGNMENT: &str = "general.alignment";
+/// Longest name that is read.
+const MAX_NAME_BYTES: u64 = 1 << 16;
 /// Arrays in arrays are followed so deep.
 const MAX_DEPTH: usize = 8;
 
-/// Returns the name of the first tensor of a type that cannot be read, and the type; nothing where there is none, or the
-/// file is no GGUF file of a version that has 64-bit lengths.
-pub(super) fn tensor(source: &mut (impl BufRead + Seek)) -> Option<(String, String)> {
+/// Returns the first thing that cannot be read; nothing where there is none, or the file is no GGUF file of a version that
+/// has 64-bit lengths, or a damaged one, of which candle says more.
+pub(super) fn reason(source: &mut (impl BufRead + Seek)) -> Option<String> {
     find(source).ok().flatten()
 }
 
-fn find(source: &mut (impl BufRead + Seek)) -> Result<Option<(String, String)>> {
+fn find(source: &mut (impl BufRead + Seek)) -> Result<Option<String>> {
     source.rewind()?;
     let version = [u32_of(source)?, u32_of(source)?];
     if version[0].to_le_bytes() != *b"GGUF" || version[1] < 2 {
@@ -48,14 +53,20 @@ fn find(source: &mut (impl BufRead + Seek)) -> Result<Option<(String, String)>> 
     }
     let (tensors, metadata) = (u64_of(source)?, u64_of(source)?);
     for _ in 0..metadata {
-        skip_text(source)?;
+        let key = text_of(source)?;
         let kind = u32_of(source)?;
-        skip_value(source, kind, 0)?;
+        if key != ALIGNMENT {
+            skip_value(source, kind, 0)?;
+            continue;
+        }
+        let mut alignment = vec![0; bytes_of(kind).ok_or(ErrorKind::InvalidData)? as usize];
+        source.read_exact(&mut alignment)?;
+        if alignment.iter().all(|byte| *byte == 0) {
+            return Ok(Some(format!("its metadata has {ALIGNMENT} 0")));
+        }
     }
     for _ in 0..tensors {
-        let len = u64_of(source)?;
-        let mut name = Vec::new();
-        std::io::Read::read_to_end(&mut std::io::Read::take(&mut *source, len), &mut name)?;
+        let name = text_of(source)?;
         let dimensions = u32_of(source)?;
         skip(source, u64::from(dimensions) * 8)?;
         let kind = u32_of(source)?;
@@ -63,29 +74,49 @@ fn find(source: &mut (impl BufRead + Seek)) -> Result<Option<(String, String)>> 
         if !READABLE.contains(&kind) {
             let known = TYPES.iter().find(|(number, _)| *number == kind);
             let kind = known.map_or_else(|| format!("number {kind}"), |(_, name)| (*name).to_owned());
-            return Ok(Some((String::from_utf8_lossy(&name).into_owned(), kind)));
+            return Ok(Some(format!(
+                "the tensor {name} is of the type {kind}, which is not supported"
+            )));
         }
     }
     Ok(None)
 }
 
+/// Reads the name of a tensor or of a part of the metadata.
+fn text_of(source: &mut impl BufRead) -> Result<String> {
+    let len = u64_of(source)?;
+    if len > MAX_NAME_BYTES {
+        return Err(ErrorKind::InvalidData.into());
+    }
+    let mut text = Vec::new();
+    source.take(len).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Returns how many bytes each value of a type takes; nothing for texts and arrays.
+fn bytes_of(kind: u32) -> Option<u64> {
+    match kind {
+        0 | 1 | 7 => Some(1),
+        2 | 3 => Some(2),
+        4..=6 => Some(4),
+        10..=12 => Some(8),
+        _ => None,
+    }
+}
+
 fn skip_value(source: &mut (impl BufRead + Seek), kind: u32, depth: usize) -> Result<()> {
-    let bytes = match kind {
-        0 | 1 | 7 => 1,
-        2 | 3 => 2,
-        4..=6 => 4,
-        10..=12 => 8,
-        TEXT => return skip_text(source),
-        ARRAY if depth < MAX_DEPTH => {
+    match (kind, bytes_of(kind)) {
+        (_, Some(bytes)) => skip(source, bytes),
+        (TEXT, _) => skip_text(source),
+        (ARRAY, _) if depth < MAX_DEPTH => {
             let (kind, len) = (u32_of(source)?, u64_of(source)?);
-            for _ in 0..len {
-                skip_value(source, kind, depth + 1)?;
+            if let Some(bytes) = bytes_of(kind) {
+                return skip(source, len.checked_mul(bytes).ok_or(ErrorKind::InvalidData)?);
             }
-            return Ok(());
+            (0..len).try_for_each(|_| skip_value(source, kind, depth + 1))
         }
-        _ => return Err(Error::from(ErrorKind::InvalidData)),
-    };
-    skip(source, bytes)
+        _ => Err(ErrorKind::InvalidData.into()),
+    }
 }
 
 fn skip_text(source: &mut (impl BufRead + Seek)) -> Result<()> {

@@ -1,5 +1,6 @@
 //! A language model behind a meter: what it reads and writes for one generation, and how long that takes.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -172,6 +173,10 @@ impl LanguageModel for Metered<'_> {
 
     fn model_hash(&self) -> &str {
         self.model.model_hash()
+    }
+
+    fn file(&self) -> Option<&Path> {
+        self.model.file()
     }
 
     fn context_tokens(&self) -> usize {

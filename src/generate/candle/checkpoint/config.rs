@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::super::blueprint::{Architecture, Blueprint, DEFAULT_BASE, DEFAULT_CONTEXT_TOKENS, Scaling};
+use super::super::blueprint::{Architecture, Blueprint, DEFAULT_BASE, DEFAULT_CONTEXT_TOKENS, Scaling, check_size};
+use super::super::reason_of;
 use crate::generate::transformer::{Activation, Pairing, Shape};
 
 /// Classes of models that are supported.
@@ -58,6 +59,8 @@ impl Config {
     pub(super) fn blueprint(&self) -> Result<Blueprint, String> {
         self.check_supported()?;
         let shape = self.shape()?;
+        let layers = self.required("num_hidden_layers")?;
+        check_size(shape, layers).map_err(|error| reason_of(&error))?;
         let share = self.float("partial_rotary_factor").unwrap_or(1.0);
         let turned = (shape.head_width as f64 * share) as usize;
         let rope = self.rope();
@@ -71,12 +74,13 @@ impl Config {
             architecture: self.architecture,
             shape,
             context_tokens: self.number("max_position_embeddings").unwrap_or(DEFAULT_CONTEXT_TOKENS),
-            windows: self.windows(self.required("num_hidden_layers")?),
+            windows: self.windows(layers),
             pairing: Pairing::Halves,
             turned,
             base,
             local_base: is_gemma.then(|| local.unwrap_or(DEFAULT_BASE)),
-            scaling: self.scaling(rope, base, turned)?,
+            // More than a head has is refused later.
+            scaling: self.scaling(rope, base, turned.min(shape.head_width))?,
             norm_offset: if is_gemma { 1.0 } else { 0.0 },
             is_tied: self.json["tie_word_embeddings"].as_bool().unwrap_or(is_gemma),
         })
