@@ -13,7 +13,7 @@ use super::serving;
 use super::signal::Interrupt;
 use super::text::{Side, Table};
 use crate::config::Config;
-use crate::models::{Availability, CatalogModel, FileState, Modality};
+use crate::models::{Availability, CatalogFile, CatalogModel, FileState, Modality};
 use crate::service::pb;
 
 #[derive(Debug, Subcommand)]
@@ -79,7 +79,10 @@ fn list(config: &Config, output: &mut Output) -> anyhow::Result<Exit> {
     let models = store.list();
     if output.is_json() {
         let mut models = models.into_iter();
-        models.try_for_each(|(model, availability)| output.object(&object(model, availability, config)))?;
+        models.try_for_each(|(model, availability)| {
+            let files = store.files(model);
+            output.object(&object(model, &files, availability, config))
+        })?;
         return Ok(Exit::Done);
     }
     let mut table = Table::new(&[
@@ -96,7 +99,7 @@ fn list(config: &Config, output: &mut Output) -> anyhow::Result<Exit> {
             format!("{}{default}", model.id),
             makes(model.modality).to_owned(),
             state(availability).to_owned(),
-            HumanBytes(model.files.iter().map(|file| file.size_bytes).sum()).to_string(),
+            HumanBytes(store.files(model).iter().map(|file| file.size_bytes).sum()).to_string(),
             model.license.clone(),
             model.provider.clone(),
         ]);
@@ -106,9 +109,13 @@ fn list(config: &Config, output: &mut Output) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn object(model: &CatalogModel, availability: Availability, config: &Config) -> serde_json::Value {
-    let files = model
-        .files
+fn object(
+    model: &CatalogModel,
+    files: &[CatalogFile],
+    availability: Availability,
+    config: &Config,
+) -> serde_json::Value {
+    let files = files
         .iter()
         .map(|file| json!({ "name": file.name, "sha256": file.sha256, "size_bytes": file.size_bytes }));
     let modality = match model.modality {

@@ -124,7 +124,10 @@ impl ModelHost {
             let size = installed.source.weight_bytes();
             let load = move || {
                 let model = CandleModel::open(&installed, self.threads, self.gate.clone());
-                let model = model.map_err(|error| Error::from(error).about("model", id))?;
+                let model = model.map_err(|error| {
+                    self.store.discard(id);
+                    Error::from(error).about("model", id)
+                })?;
                 Ok(Model::Language(Arc::new(model)))
             };
             Ok((size, load))
@@ -231,10 +234,7 @@ impl ModelHost {
             Ok(models::Availability::Installed) => Availability::Installed,
             Ok(models::Availability::NotInstalled) | Err(_) => Availability::NotInstalled,
         };
-        let file = |file: &models::CatalogFile| {
-            let sha256 = file.sha256.clone().unwrap_or_default();
-            (file.name.clone(), sha256, file.size_bytes)
-        };
+        let file = |file: models::CatalogFile| (file.name, file.sha256.unwrap_or_default(), file.size_bytes);
         ModelInfo {
             id: model.id.clone(),
             name: model.name.clone(),
@@ -244,7 +244,7 @@ impl ModelHost {
             dimensions: model.dimensions,
             max_input_tokens: model.max_tokens,
             availability,
-            files: model.files.iter().map(file).collect(),
+            files: self.store.files(model).into_iter().map(file).collect(),
             is_default: model.id == *default_id,
             memory_bytes,
             serving: None,
@@ -357,7 +357,9 @@ impl From<models::Error> for Error {
             models::Error::WrongHash { id, .. } => (ErrorKind::FailedPrecondition, "MODEL_DAMAGED", id.clone()),
             _ => return Self::unusable(error),
         };
-        Self::new(kind, reason, error.to_string()).because(error).about("model", id)
+        Self::new(kind, reason, error.to_string())
+            .because(error)
+            .about("model", id)
     }
 }
 

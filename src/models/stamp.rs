@@ -5,7 +5,7 @@
 //! Not here: where files come from.
 //!
 //! The stamp is `stamp.json` beside the files: for each name the size in bytes, the time of change in nanoseconds
-//! since 1970, the SHA-256, and for files that we made what they were made from.
+//! since 1970, the SHA-256, and for files that we made what they were made from; and where the files are, if elsewhere.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -56,6 +56,9 @@ struct Entry {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Record {
     format: u32,
+    /// Where the files are, if not beside the stamp.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    directory: Option<String>,
     files: BTreeMap<String, Entry>,
 }
 
@@ -128,6 +131,11 @@ impl<'a> Stamp<'a> {
         Ok(FileState::Verified { sha256 })
     }
 
+    /// Returns where its files are, if not beside it.
+    pub(super) fn directory(&self) -> Option<&Path> {
+        self.record.directory.as_deref().map(Path::new)
+    }
+
     /// Returns what a file of ours was made from.
     pub(super) fn made_from(&self, name: &str) -> Option<&str> {
         self.record.files.get(name)?.made_from.as_deref()
@@ -154,12 +162,16 @@ impl<'a> Stamp<'a> {
         self.changed |= self.record.files.remove(name).is_some();
     }
 
-    /// Writes the stamp if it has changed.
+    /// Writes the stamp if it has changed, and makes its directory.
     pub(super) fn save(&mut self) -> Result<(), Error> {
         if !self.changed {
             return Ok(());
         }
         self.record.format = FORMAT;
+        if self.files != self.kept_in {
+            self.record.directory = self.files.to_str().map(str::to_owned);
+        }
+        std::fs::create_dir_all(self.kept_in).map_err(Error::io("create", self.kept_in))?;
         let path = self.kept_in.join(STAMP);
         let json = serde_json::to_vec_pretty(&self.record)
             .map_err(std::io::Error::from)

@@ -419,3 +419,88 @@ fn directories_of_safetensors_are_language_models() {
     fixture.write("my-llama/two.safetensors", b"another");
     assert_ne!(installed().expect("it is whole").sha256, first.sha256);
 }
+
+#[test]
+fn directories_leave_only_what_serves_them() {
+    let fixture = Fixture::new();
+    let path = fixture.write("own/one.gguf", CONTENT);
+    fixture.write("causal/config.json", br#"{"architectures": ["LlamaForCausalLM"]}"#);
+    fixture.write("causal/model.safetensors", CONTENT);
+    fixture.write("encoder/config.json", b"{}");
+    fixture.write("encoder/tokenizer.json", b"{}");
+    fixture.write("encoder/model.safetensors", CONTENT);
+    let open = |names: &[&str]| {
+        let paths: Vec<PathBuf> = names.iter().map(|name| fixture.path(name)).collect();
+        let catalog = Catalog::open(None, &paths).expect("the directories are described");
+        ModelStore::open(catalog, fixture.path("cache"), Vec::new()).expect("the store opens")
+    };
+    let made = || {
+        let entries = fs::read_dir(fixture.path("cache")).expect("it is there").flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.starts_with("local-")).count()
+    };
+    let store = open(&["own", "causal", "encoder"]);
+    let error = store.installed("causal").expect_err("a file is missing").to_string();
+    assert!(error.contains("it holds no tokenizer.json"), "{error}");
+    store.installed("encoder").expect_err("it is none");
+    assert_eq!(made(), 0, "broken models leave nothing");
+    store.installed("own").expect("it is whole");
+    assert_eq!(made(), 1);
+    store.discard("own");
+    assert_eq!(made(), 0, "nor does one that cannot be loaded");
+    store.installed("own").expect("it is whole");
+    drop(store);
+    open(&[]);
+    assert_eq!(made(), 1, "it may be wanted again");
+    fs::remove_file(path).expect("it is there");
+    fs::remove_dir(fixture.path("own")).expect("it is empty");
+    open(&[]);
+    assert_eq!(made(), 0, "nobody can want it any more");
+}
+
+#[test]
+fn files_have_their_sizes() {
+    let fixture = Fixture::new().path_source("elsewhere", CONTENT);
+    fixture.write("own/one.gguf", b"1234567");
+    fixture.write("own/README.md", b"12");
+    fixture.write("causal/config.json", br#"{"architectures": ["LlamaForCausalLM"]}"#);
+    fixture.write("causal/tokenizer.json", b"12");
+    fixture.write("causal/model.safetensors", b"1234");
+    fixture.write("encoder/config.json", b"{}");
+    fixture.write("encoder/tokenizer.json", b"12");
+    fixture.write("encoder/model.safetensors", b"12345");
+    fixture.write("broken/README.md", b"12");
+    let names = ["own", "causal", "encoder", "broken"];
+    let catalog = Catalog::open(None, &names.map(|name| fixture.path(name))).expect("the directories are described");
+    let store = ModelStore::open(catalog, fixture.path("own-cache"), Vec::new()).expect("the store opens");
+    let sizes = |store: &ModelStore, id: &str| {
+        let files = store.files(store.catalog().model(id).expect("it is known"));
+        let sizes = files.into_iter().map(|file| (file.name, file.size_bytes));
+        sizes.collect::<Vec<_>>()
+    };
+    let check = |id: &str, expected: &[(&str, u64)]| {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(name, size)| ((*name).to_owned(), *size))
+            .collect();
+        assert_eq!(sizes(&store, id), expected, "{id}");
+    };
+    check("own", &[("one.gguf", 7)]);
+    check(
+        "causal",
+        &[("config.json", 39), ("model.safetensors", 4), ("tokenizer.json", 2)],
+    );
+    check(
+        "encoder",
+        &[("config.json", 2), ("tokenizer.json", 2), ("model.safetensors", 5)],
+    );
+    check("broken", &[]);
+    // The catalog of this one names no size.
+    let fetched = fixture.store();
+    assert_eq!(sizes(&fetched, "tiny"), [("tiny.gguf".to_owned(), 0)]);
+    pull(&fetched).expect("the source serves");
+    assert_eq!(
+        sizes(&fetched, "tiny"),
+        [("tiny.gguf".to_owned(), CONTENT.len() as u64)]
+    );
+}

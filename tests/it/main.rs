@@ -8,6 +8,7 @@ mod backup;
 mod bundle;
 mod conversation;
 mod crash_recovery;
+mod damaged_models;
 mod decomposition;
 mod embedding;
 mod epochs;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::super::catalog::directory::{is_causal, lacks, read_optional};
 use super::super::{Error, LanguageModelSource, stamp};
+use super::directory::check_names;
 use super::{CONFIG, TOKENIZER, WEIGHTS, verified_hash};
 
 /// Which file has which tensor, where there are several.
@@ -29,19 +30,36 @@ struct Index {
     weight_map: std::collections::BTreeMap<String, String>,
 }
 
-/// Returns the model in a directory with the hash of its files, which is remembered in `stamps`; nothing where
-/// `config.json` names no language model.
-pub(super) fn find(path: &Path, stamps: &Path) -> Result<Option<(LanguageModelSource, String)>, Error> {
+/// The names of the files of a model.
+pub(super) struct Names {
+    weights: BTreeSet<String>,
+    /// Those of weights too.
+    pub(super) all: BTreeSet<String>,
+}
+
+/// Returns the names of the files of the model in a directory; nothing where `config.json` names no language model.
+pub(super) fn names(path: &Path) -> Result<Option<Names>, Error> {
     if !is_causal(path) {
         return Ok(None);
     }
     let weights = weights_in(path)?;
     let optional = OPTIONAL.iter().filter(|name| path.join(name).is_file());
-    let mut names: BTreeSet<String> = weights.clone();
-    names.extend([CONFIG, TOKENIZER].map(str::to_owned));
-    names.extend(optional.map(|name| (*name).to_owned()));
+    let mut all: BTreeSet<String> = weights.clone();
+    all.extend([CONFIG, TOKENIZER].map(str::to_owned));
+    all.extend(optional.map(|name| (*name).to_owned()));
+    Ok(Some(Names { weights, all }))
+}
+
+/// Returns the model in a directory with the hash of its files, which is remembered in `stamps`; nothing where
+/// `config.json` names no language model.
+pub(super) fn find(path: &Path, stamps: &Path) -> Result<Option<(LanguageModelSource, String)>, Error> {
+    let Some(Names { weights, all }) = names(path)? else {
+        return Ok(None);
+    };
+    // Before any is read, which may take long.
+    check_names(path, all.iter().map(String::as_str))?;
     let line = |name: String| verified_hash(path, stamps, &name).map(|sha256| format!("{sha256}  {name}\n"));
-    let lines = names.into_iter().map(line).collect::<Result<String, _>>()?;
+    let lines = all.into_iter().map(line).collect::<Result<String, _>>()?;
     let source = LanguageModelSource::Safetensors {
         directory: path.to_owned(),
         weights: weights.iter().map(|name| path.join(name)).collect(),

@@ -12,7 +12,7 @@
 //! <directory>/<model id>/model.int8.onnx  written by us
 //! <directory>/<model id>/stamp.json       what was verified
 //! <directory>/onnxruntime-<version>/      the runtime's library and its stamp
-//! <directory>/local-<hash>/               the graph of a model in a directory of the user's
+//! <directory>/local-<hash>/               what we made of a model in a directory of the user's, while that is there
 //! ```
 
 mod checkpoint;
@@ -78,11 +78,13 @@ impl ModelStore {
     pub fn open(catalog: Catalog, directory: impl Into<PathBuf>, sources: Vec<PathBuf>) -> Result<Self, Error> {
         let directory = directory.into();
         std::fs::create_dir_all(&directory).map_err(Error::io("create", &directory))?;
-        Ok(Self {
+        let store = Self {
             catalog,
             directory,
             sources,
-        })
+        };
+        store.remove_orphans();
+        Ok(store)
     }
 
     /// Returns the catalog.
@@ -99,6 +101,26 @@ impl ModelStore {
     pub fn list(&self) -> Vec<(&CatalogModel, Availability)> {
         let models = self.catalog.models();
         models.map(|model| (model, self.availability_of(model))).collect()
+    }
+
+    /// Returns the files of a model: what the catalog names, with their sizes where it leaves them open and they are here, or
+    /// what is in its directory.
+    pub fn files(&self, model: &CatalogModel) -> Vec<CatalogFile> {
+        let size = |path: PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
+        if let Some(path) = &model.directory {
+            let file = |name: String| CatalogFile {
+                size_bytes: size(path.join(&name)),
+                name,
+                sha256: None,
+                sources: Vec::new(),
+            };
+            return directory::names(path, model.modality).into_iter().map(file).collect();
+        }
+        let mut files = model.files.clone();
+        for file in files.iter_mut().filter(|file| file.size_bytes == 0) {
+            file.size_bytes = size(self.model_directory(model).join(&file.name));
+        }
+        files
     }
 
     /// Returns whether a model's files are here.

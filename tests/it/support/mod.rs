@@ -4,6 +4,7 @@ pub(crate) mod extent;
 pub(crate) mod ledger;
 pub(crate) mod models;
 pub(crate) mod server;
+pub(crate) mod tiny;
 pub(crate) mod wire;
 pub(crate) mod writer;
 
