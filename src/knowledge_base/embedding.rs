@@ -15,6 +15,9 @@ pub const MAX_EMBED_TEXTS: usize = 512;
 /// Bytes of these texts at most, all together.
 pub const MAX_EMBED_BYTES: usize = 2 << 20;
 
+/// What callers who can choose a [`Truncation`] may do about a text that is too long, beside shortening it.
+pub const TRUNCATION_HINT: &str = ", or ask for truncation END";
+
 /// An embedding model that embeds as one caller wants it.
 pub struct TextEmbedder {
     options: EmbedOptions,
@@ -148,7 +151,7 @@ impl TextEmbedder {
         let limit = self.embedder.max_tokens();
         if tokens > limit && self.options.truncation == Truncation::None {
             let reason = format!(
-                "has {tokens} tokens, `{}` reads {limit} at most: shorten the text, or ask for truncation END",
+                "has {tokens} tokens, `{}` reads {limit} at most: shorten the text{TRUNCATION_HINT}",
                 self.model_id
             );
             return Err(Error::invalid(field(), reason));

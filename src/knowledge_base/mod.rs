@@ -52,7 +52,7 @@ use result_cache::ResultCache;
 use scheduler::Scheduler;
 
 pub use conversation::{MAX_CACHE_POINTS, MAX_DOCUMENT_NAME_CHARS};
-pub use embedding::{MAX_EMBED_BYTES, MAX_EMBED_TEXTS, TextEmbedder};
+pub use embedding::{MAX_EMBED_BYTES, MAX_EMBED_TEXTS, TRUNCATION_HINT, TextEmbedder};
 pub use error::{Error, ErrorKind, FieldViolation, Resource};
 pub use host::ProvidedModels;
 pub use request::*;

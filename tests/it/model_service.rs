@@ -750,7 +750,7 @@ fn bodies_that_cannot_be_are_refused() {
                 "body.stop[0]",
                 "1 to 256 bytes",
             ),
-            (json!({ "prompt": 7 }), "body", "expected a string"),
+            (json!({ "prompt": 7 }), "body.prompt", "must be a text, is 7"),
             (json!({ "prompt": "" }), "body.prompt", "nothing to read"),
             (
                 json!({ "prompt": "tide ".repeat(9_000) }),
@@ -764,6 +764,11 @@ fn bodies_that_cannot_be_are_refused() {
                 "is 9000",
             ),
             (json!({ "inputText": " " }), "body.inputText", "blank"),
+            (
+                json!({ "inputText": "tide ".repeat(600) }),
+                "body.inputText",
+                "shorten the text, or have Embed cut it",
+            ),
         ] {
             let status = client.invoke_model(body(&asked)).await.expect_err(field);
             check(&status, field, part);

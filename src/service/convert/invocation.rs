@@ -1,20 +1,24 @@
 //! Bodies of JSON that models are asked with, and what they answer.
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+mod body;
+
+use serde::Serialize;
 
 use super::conversation::metadata;
 use super::hit::{metrics, micros, usage};
 use super::inference::{MAX_TOKENS, detailed, inference};
 use crate::generate::{self, Inference, StopReason};
 use crate::knowledge_base::{
-    ConversationEvent, ConverseSummary, EmbedOptions, Embedded, EmbeddedText, Error, TextEmbedder,
+    ConversationEvent, ConverseSummary, EmbedOptions, Embedded, EmbeddedText, Error, TRUNCATION_HINT, TextEmbedder,
 };
 use crate::service::pb;
 use crate::service::pb::invoke_model_with_response_stream_response::Event;
+use body::{Body, NUMBER, WHOLE};
 
 /// The one content type.
 const JSON: &str = "application/json";
+/// What an answer of it is acceptable for.
+const JSON_RANGES: [&str; 3] = [JSON, "application/*", "*/*"];
 /// Fields of the body for a language model.
 const TEXT_FIELDS: [&str; 11] = [
     "prompt",
@@ -51,30 +55,6 @@ pub(in crate::service) enum Invocation {
     },
 }
 
-#[derive(Debug, Deserialize)]
-struct TextBody {
-    prompt: String,
-    max_gen_len: Option<u32>,
-    temperature: Option<f64>,
-    top_p: Option<f64>,
-    seed: Option<u64>,
-    #[serde(default)]
-    stop: Vec<String>,
-    top_k: Option<u32>,
-    min_p: Option<f64>,
-    repetition_penalty: Option<f64>,
-    presence_penalty: Option<f64>,
-    frequency_penalty: Option<f64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct EmbeddingBody {
-    #[serde(rename = "inputText")]
-    text: String,
-    dimensions: Option<usize>,
-    normalize: Option<bool>,
-}
-
 /// What a language model answers.
 #[derive(Debug, Default, Serialize)]
 struct Answer<'a> {
@@ -106,73 +86,82 @@ impl From<pb::InvokeModelWithResponseStreamRequest> for pb::InvokeModelRequest {
 
 /// Returns what a request asks for, and of which model.
 pub(in crate::service) fn invocation(request: pb::InvokeModelRequest) -> Result<(String, Invocation), Error> {
-    if !["", JSON].contains(&request.content_type.as_str()) {
-        let reason = format!("must be {JSON}, is {}", request.content_type);
+    if !request.content_type.is_empty() && !is_json(&request.content_type, &[JSON]) {
+        let reason = format!("must be {JSON} in UTF-8, is {}", request.content_type);
         return Err(Error::invalid("content_type", reason));
     }
-    if !["", "*/*", JSON].contains(&request.accept.as_str()) {
-        return Err(Error::invalid(
-            "accept",
-            format!("must be {JSON}, is {}", request.accept),
-        ));
+    let mut wanted = request.accept.split(',');
+    if !request.accept.is_empty() && !wanted.any(|range| is_json(range, &JSON_RANGES)) {
+        let reason = format!(
+            "must be {JSON} in UTF-8, or a range that holds it, is {}",
+            request.accept
+        );
+        return Err(Error::invalid("accept", reason));
     }
-    let body: Map<String, Value> = serde_json::from_slice(&request.body)
-        .map_err(|error| Error::invalid("body", format!("is no object of JSON: {error}")))?;
+    let body = Body::parse(&request.body)?;
     let model_id = request.model_id;
-    if body.contains_key("inputText") {
-        let body: EmbeddingBody = fields(body, &EMBEDDING_FIELDS)?;
+    if let Some(text) = body.text("inputText")? {
+        body.check_known(&EMBEDDING_FIELDS)?;
         let options = EmbedOptions {
             model_id: model_id.clone(),
-            normalize: body.normalize.unwrap_or(true),
-            dimensions: body.dimensions,
+            normalize: body.field("normalize", "true or false")?.unwrap_or(true),
+            dimensions: body
+                .field::<u32>("dimensions", WHOLE)?
+                .map(|dimensions| dimensions as usize),
             ..EmbedOptions::default()
         };
-        let text = body.text;
         return Ok((model_id, Invocation::Embedding { text, options }));
     }
-    if !body.contains_key("prompt") {
+    let Some(prompt) = body.text("prompt")? else {
         let reason = "has neither `prompt`, for a language model, nor `inputText`, for an embedding model";
         return Err(Error::invalid("body", reason));
-    }
-    let body: TextBody = fields(body, &TEXT_FIELDS)?;
-    let prompt = body.prompt.clone();
-    let inference = Box::new(inference_of(body).map_err(in_body)?);
+    };
+    body.check_known(&TEXT_FIELDS)?;
+    let inference = Box::new(inference_of(&body).map_err(in_body)?);
     Ok((model_id, Invocation::Text { prompt, inference }))
 }
 
-/// Reads a body that has no other fields than these.
-fn fields<T: for<'a> Deserialize<'a>>(body: Map<String, Value>, known: &[&str]) -> Result<T, Error> {
-    if let Some(unknown) = body.keys().find(|key| !known.contains(&key.as_str())) {
-        let reason = format!("is not a field of such a body; there are {}", known.join(", "));
-        return Err(Error::invalid(format!("body.{unknown}"), reason));
-    }
-    serde_json::from_value(Value::Object(body)).map_err(|error| Error::invalid("body", error.to_string()))
+/// Returns whether a media type is one of these; its parameters may say whatever leaves it wanted, and in UTF-8.
+fn is_json(media_type: &str, types: &[&str]) -> bool {
+    let mut parts = media_type.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    let is_fitting = |parameter: &str| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let value = value.trim().trim_matches('"');
+        match name.trim().to_ascii_lowercase().as_str() {
+            "charset" => value.eq_ignore_ascii_case("utf-8"),
+            // Of a range: how much it is wanted.
+            "q" => value.parse() != Ok(0.0),
+            _ => true,
+        }
+    };
+    types.iter().any(|known| known.eq_ignore_ascii_case(essence)) && parts.all(is_fitting)
 }
 
-fn inference_of(body: TextBody) -> Result<Inference, Error> {
-    let max_tokens = body.max_gen_len;
-    if max_tokens.is_some_and(|tokens| !(1..=MAX_TOKENS).contains(&tokens)) {
-        let reason = format!("must be 1 to {MAX_TOKENS}, is {}", max_tokens.unwrap_or_default());
+fn inference_of(body: &Body) -> Result<Inference, Error> {
+    let max_tokens = body.field("max_gen_len", WHOLE)?;
+    if let Some(tokens) = max_tokens.filter(|tokens| !(1..=MAX_TOKENS).contains(tokens)) {
+        let reason = format!("must be 1 to {MAX_TOKENS}, is {tokens}");
         return Err(Error::invalid("body.max_gen_len", reason));
     }
     let inference = inference(
         "body",
         Some(pb::InferenceConfiguration {
-            temperature: body.temperature,
-            top_p: body.top_p,
+            temperature: body.field("temperature", NUMBER)?,
+            top_p: body.field("top_p", NUMBER)?,
             max_tokens,
-            stop_sequences: body.stop,
-            seed: body.seed,
+            stop_sequences: body.texts("stop")?,
+            seed: body.field("seed", "a whole number from 0 to 18446744073709551615")?,
         }),
     )?;
     detailed(
         inference,
         pb::AdditionalModelRequestFields {
-            top_k: body.top_k,
-            min_p: body.min_p,
-            repetition_penalty: body.repetition_penalty,
-            presence_penalty: body.presence_penalty,
-            frequency_penalty: body.frequency_penalty,
+            top_k: body.field("top_k", WHOLE)?,
+            min_p: body.field("min_p", NUMBER)?,
+            repetition_penalty: body.field("repetition_penalty", NUMBER)?,
+            presence_penalty: body.field("presence_penalty", NUMBER)?,
+            frequency_penalty: body.field("frequency_penalty", NUMBER)?,
             ..pb::AdditionalModelRequestFields::default()
         },
     )
@@ -200,6 +189,7 @@ pub(in crate::service) fn of_body(mut error: Error) -> Error {
             _ => continue,
         };
         field.clone_into(&mut violation.field);
+        violation.description = violation.description.replace(TRUNCATION_HINT, ", or have Embed cut it");
         error.message = format!("{field}: {}", violation.description);
     }
     error
@@ -286,3 +276,6 @@ fn told(metadata: pb::ConverseStreamMetadataEvent) -> pb::InvokeModelWithRespons
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("text and numbers have a form in JSON")
 }
+
+#[cfg(test)]
+mod tests;
