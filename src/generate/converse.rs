@@ -4,25 +4,23 @@
 //! Always holds: text comes in whole characters, one that a limit cuts left out, and without any part of a stop sequence;
 //! what must have a shape has it, unless a limit cuts it short; the wish to stop is looked at before each step, and what
 //! was used until then is told.
-//! Not here: what the model reads (see [`super::dialogue`]), which tokens may come (see [`super::constraint`]),
-//! passages, citations, quoting (see [`super::answer()`]).
+//! Not here: what the model reads (see [`super::dialogue`]), which tokens may come (see [`super::constraint`]), how tokens
+//! become events (see [`writer`]), passages, citations, quoting (see [`super::answer()`]).
 
-use std::collections::VecDeque;
+mod writer;
+
 use std::time::{Duration, Instant};
 
-use super::call_reader::{CallReader, Said};
 use super::constraint::Constraint;
 use super::decode::STEP_TOKENS;
 use super::dialogue::{Dialogue, cache_points, constraint, conversation_tokens};
 use super::logprob::ChosenToken;
 use super::lookup::ReadAhead;
-use super::repeated_call::FirstCalls;
 use super::sampler::Sampler;
-use super::stop::StopSequences;
-use super::text::Utf8Pieces;
-use super::tool::tool_use_id;
+use super::stop::Limits;
 use super::{Error, Inference, LanguageModel, StopReason};
 use crate::worker::{Cancel, Stopped};
+use writer::Writer;
 
 /// One event of a message in the making.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,7 +126,7 @@ pub fn converse(
     match ended {
         Ok(stop_reason) => Ok(Conversed {
             stop_reason,
-            stop_sequence: turn.writer.stop.found().map(str::to_owned),
+            stop_sequence: turn.writer.stop_sequence().map(str::to_owned),
             spent,
         }),
         Err(error) => Err(Interrupted { error, spent }),
@@ -152,8 +150,9 @@ impl Turn<'_> {
             Asking::Text(text) => (self.model.encode(text)?, Vec::new(), None),
             Asking::Dialogue(dialogue) => {
                 let prompt = conversation_tokens(self.model, dialogue)?;
-                let is_calling = !dialogue.tools.offered.is_empty();
-                self.writer.calls = is_calling.then(|| Calls::new(&prompt, self.inference.seed, dialogue));
+                if !dialogue.tools.offered.is_empty() {
+                    self.writer.expect_calls(&prompt, self.inference.seed, dialogue);
+                }
                 let points = cache_points(self.model, dialogue, &prompt)?;
                 (prompt, points, constraint(self.model, dialogue)?)
             }
@@ -202,6 +201,7 @@ impl Turn<'_> {
         let mut sequence = ReadAhead::new(sequence, prompt);
         let mut sampler = Sampler::new(self.inference);
         sampler.read(prompt);
+        let limits = Limits::new(self.model, prompt.len(), self.inference);
         loop {
             let masked = constraint
                 .as_mut()
@@ -221,7 +221,7 @@ impl Turn<'_> {
             if self.writer.has_repeated() {
                 return Ok(StopReason::EndTurn);
             }
-            if self.writer.stop.found().is_some() {
+            if self.writer.stop_sequence().is_some() {
                 return Ok(StopReason::StopSequence);
             }
             if let Some(constraint) = &mut constraint {
@@ -231,12 +231,8 @@ impl Turn<'_> {
                 }
             }
             let written = usize::try_from(self.spent.output_tokens).unwrap_or(usize::MAX);
-            if written >= self.inference.max_tokens {
-                return Ok(StopReason::MaxTokens);
-            }
-            // The last token of a full window need not be read.
-            if prompt.len() + written > self.model.context_tokens() {
-                return Ok(StopReason::ContextWindowExceeded);
+            if let Some(reason) = limits.reached(written) {
+                return Ok(reason);
             }
             logits = sequence.feed(token, self.cancel)?;
         }
@@ -260,163 +256,6 @@ fn check_biases(inference: &Inference, tokens: usize) -> Result<(), Error> {
             token,
             last: tokens.saturating_sub(1),
         }),
-    }
-}
-
-/// Bytes of tokens to events.
-struct Writer {
-    pieces: Utf8Pieces,
-    stop: StopSequences,
-    /// Nothing where there are no tools.
-    calls: Option<Calls>,
-    /// Bytes of text that tokens gave, and of those that were told.
-    given: usize,
-    told: usize,
-    /// Tokens whose text was not told yet, each with where it begins.
-    waiting: VecDeque<(usize, ChosenToken)>,
-}
-
-/// Calls that a message holds.
-struct Calls {
-    reader: CallReader,
-    first: FirstCalls,
-    /// Their ids, made ahead of them.
-    id: Box<dyn Fn(usize) -> String>,
-    begun: usize,
-}
-
-impl Calls {
-    fn new(prompt: &[u32], seed: u64, dialogue: &Dialogue) -> Self {
-        let reader = if dialogue.shape.is_some() {
-            CallReader::of_either()
-        } else {
-            CallReader::default()
-        };
-        let prompt = prompt.to_vec();
-        Self {
-            reader,
-            first: FirstCalls::default(),
-            id: Box::new(move |place| tool_use_id(&prompt, seed, place)),
-            begun: 0,
-        }
-    }
-}
-
-impl Writer {
-    fn new(stop_sequences: &[String]) -> Self {
-        Self {
-            pieces: Utf8Pieces::default(),
-            stop: StopSequences::new(stop_sequences),
-            calls: None,
-            given: 0,
-            told: 0,
-            waiting: VecDeque::new(),
-        }
-    }
-
-    fn has_called(&self) -> bool {
-        self.calls.as_ref().is_some_and(|calls| calls.begun > 0)
-    }
-
-    fn has_repeated(&self) -> bool {
-        self.calls.as_ref().is_some_and(|calls| calls.first.has_repeated())
-    }
-
-    /// Takes a token. Returns what surely belongs to the message by now.
-    fn push(&mut self, bytes: &[u8], token: Option<ChosenToken>) -> Vec<ConverseEvent> {
-        self.waiting.extend(token.map(|token| (self.given, token)));
-        let text = self.pieces.push(bytes);
-        self.given += text.len();
-        let said = match &mut self.calls {
-            None => vec![(Said::Text(text), self.given)],
-            Some(calls) => calls.first.push(calls.reader.push(&text)),
-        };
-        self.events(said)
-    }
-
-    /// Ends the message. Returns what was held back, with all tokens that are left; nothing after a stop sequence.
-    fn finish(&mut self) -> Vec<ConverseEvent> {
-        if self.stop.found().is_some() {
-            return Vec::new();
-        }
-        let said = match &mut self.calls {
-            None => Vec::new(),
-            Some(calls) => calls.first.push(calls.reader.finish()),
-        };
-        let mut events = self.events(said);
-        if self.stop.found().is_some() {
-            return events;
-        }
-        let text = self.stop.take_held();
-        if self.has_repeated() {
-            self.waiting.clear();
-        }
-        // Tokens without text of their own, such as special ones, belong to the message too.
-        let tokens: Vec<ChosenToken> = self.waiting.drain(..).map(|(_, token)| token).collect();
-        // Those of a call that was cut short before its name belong to nothing that is told.
-        if !text.is_empty() || (!tokens.is_empty() && !self.has_called()) {
-            events.push(ConverseEvent::Piece { text, tokens });
-        }
-        events
-    }
-
-    /// Returns the events of what was said, each with where in the text it ends.
-    fn events(&mut self, said: Vec<(Said, usize)>) -> Vec<ConverseEvent> {
-        let mut events = Vec::new();
-        for (said, end) in said {
-            match said {
-                Said::Text(text) => {
-                    let (text, is_stopped) = self.stop.push(&text);
-                    if !text.is_empty() {
-                        let told = if is_stopped {
-                            self.told + text.len()
-                        } else {
-                            end - self.stop.held_bytes()
-                        };
-                        let tokens = self.tokens_to(told);
-                        events.push(ConverseEvent::Piece { text, tokens });
-                    }
-                    if is_stopped {
-                        break;
-                    }
-                }
-                Said::Call(name) => {
-                    // What could have become a stop sequence can not any more.
-                    let text = self.stop.take_held();
-                    if !text.is_empty() {
-                        let tokens = self.tokens_to(self.told + text.len());
-                        events.push(ConverseEvent::Piece { text, tokens });
-                    }
-                    self.told = end;
-                    let id = self.calls.as_mut().map(|calls| {
-                        calls.begun += 1;
-                        (calls.id)(calls.begun)
-                    });
-                    let id = id.unwrap_or_default();
-                    events.push(ConverseEvent::ToolUseStarted { id, name });
-                }
-                Said::Input(text) => {
-                    let tokens = self.tokens_to(end);
-                    events.push(ConverseEvent::ToolUseInput { text, tokens });
-                }
-                Said::CallEnd => {
-                    let tokens = self.tokens_to(end);
-                    if !tokens.is_empty() {
-                        let text = String::new();
-                        events.push(ConverseEvent::ToolUseInput { text, tokens });
-                    }
-                    events.push(ConverseEvent::ToolUseEnded);
-                }
-            }
-        }
-        events
-    }
-
-    /// Returns the tokens that begin before a place in the text, up to which it is told now.
-    fn tokens_to(&mut self, told: usize) -> Vec<ChosenToken> {
-        self.told = told;
-        let begun = self.waiting.iter().take_while(|(at, _)| *at < told).count();
-        self.waiting.drain(..begun).map(|(_, token)| token).collect()
     }
 }
 

@@ -9,7 +9,7 @@ use super::grounding::Grounding;
 use super::lookup::ReadAhead;
 use super::mark::Marks;
 use super::sampler::Sampler;
-use super::stop::goes_in_circles;
+use super::stop::{Limits, goes_in_circles};
 use super::{Error, Inference, LanguageModel, PromptTime, StopReason};
 use crate::worker::Cancel;
 
@@ -53,10 +53,8 @@ pub(super) fn decode(
     let mut tokens = Vec::new();
     let mut is_after_sentence = false;
     let mut time_to_first_token = None;
+    let limits = Limits::new(model, prompt.len(), inference);
     let stop_reason = loop {
-        if tokens.len() >= inference.max_tokens {
-            break StopReason::MaxTokens;
-        }
         // Whether to go on after a sentence is for the model alone.
         if !is_after_sentence {
             grounding.apply(&tokens, &mut logits);
@@ -79,11 +77,8 @@ pub(super) fn decode(
         if goes_in_circles(&tokens) {
             break StopReason::EndTurn;
         }
-        if tokens.len() >= inference.max_tokens {
-            break StopReason::MaxTokens;
-        }
-        if prompt.len() + tokens.len() > model.context_tokens() {
-            break StopReason::ContextWindowExceeded;
+        if let Some(reason) = limits.reached(tokens.len()) {
+            break reason;
         }
         logits = sequence.feed(token, cancel)?;
     };

@@ -1,4 +1,6 @@
-//! What ends an answer before its limit: a stop sequence, or a model that goes round in circles.
+//! What ends an answer before the model does: a limit, a stop sequence, or that it goes round in circles.
+
+use super::{Inference, LanguageModel, StopReason};
 
 /// Longest cycle of tokens that is looked for.
 const MAX_CYCLE: usize = 24;
@@ -6,6 +8,33 @@ const MAX_CYCLE: usize = 24;
 const ROUNDS: usize = 3;
 /// A cycle counts only over this many tokens, so that "ha ha ha ha" may be said.
 const MIN_CYCLING_TOKENS: usize = 24;
+
+/// How many tokens may be written after a prompt.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    max_tokens: usize,
+    /// Tokens that the window has room for after the prompt.
+    room: usize,
+}
+
+impl Limits {
+    /// Returns the limits of what follows a prompt of so many tokens.
+    pub(super) fn new(model: &dyn LanguageModel, prompt_tokens: usize, inference: &Inference) -> Self {
+        Self {
+            max_tokens: inference.max_tokens,
+            room: model.context_tokens().saturating_sub(prompt_tokens),
+        }
+    }
+
+    /// Returns which limit is reached once so many tokens were written.
+    pub(super) fn reached(self, written: usize) -> Option<StopReason> {
+        if written >= self.max_tokens {
+            return Some(StopReason::MaxTokens);
+        }
+        // The last token of a full window need not be read.
+        (written > self.room).then_some(StopReason::ContextWindowExceeded)
+    }
+}
 
 /// Finds stop sequences in text that comes in pieces, and holds back what may become one.
 #[derive(Debug)]
@@ -92,6 +121,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::generate::ScriptedModel;
 
     fn check(sequences: &[&str], pieces: &[&str], expected: &[&str], stopped: bool) {
         let sequences: Vec<String> = sequences.iter().map(ToString::to_string).collect();
@@ -108,6 +138,32 @@ mod tests {
             (expected.iter().map(ToString::to_string).collect(), stopped)
         );
         assert_eq!(stop.found().is_some(), stopped);
+    }
+
+    #[test]
+    fn limits_are_reached_at_their_last_token() {
+        let limits = |max_tokens: usize, window: usize| {
+            let model = ScriptedModel::new([""]).with_context_tokens(window);
+            let inference = Inference {
+                max_tokens,
+                ..Inference::default()
+            };
+            Limits::new(&model, 10, &inference)
+        };
+        for (max_tokens, window, written, reached) in [
+            (3, 100, 2, None),
+            (3, 100, 3, Some(StopReason::MaxTokens)),
+            (100, 13, 3, None),
+            (100, 13, 4, Some(StopReason::ContextWindowExceeded)),
+            (4, 13, 4, Some(StopReason::MaxTokens)),
+            (100, 9, 1, Some(StopReason::ContextWindowExceeded)),
+        ] {
+            assert_eq!(
+                limits(max_tokens, window).reached(written),
+                reached,
+                "{written} of {max_tokens}, {window}"
+            );
+        }
     }
 
     #[test]
