@@ -5,7 +5,7 @@
 //! speculative decoding, Leviathan, Kalman and Matias 2023, but with one model, whose choice alone counts.)
 //! Always holds: what is returned is to the bit what [`Sequence::feed`] would have returned.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::{Error, Sequence};
 use crate::worker::Cancel;
@@ -24,6 +24,7 @@ pub(super) struct ReadAhead {
     sequence: Box<dyn Sequence>,
     /// The prompt, and what was fed.
     text: Vec<u32>,
+    places: Places,
     /// Tokens that were read ahead, each with the logits after it.
     ahead: VecDeque<(u32, Vec<f32>)>,
     /// Tokens to read ahead next time, if there is room.
@@ -38,6 +39,7 @@ impl ReadAhead {
         Self {
             sequence,
             text: prompt.to_vec(),
+            places: Places::default(),
             ahead: VecDeque::new(),
             length: FIRST_LENGTH,
             match_length: LEAST_MATCH,
@@ -82,21 +84,55 @@ impl ReadAhead {
     }
 
     /// Returns what followed the last tokens earlier, where they stand there as they stand here.
-    fn draft(&self) -> Vec<u32> {
+    fn draft(&mut self) -> Vec<u32> {
         let room = self.sequence.room_ahead();
         if room == 0 {
             return Vec::new();
         }
-        let text = self.text.as_slice();
+        match self.places.longest_match(&self.text) {
+            Some((common, end)) if common >= self.match_length => {
+                self.text[end..].iter().copied().take(self.length.min(room)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Where each two tokens stand in a text that grows.
+#[derive(Debug, Default)]
+struct Places {
+    /// Where the last of those that are the same two end.
+    last: HashMap<[u32; 2], usize>,
+    /// For each place, where the same two tokens end that stand before it last; 0 where they do not.
+    before: Vec<usize>,
+}
+
+impl Places {
+    /// Returns how many of the last tokens, [`LEAST_MATCH`] to [`MOST_MATCH`], stand earlier in the same order, and where
+    /// they end there: where most do, and of several such places the last.
+    fn longest_match(&mut self, text: &[u32]) -> Option<(usize, usize)> {
+        for end in self.before.len()..text.len() {
+            let pair = text[..end].last_chunk().copied();
+            let before = pair.and_then(|pair| self.last.insert(pair, end));
+            self.before.push(before.unwrap_or(0));
+        }
         let common = |end: usize| {
             let (earlier, last) = (text[..end].iter().rev(), text.iter().rev());
             earlier.zip(last).take(MOST_MATCH).take_while(|(a, b)| a == b).count()
         };
-        let found = (1..text.len()).map(|end| (common(end), end)).max();
-        match found.filter(|(common, _)| *common >= self.match_length) {
-            Some((_, end)) => text[end..].iter().copied().take(self.length.min(room)).collect(),
-            None => Vec::new(),
+        let mut best: Option<(usize, usize)> = None;
+        let mut next = self.last.get(text.last_chunk()?).copied();
+        while let Some(end) = next.filter(|end| *end > 0) {
+            let common = common(end);
+            if best.is_none_or(|(most, _)| common > most) {
+                best = Some((common, end));
+            }
+            if common == MOST_MATCH {
+                break;
+            }
+            next = self.before.get(end).copied();
         }
+        best
     }
 }
 
@@ -196,6 +232,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn matches_are_those_of_a_walk_through_all_text(text in prop::collection::vec(0..VOCABULARY, 0..80), step in 1_usize..5) {
+            let mut places = Places::default();
+            for end in (0..=text.len()).step_by(step) {
+                let text = &text[..end];
+                let common = |end: usize| {
+                    let (earlier, last) = (text[..end].iter().rev(), text.iter().rev());
+                    earlier.zip(last).take(MOST_MATCH).take_while(|(a, b)| a == b).count()
+                };
+                let walked = (1..text.len()).map(|end| (common(end), end)).max();
+                let walked = walked.filter(|(common, _)| *common >= LEAST_MATCH);
+                prop_assert_eq!(places.longest_match(text), walked);
+            }
+        }
+
         #[test]
         fn what_is_told_is_what_was_fed(
             prompt in prop::collection::vec(0..VOCABULARY, 1..60),
