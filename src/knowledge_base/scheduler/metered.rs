@@ -116,6 +116,10 @@ struct Watched {
     sequence: Box<dyn Sequence>,
 }
 
+#[deny(
+    clippy::missing_trait_methods,
+    reason = "a default would hide what the sequence itself does"
+)]
 impl Sequence for Watched {
     fn feed(&mut self, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>, Error> {
         let began = Instant::now();
@@ -166,6 +170,10 @@ impl<'a> Metered<'a> {
     }
 }
 
+#[deny(
+    clippy::missing_trait_methods,
+    reason = "a default would hide what the model itself does"
+)]
 impl LanguageModel for Metered<'_> {
     fn model_id(&self) -> &str {
         self.model.model_id()
@@ -211,6 +219,10 @@ impl LanguageModel for Metered<'_> {
         self.model.is_end(token)
     }
 
+    fn memory_bytes(&self) -> u64 {
+        self.model.memory_bytes()
+    }
+
     fn start(&self) -> Result<Box<dyn Sequence>, Error> {
         self.slot.meter.begin(0);
         Ok(self.slot.meter.watch(self.model.start()?))
@@ -228,3 +240,6 @@ impl LanguageModel for Metered<'_> {
         self.model.forget_prompts();
     }
 }
+
+#[cfg(test)]
+mod tests;
