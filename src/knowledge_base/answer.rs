@@ -13,9 +13,9 @@ use super::{
 };
 use crate::document::DocumentId;
 use crate::embed::{Embedder, Embedding, Purpose, TokenCoverage};
-use crate::generate::{self, AnswerEvent, Asked, NoAnswerReason, Reference, Sink};
+use crate::generate::{self, AnswerEvent, Asked, GenerationSummary, NoAnswerReason, PromptTime, Reference, Sink};
 use crate::index::Epoch;
-use crate::retrieve::{EmbeddedQuery, Query, SearchType};
+use crate::retrieve::{EmbeddedQuery, Hit, Query, SearchType};
 use crate::store::BaseRecord;
 use crate::worker::Cancel;
 
@@ -249,37 +249,15 @@ impl Groundwork {
         let (generation, model) = if let Some(reason) = no_answer_reason(&query, &retrieval) {
             (generate::answer_nothing(reason, sink)?, None)
         } else {
-            let waiting = Instant::now();
-            let wanted = Wanted {
+            let offered = Offered {
                 model_id,
-                prompt_bytes: query.text.len() + PROMPT_BYTES,
-                max_tokens: question.inference.max_tokens,
-                context_tokens: self.models.context_tokens(model_id),
+                prompt_time,
+                record: &record,
+                query: &query,
+                hits: retrieval.hits,
             };
-            let slot = self.answers.enter(wanted, cancel)?;
-            let failed = |error: Error| slot.fail(error);
-            let model = self.models.language_model(model_id, cancel).map_err(failed)?;
-            times.queue += waiting.elapsed();
-            let embedder = self
-                .models
-                .embedder(&record.embedding_model_id, cancel)
-                .map_err(failed)?;
-            let generation = generate::answer(
-                &slot.metered(&*model),
-                Asked {
-                    question: &query.text,
-                    hits: context::without_covered(retrieval.hits),
-                    inference: &question.inference,
-                    prompt_time,
-                    embedder: Some(&*embedder),
-                },
-                cancel,
-                sink,
-            );
-            let generation = generation.map_err(|error| slot.fail(error))?;
-            slot.finish(Some(generation.output_tokens));
-            let hash = model.model_hash().to_owned();
-            (generation, Some((model_id.to_owned(), hash)))
+            let (generation, model_hash) = self.generate(question, offered, &mut times, cancel, sink)?;
+            (generation, Some((model_id.to_owned(), model_hash)))
         };
         times.total = started.elapsed();
         let current_epoch = base.store.epoch();
@@ -301,6 +279,53 @@ impl Groundwork {
             transformed_queries: retrieval.transformed_queries,
         })
     }
+
+    /// Lets a language model answer from what was found; tells the hash of the model too.
+    fn generate(
+        &self,
+        question: &Question,
+        offered: Offered<'_>,
+        times: &mut StageTimes,
+        cancel: &Cancel,
+        sink: &mut Sink<'_>,
+    ) -> Result<(GenerationSummary, String), Error> {
+        let waiting = Instant::now();
+        let wanted = Wanted {
+            model_id: offered.model_id,
+            prompt_bytes: offered.query.text.len() + PROMPT_BYTES,
+            max_tokens: question.inference.max_tokens,
+            context_tokens: self.models.context_tokens(offered.model_id),
+        };
+        let slot = self.answers.enter(wanted, cancel)?;
+        let failed = |error: Error| slot.fail(error);
+        let model = self.models.language_model(offered.model_id, cancel).map_err(failed)?;
+        times.queue += waiting.elapsed();
+        let embedder = self
+            .models
+            .embedder(&offered.record.embedding_model_id)
+            .map_err(failed)?;
+        let asked = Asked {
+            question: &offered.query.text,
+            hits: context::without_covered(offered.hits),
+            inference: &question.inference,
+            prompt_time: offered.prompt_time,
+            embedder: Some(&*embedder),
+        };
+        let generation = generate::answer(&slot.metered(&*model), asked, cancel, sink);
+        let generation = generation.map_err(|error| slot.fail(error))?;
+        slot.finish(Some(generation.output_tokens));
+        Ok((generation, model.model_hash().to_owned()))
+    }
+}
+
+/// What a language model is to answer from.
+struct Offered<'a> {
+    model_id: &'a str,
+    /// The model's time from before anything was looked up.
+    prompt_time: PromptTime,
+    record: &'a BaseRecord,
+    query: &'a Query,
+    hits: Vec<Hit>,
 }
 
 /// The revisions that an answer rests on, by the numbers of its references.
