@@ -302,7 +302,7 @@ impl Groundwork {
         times.queue += waiting.elapsed();
         let embedder = self
             .models
-            .embedder(&offered.record.embedding_model_id)
+            .embedder(&offered.record.embedding_model_id, cancel)
             .map_err(failed)?;
         let asked = Asked {
             question: &offered.query.text,
