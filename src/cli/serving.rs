@@ -5,7 +5,7 @@ use indicatif::HumanBytes;
 
 use super::exit::Exit;
 use super::json;
-use super::output::Output;
+use super::output::{Output, note};
 use super::session::Session;
 use super::text::one_line;
 use crate::service::pb;
@@ -20,7 +20,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments, session: &mut Session) -> anyhow::Result<Exit> {
-    for model in asked(arguments, session).await? {
+    let models = asked(arguments, session).await?;
+    if models.is_empty() && !session.output.is_json() {
+        note("no language model is in memory or was used");
+    }
+    for model in models {
         let output = &mut session.output;
         if output.is_json() {
             output.object(&json::serving_model(&model))?;

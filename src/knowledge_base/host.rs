@@ -314,15 +314,14 @@ impl Groundwork {
         // A model that could not be loaded again stays.
         self.models.store.installed(id)?;
         let taken = self.models.shelf.take(before.modality, id);
-        let holders = taken.map(|model| {
+        let was_loaded = taken.is_some();
+        if let Some(model) = taken {
             self.models.let_go(&model);
-            model.holders()
-        });
+        }
         Ok(Unloaded {
             model: self.model(id)?,
-            was_loaded: holders.is_some(),
-            // One of them is ours, and just ended.
-            is_in_use: holders.is_some_and(|holders| holders > 1),
+            was_loaded,
+            is_in_use: self.models.shelf.is_leaving(before.modality, id),
         })
     }
 

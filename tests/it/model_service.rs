@@ -587,6 +587,9 @@ fn model_in_use_leaves_with_its_last_user() {
             .expect("it can go")
             .into_inner();
         assert!(unloaded.was_loaded && unloaded.in_use, "{unloaded:?}");
+        let again = client.unload_model(unload.clone()).await.expect("it is gone");
+        let again = again.into_inner();
+        assert!(!again.was_loaded && again.in_use, "the stream goes on: {again:?}");
         let described = client
             .get_foundation_model(GetFoundationModelRequest { model_id: named() })
             .await

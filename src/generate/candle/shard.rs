@@ -12,6 +12,8 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::{Dtype, TensorInfo};
 
+use super::reason_of;
+
 /// Bytes of the length of the header.
 const LENGTH_BYTES: u64 = 8;
 /// Longest header that is read.
@@ -21,6 +23,8 @@ const METADATA: &str = "__metadata__";
 
 /// A file whose header was read.
 pub(super) struct Shard {
+    /// Name of the file, for errors.
+    name: String,
     file: File,
     tensors: HashMap<String, TensorInfo>,
     /// Where the numbers begin.
@@ -60,7 +64,13 @@ impl Shard {
             }
             tensors.insert(name, tensor);
         }
-        Ok(Self { file, tensors, begin })
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self {
+            name,
+            file,
+            tensors,
+            begin,
+        })
     }
 
     /// Returns the names of its tensors.
@@ -71,7 +81,8 @@ impl Shard {
     /// Reads a tensor, if it has it.
     pub(super) fn tensor(&mut self, name: &str) -> Option<candle_core::Result<Tensor>> {
         let info = self.tensors.get(name)?.clone();
-        Some(self.read(&info))
+        let read = self.read(&info);
+        Some(read.map_err(|error| candle_core::Error::Msg(format!("{}: {}", self.name, reason_of(&error)))))
     }
 
     fn read(&mut self, info: &TensorInfo) -> candle_core::Result<Tensor> {

@@ -271,6 +271,13 @@ impl Shelf {
         }
     }
 
+    /// Returns whether somebody still uses a model that was taken out.
+    pub(super) fn is_leaving(&self, modality: Modality, id: &str) -> bool {
+        let state = self.state.lock();
+        let mut leaving = state.leaving.iter().filter(|(other, _)| other == id);
+        leaving.any(|(_, model)| model.upgrade().is_some_and(|model| model.modality() == modality))
+    }
+
     /// Takes a model out, pinned or not, for whoever used it to end with.
     pub(super) fn take(&self, modality: Modality, id: &str) -> Option<Model> {
         let mut state = self.state.lock();

@@ -121,7 +121,7 @@ fn block_of(path: &str, block: pb::ContentBlock) -> Result<Block, Error> {
             }),
             None => Err(unread(&format!("{path}.document.source"), "`text`")),
         },
-        Some(Content::ToolUse(call)) => Ok(Block::ToolUse(tool_use(call))),
+        Some(Content::ToolUse(call)) => Ok(Block::ToolUse(tool_use(&format!("{path}.tool_use"), call)?)),
         Some(Content::ToolResult(result)) => {
             Ok(Block::ToolResult(tool_result(&format!("{path}.tool_result"), result)?))
         }

@@ -64,7 +64,7 @@ pub(super) fn tools(path: &str, wire: Option<pb::ToolConfiguration>) -> Result<T
 fn tool_of(path: &str, wire: pb::ToolSpecification) -> Result<Tool, Error> {
     let field = format!("{path}.input_schema");
     let schema = match wire.input_schema.and_then(|schema| schema.schema) {
-        Some(Schema::Json(schema)) => object(schema),
+        Some(Schema::Json(schema)) => object(&format!("{field}.json"), schema)?,
         Some(Schema::Text(text)) => {
             parse_schema(&text).map_err(|error| Error::invalid(format!("{field}.text"), error.to_string()))?
         }
@@ -115,12 +115,12 @@ pub(super) fn shape(path: &str, wire: Option<pb::OutputConfig>) -> Result<Option
 }
 
 /// Returns a call of a tool.
-pub(super) fn tool_use(wire: pb::ToolUseBlock) -> ToolUse {
-    ToolUse {
+pub(super) fn tool_use(path: &str, wire: pb::ToolUseBlock) -> Result<ToolUse, Error> {
+    Ok(ToolUse {
         id: wire.tool_use_id,
         name: wire.name,
-        input: object(wire.input.unwrap_or_default()),
-    }
+        input: object(&format!("{path}.input"), wire.input.unwrap_or_default())?,
+    })
 }
 
 /// Returns what came of a call.
@@ -132,7 +132,7 @@ pub(super) fn tool_result(path: &str, wire: pb::ToolResultBlock) -> Result<ToolR
         .enumerate()
         .map(|(at, block)| match block.content {
             Some(Content::Text(text)) => Ok(text),
-            Some(Content::Json(json)) => Ok(value(json).to_string()),
+            Some(Content::Json(json)) => Ok(value(&format!("{path}.content[{at}].json"), json)?.to_string()),
             None => {
                 let reason = "has no content that this server knows: give `text` or `json`";
                 Err(Error::invalid(format!("{path}.content[{at}]"), reason))
@@ -153,23 +153,33 @@ pub(super) fn input(json: &str) -> Option<prost_types::Struct> {
     }
 }
 
-fn object(wire: prost_types::Struct) -> Value {
-    Value::Object(wire.fields.into_iter().map(|(key, wire)| (key, value(wire))).collect())
+fn object(path: &str, wire: prost_types::Struct) -> Result<Value, Error> {
+    let fields = wire.fields.into_iter();
+    let fields = fields.map(|(key, wire)| Ok((key, value(path, wire)?)));
+    Ok(Value::Object(fields.collect::<Result<_, Error>>()?))
 }
 
-fn value(wire: prost_types::Value) -> Value {
+/// Returns JSON; fails where it is none, with the path of all of it.
+fn value(path: &str, wire: prost_types::Value) -> Result<Value, Error> {
     use prost_types::value::Kind;
-    match wire.kind {
+    let value = match wire.kind {
         None | Some(Kind::NullValue(_)) => Value::Null,
         Some(Kind::BoolValue(truth)) => truth.into(),
         Some(Kind::StringValue(text)) => text.into(),
         Some(Kind::NumberValue(number)) if number.fract() == 0.0 && number.abs() <= MAX_EXACT => {
             Value::from(number as i64)
         }
-        Some(Kind::NumberValue(number)) => Number::from_f64(number).map_or(Value::Null, Value::Number),
-        Some(Kind::ListValue(list)) => list.values.into_iter().map(value).collect(),
-        Some(Kind::StructValue(wire)) => object(wire),
-    }
+        Some(Kind::NumberValue(number)) => match Number::from_f64(number) {
+            Some(number) => Value::Number(number),
+            None => return Err(Error::invalid(path, format!("holds {number}, which JSON cannot"))),
+        },
+        Some(Kind::ListValue(list)) => {
+            let values = list.values.into_iter().map(|wire| value(path, wire));
+            Value::Array(values.collect::<Result<_, _>>()?)
+        }
+        Some(Kind::StructValue(wire)) => object(path, wire)?,
+    };
+    Ok(value)
 }
 
 fn wire_object(object: Map<String, Value>) -> prost_types::Struct {

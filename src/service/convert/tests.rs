@@ -660,6 +660,39 @@ fn every_operator_and_kind_comes_over() {
 }
 
 #[test]
+fn numbers_that_json_cannot_hold_are_refused() {
+    use prost_types::value::Kind as JsonKind;
+
+    use super::structured::{tool_result, tool_use};
+    use crate::service::pb::tool_result_content_block::Content;
+
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let of = |kind| prost_types::Value { kind: Some(kind) };
+        let list = of(JsonKind::ListValue(prost_types::ListValue {
+            values: vec![of(JsonKind::NumberValue(number))],
+        }));
+        let result = pb::ToolResultBlock {
+            content: vec![pb::ToolResultContentBlock {
+                content: Some(Content::Json(list.clone())),
+            }],
+            ..pb::ToolResultBlock::default()
+        };
+        check(
+            tool_result("result", result),
+            "result.content[0].json",
+            "which JSON cannot",
+        );
+        let call = pb::ToolUseBlock {
+            input: Some(prost_types::Struct {
+                fields: [("depth".to_owned(), list)].into(),
+            }),
+            ..pb::ToolUseBlock::default()
+        };
+        check(tool_use("call", call), "call.input", "which JSON cannot");
+    }
+}
+
+#[test]
 fn access_and_schema_come_and_go() {
     use super::access::{access_list, caller, wire_access_list};
     use super::schema::{metadata_schema, wire_metadata_schema};
