@@ -382,6 +382,24 @@ fn unsound_catalogs_are_refused_by_key() {
 }
 
 #[test]
+fn directories_do_not_take_the_name_of_another_model() {
+    let fixture = Fixture::new();
+    for name in ["smollm2-135m-instruct", "one/mine", "two/mine"] {
+        fixture.write(&format!("{name}/model.gguf"), b"GGUF");
+    }
+    let open = |names: &[&str]| {
+        let directories: Vec<_> = names.iter().map(|name| fixture.path(name)).collect();
+        Catalog::open(None, &directories).map(|catalog| catalog.models().count())
+    };
+    let alone = open(&["one/mine"]).expect("the name is free");
+    assert_eq!(open(&["one/mine", "one/mine"]).expect("it is the same"), alone);
+    for names in [&["smollm2-135m-instruct"][..], &["one/mine", "two/mine"]] {
+        let error = open(names).expect_err("the name is taken").to_string();
+        assert!(error.contains("there is another model `"), "{error}");
+    }
+}
+
+#[test]
 fn directories_of_safetensors_are_language_models() {
     let fixture = Fixture::new();
     fixture.write("my-llama/config.json", br#"{"architectures": ["LlamaForCausalLM"]}"#);

@@ -137,7 +137,8 @@ impl Catalog {
         Self::from_record(record, file)
     }
 
-    /// Returns the built-in catalog, with the user's own over it if there is one, and the models of these directories.
+    /// Returns the built-in catalog, with the user's own over it if there is one, and the models of these directories,
+    /// which may not have the name of another one: a file with a pin is not replaced by one without.
     pub fn open(user_file: Option<&Path>, model_directories: &[PathBuf]) -> Result<Self, Error> {
         let mut catalog = match user_file {
             Some(path) => Self::with_user_file(path)?,
@@ -145,7 +146,13 @@ impl Catalog {
         };
         for directory in model_directories {
             let model = directory::describe(directory)?;
-            catalog.models.insert(model.id.clone(), model);
+            match catalog.models.get(&model.id) {
+                Some(other) if other.directory != model.directory => {
+                    let reason = format!("there is another model `{}`: give the directory another name", model.id);
+                    return Err(directory::lacks(directory, reason));
+                }
+                _ => catalog.models.insert(model.id.clone(), model),
+            };
         }
         Ok(catalog)
     }
