@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     /// Language model, as in `groundwork models list`
     #[arg(value_name = "MODEL")]
     model: String,
-    /// What the model is asked
+    /// What the model is asked; - reads it from stdin
     prompt: String,
     /// Rules of the conversation; may be repeated
     #[arg(long, value_name = "TEXT")]
@@ -74,6 +74,7 @@ const AFTER_HELP: &str = "\
 Examples:
   groundwork converse smollm2-135m-instruct \"Write one sentence about the sea.\"
   groundwork converse smollm2-135m-instruct \"What does it say of tea?\" --document notes/tea.txt --system \"Be brief.\"
+  git log -5 | groundwork converse smollm2-135m-instruct - --system \"Say in one sentence what changed.\"
   groundwork converse smollm2-135m-instruct \"Name a colour.\" --temperature 0.8 --top-k 40 --seed 42
   groundwork converse smollm2-135m-instruct \"Is the sea salty?\" --regex \"Yes|No\"
   groundwork converse smollm2-135m-instruct \"What is the weather in Oslo?\" --tool weather.json --must-call
@@ -121,7 +122,7 @@ fn request(arguments: Arguments) -> anyhow::Result<pb::ConverseStreamRequest> {
     let documents = arguments.documents.iter().map(|path| document(path));
     let mut content = documents.collect::<anyhow::Result<Vec<_>>>()?;
     content.push(pb::ContentBlock {
-        content: Some(Content::Text(arguments.prompt)),
+        content: Some(Content::Text(prompt(arguments.prompt)?)),
     });
     let system = arguments.system.into_iter().map(|text| pb::SystemContentBlock {
         content: Some(pb::system_content_block::Content::Text(text)),
@@ -214,6 +215,13 @@ fn tool(path: &Path) -> anyhow::Result<pb::Tool> {
 
 fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {} as UTF-8", path.display()))
+}
+
+fn prompt(argument: String) -> anyhow::Result<String> {
+    if argument == "-" {
+        return std::io::read_to_string(std::io::stdin()).context("cannot read the prompt from stdin as UTF-8");
+    }
+    Ok(argument)
 }
 
 fn document(path: &Path) -> anyhow::Result<pb::ContentBlock> {

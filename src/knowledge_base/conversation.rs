@@ -200,7 +200,7 @@ fn dialogue(path: &str, conversation: &Conversation) -> Result<Dialogue, Error> 
     if !system.is_empty() {
         speeches.push(Speech {
             role: Role::System,
-            parts: content(&format!("{path}system"), system)?,
+            parts: content(&format!("{path}system"), Role::System, system)?,
         });
     }
     check_roles(path, turns)?;
@@ -209,7 +209,7 @@ fn dialogue(path: &str, conversation: &Conversation) -> Result<Dialogue, Error> 
     for (at, turn) in turns.iter().enumerate() {
         speeches.push(Speech {
             role: turn.role,
-            parts: content(&format!("{path}messages[{at}].content"), &turn.content)?,
+            parts: content(&format!("{path}messages[{at}].content"), turn.role, &turn.content)?,
         });
     }
     check_tool_turns(path, turns, tools)?;
@@ -267,16 +267,22 @@ fn check_roles(path: &str, turns: &[Turn]) -> Result<(), Error> {
     }
 }
 
-/// Returns what the model reads of a message.
-fn content(path: &str, blocks: &[Block]) -> Result<Vec<Part>, Error> {
+/// Returns what the model reads of a message. One of the assistant may be without a word: a model that says nothing has
+/// said so, and the conversation goes on.
+fn content(path: &str, role: Role, blocks: &[Block]) -> Result<Vec<Part>, Error> {
     if blocks.is_empty() {
-        return Err(Error::invalid(path, "is required, but has no block"));
+        return match role {
+            Role::Assistant => Ok(vec![Part::Text(String::new())]),
+            Role::System | Role::User => Err(Error::invalid(path, "is required, but has no block")),
+        };
     }
     let mut read = Vec::with_capacity(blocks.len());
     for (at, block) in blocks.iter().enumerate() {
         read.push(match block {
             Block::Text(text) => {
-                check_text(&format!("{path}[{at}].text"), text)?;
+                if role != Role::Assistant {
+                    check_text(&format!("{path}[{at}].text"), text)?;
+                }
                 Part::Text(text.clone())
             }
             Block::Document { name, text } => {

@@ -225,6 +225,11 @@ impl ModelHost {
     fn describe(&self, model: &CatalogModel, settings: &Settings) -> ModelInfo {
         let loaded = self.shelf.described(model.modality, &model.id);
         let (is_pinned, memory_bytes) = loaded.unwrap_or_default();
+        // A model of a directory tells its shape once it is loaded.
+        let known = self.shelf.peek(model.modality, &model.id, |model| match model {
+            Model::Embedder(embedder) => (embedder.dimensions(), embedder.max_tokens()),
+            Model::Language(model) => (0, model.context_tokens()),
+        });
         let default_id = match model.modality {
             Modality::Embedding => &settings.embedding_model_id,
             Modality::Text => &settings.language_model_id,
@@ -241,8 +246,8 @@ impl ModelHost {
             provider: model.provider.clone(),
             license: model.license.clone(),
             modality: model.modality,
-            dimensions: model.dimensions,
-            max_input_tokens: model.max_tokens,
+            dimensions: known.map_or(model.dimensions, |(dimensions, _)| dimensions),
+            max_input_tokens: known.map_or(model.max_tokens, |(_, tokens)| tokens),
             availability,
             files: self.store.files(model).into_iter().map(file).collect(),
             is_default: model.id == *default_id,

@@ -238,10 +238,16 @@ fn tenant(headers: &HeaderMap) -> Result<Option<Arc<str>>, Error> {
     match name {
         Some(name) if values.next().is_none() => Ok(Some(Arc::from(name))),
         Some(_) => Err(Error::invalid(TENANT, "is given more than once: a call has one tenant")),
-        None => Err(Error::invalid(
-            TENANT,
-            format!("must have 1 to {MAX_TENANT_BYTES} visible ASCII characters"),
-        )),
+        None => {
+            let bytes = value.as_bytes();
+            let given = if bytes.len() > MAX_TENANT_BYTES {
+                format!("has {}", bytes.len())
+            } else {
+                format!("is {:?}", String::from_utf8_lossy(bytes))
+            };
+            let reason = format!("must have 1 to {MAX_TENANT_BYTES} visible ASCII characters, this {given}");
+            Err(Error::invalid(TENANT, reason))
+        }
     }
 }
 

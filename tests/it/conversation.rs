@@ -260,6 +260,26 @@ fn model_reads_all_that_was_said() {
 }
 
 #[test]
+fn message_without_a_word_goes_back_as_it_came() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let groundwork = open_with_replies(home.path(), &["Still here."]);
+    for content in [
+        Vec::new(),
+        vec![Block::Text(String::new())],
+        vec![Block::Text("\n".to_owned())],
+    ] {
+        let silent = Turn {
+            role: Role::Assistant,
+            content,
+        };
+        let turns = vec![turn(Role::User, "Hello?"), silent, turn(Role::User, "Hello again?")];
+        let conversation = Conversation { turns, ..asking("") };
+        let (text, _) = converse(&groundwork, &conversation, &Cancel::new()).expect("a message");
+        assert_eq!(text, "Still here.");
+    }
+}
+
+#[test]
 fn slot_is_free_however_a_message_ends() {
     let home = tempfile::tempdir().expect("a temporary directory");
     let groundwork = open_with_replies(home.path(), &["one two three four five six seven eight"]);

@@ -347,11 +347,14 @@ fn models_share_a_budget_of_memory() {
             let mut states = Vec::new();
             for id in &ids {
                 let details = described(server, id).await;
+                let is_loaded = details.availability() == ModelAvailability::Loaded;
+                assert_eq!(details.memory_bytes > 0, is_loaded);
                 assert_eq!(
-                    details.memory_bytes > 0,
-                    details.availability() == ModelAvailability::Loaded
+                    details.max_input_tokens > 0,
+                    is_loaded,
+                    "the file tells it once it is read"
                 );
-                states.push(details.availability() == ModelAvailability::Loaded);
+                states.push(is_loaded);
             }
             states
         };

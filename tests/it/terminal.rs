@@ -443,6 +443,12 @@ fn models_are_used_without_a_knowledge_base() {
     assert_eq!(text.trim_end(), said.stdout.trim_end(), "the same seed says the same");
     assert_eq!(object["stop_reason"], "STOP_REASON_MAX_TOKENS");
     assert_eq!(object["usage"]["output_tokens"], 5, "{object}");
+    let prompt = terminal.home.path().join("prompt");
+    fs::write(&prompt, "Name a colour.").expect("a new file");
+    let mut piped = terminal.command(&[&["converse", model, "-"], &asking[3..], &few[..]].concat());
+    piped.stdin(fs::File::open(prompt).expect("it was written"));
+    let piped = Ended::of(piped.output().expect("the program starts")).ends_with(0);
+    assert_eq!(piped.stdout, said.stdout, "the prompt may come from stdin");
     let wrong = terminal.run(&["converse", "nowhere", "Hi"]).ends_with(3);
     assert!(wrong.stderr.contains("nowhere"), "{}", wrong.stderr);
 

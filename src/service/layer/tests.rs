@@ -71,14 +71,15 @@ fn tenants_are_named_cleanly_or_not_at_all() {
         assert_eq!(found.as_deref(), Some(name));
     }
     let longer = [long.as_bytes(), b"x"].concat();
-    for names in [
-        &[&b""[..]][..],
-        &[b"two words"],
-        &["5ü".as_bytes()],
-        &[&longer],
-        &[b"a", b"b"],
+    for (names, part) in [
+        (&[&b""[..]][..], "this is \"\""),
+        (&[b"two words"], "this is \"two words\""),
+        (&["5ü".as_bytes()], "this is \"5ü\""),
+        (&[&longer], "this has 129"),
+        (&[b"a", b"b"], "more than once"),
     ] {
         let error = tenant(&headers(names)).expect_err("it is none");
         assert_eq!(error.violations[0].field, TENANT, "{names:?}");
+        assert!(error.message.contains(part), "{error}");
     }
 }
