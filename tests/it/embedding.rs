@@ -203,11 +203,17 @@ fn second_library_is_refused_by_name() {
 #[test]
 fn model_in_a_directory_of_the_user_serves() {
     let pulled = encoder("int8");
-    let directory = pulled.tokenizer.parent().expect("it lies in a directory").to_owned();
+    let from = pulled.tokenizer.parent().expect("it lies in a directory");
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let directory = home.path().join("mine");
+    std::fs::create_dir(&directory).expect("a new directory");
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::copy(from.join(name), directory.join(name)).expect("a file");
+    }
     let catalog = Catalog::open(None, &[directory]).expect("it holds a model");
-    let store = ModelStore::open(catalog, models::directory(), Vec::new()).expect("the store opens");
+    let store = ModelStore::open(catalog, home.path().join("models"), Vec::new()).expect("the store opens");
     let model = store
-        .pull(MODEL, &mut |_| {}, &Cancel::new())
+        .pull("mine", &mut |_| {}, &Cancel::new())
         .expect("it is an encoder");
     let InstalledModel::Encoder(model) = model else {
         panic!("it makes embeddings");
