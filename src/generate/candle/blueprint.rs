@@ -137,9 +137,18 @@ impl Blueprint {
             let (heads, kv_heads) = (shape.heads, shape.kv_heads);
             candle_core::bail!("{heads} heads cannot share {kv_heads} heads of keys");
         }
-        if self.turned > shape.head_width || !self.turned.is_multiple_of(2) {
+        if !(1..=shape.head_width).contains(&self.turned) || !self.turned.is_multiple_of(2) {
             let (turned, width) = (self.turned, shape.head_width);
             candle_core::bail!("{turned} numbers of a head cannot turn, it has {width}, and they turn in pairs");
+        }
+        for base in [Some(self.base), self.local_base].into_iter().flatten() {
+            if !(base.is_finite() && base > 0.0) {
+                candle_core::bail!("the base of its rotation is {base}, it must be a number above 0");
+            }
+        }
+        let epsilon = shape.epsilon;
+        if !(0.0..1.0).contains(&epsilon) {
+            candle_core::bail!("the epsilon of its norms is {epsilon}, it must be a number from 0 and below 1");
         }
         if self.windows.iter().flatten().any(|window| *window < 2) {
             candle_core::bail!("layers whose queries see fewer than 2 keys are not supported");

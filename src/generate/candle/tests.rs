@@ -91,6 +91,22 @@ fn models_that_would_be_computed_wrongly_are_refused() {
         &set("llama.attention.head_count_kv", Value::U32(3)),
         "4 heads cannot share 3",
     );
+    for base in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+        check(
+            &set("llama.rope.freq_base", Value::F32(base)),
+            "the base of its rotation",
+        );
+    }
+    check(
+        &set("llama.rope.dimension_count", Value::U32(0)),
+        "0 numbers of a head cannot turn",
+    );
+    for epsilon in [-1e-5, f32::NAN, f32::INFINITY] {
+        check(
+            &set("llama.attention.layer_norm_rms_epsilon", Value::F32(epsilon)),
+            "the epsilon of its norms",
+        );
+    }
     check(
         &set("llama.final_logit_softcapping", Value::F32(30.0)),
         "llama.final_logit_softcapping",

@@ -28,8 +28,9 @@ const WALK_FUEL: u64 = STEP_FUEL / 125;
 /// What a message says of a grammar on which the engine fails.
 const BROKEN: &str = "cannot be compiled: the grammar's engine fails on it";
 /// What a message says of a grammar that is too large.
-const TOO_LARGE: &str = "is too large: have fewer properties and alternatives, lower `{m,n}`, and no repetition in another \
-                         that leaves open where one ends, as in `(a{1,99}){1,99}`";
+const TOO_LARGE: &str = "is too large: have fewer properties and alternatives, lower `{m,n}`, a lower `multipleOf`, `^` \
+                         before a `pattern` that stands beside `maxLength`, and no repetition in another that leaves open \
+                         where one ends, as in `(a{1,99}){1,99}`";
 /// Lines of an error that its first line announces at most: a pattern, a mark below it, what is wrong.
 const MAX_LINES: usize = 3;
 

@@ -16,6 +16,10 @@ pub(super) const MAX_COUNT: u64 = 1_000_000;
 const MAX_PROPERTIES: usize = 1_000;
 /// Most properties of one object that may be left out: each of them can come next.
 const MAX_OPTIONAL_PROPERTIES: usize = 400;
+/// Largest `multipleOf`, its point left out: the work of finding the next digit grows with it.
+const MAX_MULTIPLE: f64 = 4_096.0;
+/// Most digits after the point of a `multipleOf`.
+const MAX_DECIMALS: i32 = 9;
 /// Characters of a value that an error repeats.
 const SHOWN_CHARS: usize = 60;
 
@@ -229,6 +233,13 @@ pub(super) fn bounds_count(keyword: &str) -> Option<bool> {
 
 /// Checks that the value of a keyword is of its kind.
 fn check(pointer: &str, keyword: &str, value: &Value) -> Result<(), String> {
+    if let ("multipleOf", Some(number)) = (keyword, value.as_f64().filter(|number| *number > 0.0))
+        && !is_coarse(number)
+    {
+        return Err(format!(
+            "`multipleOf` at `#{pointer}` is {value}: its digits, read as a whole number, are {MAX_MULTIPLE} at most"
+        ));
+    }
     let is_text_list = || value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
     let (is_right, kind) = match keyword {
         "multipleOf" => (value.as_f64().is_some_and(|number| number > 0.0), "a number above 0"),
@@ -254,6 +265,13 @@ fn check(pointer: &str, keyword: &str, value: &Value) -> Result<(), String> {
     }
     let shown = cut(&value.to_string());
     Err(format!("`{keyword}` at `#{pointer}` must be {kind}, is {shown}"))
+}
+
+/// Returns whether multiples of a number can be told apart with little work, which grows with its digits.
+fn is_coarse(number: f64) -> bool {
+    let mut scaled = (0..=MAX_DECIMALS).map(|decimals| number * 10_f64.powi(decimals));
+    let whole = scaled.find(|scaled| (scaled - scaled.round()).abs() < 1e-9 * scaled.max(1.0) && *scaled >= 0.5);
+    whole.is_some_and(|whole| whole.round() <= MAX_MULTIPLE)
 }
 
 fn check_properties(pointer: &str, keys: &Map<String, Value>) -> Result<(), String> {

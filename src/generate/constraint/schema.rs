@@ -26,6 +26,9 @@ const OPEN_KEYS: [&str; 3] = ["additionalProperties", "unevaluatedProperties", "
 /// Keys of a schema that put another one over it.
 const COMBINING_KEYS: [&str; 3] = ["anyOf", "oneOf", "$ref"];
 
+/// Keys of a schema that say how small and how large a number may be.
+const LOWER_BOUNDS: [&str; 2] = ["minimum", "exclusiveMinimum"];
+const UPPER_BOUNDS: [&str; 2] = ["maximum", "exclusiveMaximum"];
 /// Keys of a schema that say nothing of what fits it.
 const SILENT_KEYS: [&str; 5] = ["title", "description", "default", "examples", "$comment"];
 /// Whole numbers up to here are exact as doubles, which the grammar's engine computes with.
@@ -80,8 +83,8 @@ fn closed(schema: &Value) -> Value {
 
 /// Returns the schema as the grammar's engine can keep to it; fails with what it cannot be kept to in.
 ///
-/// Objects are closed, counts are whole numbers, references are as the engine follows them, and what nothing fits is
-/// `false`, so that no text begins with it.
+/// Objects are closed, whole numbers have bounds, counts are whole numbers, references are as the engine follows them, and
+/// what nothing fits is `false`, so that no text begins with it.
 pub(super) fn prepared(schema: &Value) -> Result<Value, String> {
     let closed = closed(schema);
     let places = places(&closed)?;
@@ -92,6 +95,19 @@ pub(super) fn prepared(schema: &Value) -> Result<Value, String> {
                 let count = if is_upper { count.min(MAX_COUNT) } else { count };
                 set(&mut prepared, &place.pointer, keyword, count.into());
             }
+        }
+        let keys = place.value.as_object().filter(|keys| is_whole(keys));
+        let missing = keys.into_iter().flat_map(|keys| {
+            let bounds = [
+                (LOWER_BOUNDS, -MAX_EXACT.cast_signed()),
+                (UPPER_BOUNDS, MAX_EXACT.cast_signed()),
+            ];
+            bounds
+                .into_iter()
+                .filter(|(names, _)| !names.iter().any(|name| keys.contains_key(*name)))
+        });
+        for (names, bound) in missing {
+            set(&mut prepared, &place.pointer, names[0], bound.into());
         }
     }
     refer(&mut prepared, &places);
@@ -169,8 +185,8 @@ fn exact(schema: &mut Value) -> Result<(), Number> {
         _ => return Ok(()),
     };
     for (key, value) in keys {
-        let is_lower = ["minimum", "exclusiveMinimum"].contains(&key.as_str());
-        let is_upper = ["maximum", "exclusiveMaximum"].contains(&key.as_str());
+        let is_lower = LOWER_BOUNDS.contains(&key.as_str());
+        let is_upper = UPPER_BOUNDS.contains(&key.as_str());
         let bound = value
             .as_number()
             .filter(|bound| (is_lower || is_upper) && !is_exact(bound));
@@ -184,6 +200,16 @@ fn exact(schema: &mut Value) -> Result<(), Number> {
         }
     }
     Ok(())
+}
+
+/// Returns whether numbers that fit a schema are whole and not listed: they need bounds, or digits go on and on.
+fn is_whole(keys: &Map<String, Value>) -> bool {
+    let is_listed = keys.contains_key("enum") || keys.contains_key("const");
+    let has = |name: &str| match keys.get("type") {
+        Some(Value::Array(names)) => names.iter().any(|listed| listed == name),
+        listed => listed.is_some_and(|listed| listed == name),
+    };
+    !is_listed && has("integer") && !has("number")
 }
 
 fn is_exact(number: &Number) -> bool {

@@ -84,6 +84,34 @@ fn tools() -> Vec<Tool> {
 }
 
 #[test]
+fn whole_numbers_end_where_they_are_exact() {
+    for (schema, text, expected) in [
+        (json!({ "type": "integer" }), "9007199254740992", true),
+        (json!({ "type": "integer" }), "-9007199254740992", true),
+        (json!({ "type": "integer" }), "9007199254740993", false),
+        (json!({ "type": "integer" }), "92233720368547758071", false),
+        (json!({ "type": ["integer", "null"] }), "9007199254740993", false),
+        (json!({ "type": ["integer", "null"] }), "null", true),
+        (json!({ "type": "integer", "minimum": 5 }), "4", false),
+        (json!({ "type": "integer", "minimum": 5 }), "9007199254740993", false),
+        (json!({ "type": "integer", "exclusiveMaximum": 5 }), "5", false),
+        (json!({ "type": "integer", "multipleOf": 1_000 }), "34000", true),
+        (json!({ "type": "integer", "multipleOf": 1_000 }), "34001", false),
+        (json!({ "type": "integer", "multipleOf": 4_096 }), "8192", true),
+        (json!({ "type": "number", "multipleOf": 0.25 }), "3.75", true),
+        (
+            json!({ "allOf": [{ "type": "integer" }, { "minimum": 7 }] }),
+            "6",
+            false,
+        ),
+        (json!({ "allOf": [{ "type": "integer" }, { "minimum": 7 }] }), "7", true),
+        (json!({ "type": "integer", "enum": [3, 4] }), "4", true),
+    ] {
+        check(Some(&json_shape(schema)), &[], &ToolChoice::Auto, text, expected);
+    }
+}
+
+#[test]
 fn schemas_allow_what_fits_them() {
     let shape = json_shape(json!({
         "type": "object",
@@ -598,6 +626,18 @@ fn keywords_have_values_of_their_kind() {
             "`minProperties` at `#/items` must be a whole number",
         ),
         (json!({ "maximum": long }), "`maximum` at `#/items` must be a number"),
+        (
+            json!({ "multipleOf": 123_457 }),
+            "`multipleOf` at `#/items` is 123457: its digits, read as a whole number, are 4096 at most",
+        ),
+        (
+            json!({ "multipleOf": 12.3457 }),
+            "`multipleOf` at `#/items` is 12.3457: its digits",
+        ),
+        (
+            json!({ "multipleOf": 1e-12 }),
+            "`multipleOf` at `#/items` is 1e-12: its digits",
+        ),
         (
             json!({ "multipleOf": 0 }),
             "`multipleOf` at `#/items` must be a number above 0, is 0",

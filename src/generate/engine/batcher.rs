@@ -3,8 +3,10 @@
 //! Whoever has tokens to be read puts them into a queue. One of those who wait leads: it holds the compute gate for one
 //! step, takes what is in the queue by then, and hands out what came of it; then the next one leads. So sequences join and
 //! leave at every token, and one that is alone waits for nobody.
+//! Prompts are read in pieces, as long as a step may take: what others wait for their next token is bounded by time,
+//! however slow the machine and however long what was read before.
 //! Always holds: a step has at most [`MAX_STEP_TOKENS`] tokens beside those of sequences that write; what a sequence
-//! gets does not depend on who stood beside it.
+//! gets does not depend on who stood beside it, nor on the pieces.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,8 +23,17 @@ use crate::compute::Crew;
 use crate::generate::{Error, PromptTime};
 use crate::worker::{Cancel, ComputeGate, Work};
 
-/// Tokens of prompts that are read in one step: what others wait for their next token is a tenth of a second at most.
+/// Tokens of prompts that are read in one step at most.
 const MAX_STEP_TOKENS: usize = 256;
+/// Fewest tokens of a prompt that has more: a step reads through all weights, however few its tokens.
+const MIN_PIECE: usize = 16;
+/// How long a step with prompts is to take where others wait for theirs: so texts go on by some twenty tokens a second,
+/// which nobody reads faster.
+const SHARED_STEP: Duration = Duration::from_millis(50);
+/// The same for a sequence that is alone: so soon it ends when nobody wants it any more.
+const LONE_STEP: Duration = Duration::from_millis(150);
+/// Tokens of a prompt that are read in a second, until the sequence has seen how many.
+const FIRST_PACE: f64 = 1_000.0;
 /// Bytes of what prompts left behind that are kept at most, for others that begin alike.
 const MAX_PREFIX_BYTES: usize = 128 << 20;
 /// Tokens that one sequence may read ahead of those that were chosen, where it is alone: a step of so many takes little
@@ -63,6 +74,8 @@ struct Waiting {
     tokens: Vec<u32>,
     /// After how many of the last of them logits are wanted.
     told: usize,
+    /// How many tokens of prompts there may be in the step that reads these, if they are of a prompt.
+    room: usize,
     cancel: Cancel,
 }
 
@@ -70,6 +83,8 @@ struct Waiting {
 struct Done {
     cache: Option<Cache>,
     logits: Result<Vec<Vec<f32>>, Error>,
+    /// Tokens of prompts that the step read in a second, if there were any.
+    pace: Option<f64>,
 }
 
 /// A sequence that reads by the steps of a [`Batcher`].
@@ -82,6 +97,8 @@ pub(in crate::generate) struct Reading {
     time: Option<u64>,
     /// Nothing after a failure.
     cache: Option<Cache>,
+    /// Tokens of prompts that its last step read in a second.
+    pace: f64,
 }
 
 impl Batcher {
@@ -139,6 +156,7 @@ impl Batcher {
             tokens,
             time,
             cache: Some(cache),
+            pace: FIRST_PACE,
         }
     }
 
@@ -173,11 +191,14 @@ impl Batcher {
         let gate = MutexGuard::unlocked(queue, || self.gate.enter(Work::Generation));
         // Those who came while the gate was closed take part.
         let mut taken = queue.take();
-        let logits = MutexGuard::unlocked(queue, || {
+        let (logits, took) = MutexGuard::unlocked(queue, || {
+            let begun = Instant::now();
             let logits = self.step(&mut taken);
             drop(gate);
-            logits
+            (logits, begun.elapsed())
         });
+        let of_prompts: usize = taken.iter().map(Waiting::of_prompt).sum();
+        let pace = (of_prompts > 0).then(|| of_prompts as f64 / took.as_secs_f64());
         queue.expected = taken.iter().map(|waiting| waiting.id).collect();
         queue.expected_until = Some(Instant::now() + PATIENCE);
         match logits {
@@ -185,13 +206,14 @@ impl Batcher {
                 for (waiting, logits) in taken.into_iter().zip(logits) {
                     let cache = Some(waiting.cache);
                     let logits = Ok(logits);
-                    queue.done.insert(waiting.id, Done { cache, logits });
+                    queue.done.insert(waiting.id, Done { cache, logits, pace });
                 }
             }
             None => {
                 for waiting in taken {
                     let logits = Err(Error::Inference("a step of the language model failed".into()));
-                    queue.done.insert(waiting.id, Done { cache: None, logits });
+                    let cache = None;
+                    queue.done.insert(waiting.id, Done { cache, logits, pace });
                 }
             }
         }
@@ -213,25 +235,36 @@ impl Batcher {
     }
 }
 
+impl Waiting {
+    /// Returns how many of the tokens are of a prompt: all, or none of who writes.
+    fn of_prompt(&self) -> usize {
+        let tokens = self.tokens.len();
+        let is_written = self.told == tokens && tokens <= 1 + MAX_AHEAD;
+        if is_written { 0 } else { tokens }
+    }
+}
+
 impl Queue {
     /// Takes what the next step reads: all tokens of who writes, and prompts as they came. Those who want no more are told so.
     fn take(&mut self) -> Vec<Waiting> {
         let (mut taken, mut left) = (Vec::new(), Vec::new());
-        let mut of_prompts = 0;
+        let (mut of_prompts, mut room) = (0, MAX_STEP_TOKENS);
         for waiting in std::mem::take(&mut self.waiting) {
             if let Err(stopped) = waiting.cancel.check() {
                 let done = Done {
                     cache: Some(waiting.cache),
                     logits: Err(stopped.into()),
+                    pace: None,
                 };
                 self.done.insert(waiting.id, done);
                 continue;
             }
-            let tokens = waiting.tokens.len();
-            if waiting.told == tokens && tokens <= 1 + MAX_AHEAD {
+            let tokens = waiting.of_prompt();
+            if tokens == 0 {
                 taken.push(waiting);
-            } else if of_prompts == 0 || of_prompts + tokens <= MAX_STEP_TOKENS {
+            } else if of_prompts == 0 || of_prompts + tokens <= room.min(waiting.room) {
                 of_prompts += tokens;
+                room = room.min(waiting.room);
                 taken.push(waiting);
             } else {
                 left.push(waiting);
@@ -263,9 +296,12 @@ impl Reading {
 
     /// Returns how many tokens it may read ahead of those that were chosen without taking others' time.
     pub(in crate::generate) fn room_ahead(&self) -> usize {
+        if self.is_alone() { MAX_AHEAD } else { 0 }
+    }
+
+    fn is_alone(&self) -> bool {
         let queue = self.batcher.queue.lock();
-        let is_alone = queue.waiting.is_empty() && queue.expected.iter().all(|id| *id == self.id);
-        if is_alone { MAX_AHEAD } else { 0 }
+        queue.waiting.is_empty() && queue.expected.iter().all(|id| *id == self.id)
     }
 
     /// Forgets the last tokens.
@@ -277,8 +313,8 @@ impl Reading {
         }
     }
 
-    /// Reads tokens, at least one, in the next step that has room, and returns the logits after the last `told`, of which
-    /// there is at least one.
+    /// Reads tokens, at least one, in the next steps that have room, and returns the logits after the last `told`, of which
+    /// there is at least one. What was read before a failure stays read.
     pub(in crate::generate) fn read(
         &mut self,
         tokens: &[u32],
@@ -289,6 +325,21 @@ impl Reading {
         if let Some(token) = tokens.iter().find(|token| **token as usize >= vocabulary) {
             return Err(Error::Inference(format!("there is no token {token}").into()));
         }
+        let mut left = tokens;
+        loop {
+            let room = room(self.pace, if self.is_alone() { LONE_STEP } else { SHARED_STEP });
+            // Logits of several tokens come of one step.
+            let piece = if told > 1 { left.len() } else { piece(left.len(), room) };
+            let (now, later) = left.split_at(piece);
+            if later.is_empty() {
+                return self.step(now, told, room, cancel);
+            }
+            self.step(now, 1, room, cancel)?;
+            left = later;
+        }
+    }
+
+    fn step(&mut self, tokens: &[u32], told: usize, room: usize, cancel: &Cancel) -> Result<Vec<Vec<f32>>, Error> {
         cancel.check()?;
         let Some(cache) = self.cache.take() else {
             return Err(Error::Inference("the sequence failed before".into()));
@@ -298,9 +349,11 @@ impl Reading {
             cache,
             tokens: tokens.to_vec(),
             told,
+            room,
             cancel: cancel.clone(),
         });
         self.cache = done.cache;
+        self.pace = done.pace.unwrap_or(self.pace);
         let logits = done.logits?;
         self.tokens.extend_from_slice(tokens);
         Ok(logits)
@@ -312,6 +365,18 @@ impl Reading {
     }
 }
 
+/// Returns how many tokens of prompts a step may have that is to take so long, where so many are read in a second.
+fn room(pace: f64, step: Duration) -> usize {
+    let tokens = (pace * step.as_secs_f64()) as usize;
+    (tokens / MIN_PIECE * MIN_PIECE).clamp(MIN_PIECE, MAX_STEP_TOKENS)
+}
+
+/// Returns how many of so many tokens are read next where a step has so much room: pieces are of a size.
+fn piece(tokens: usize, room: usize) -> usize {
+    let pieces = tokens.div_ceil(room);
+    tokens.div_ceil(pieces).next_multiple_of(MIN_PIECE).min(tokens)
+}
+
 impl Drop for Reading {
     fn drop(&mut self) {
         if self.batcher.queue.lock().expected.remove(&self.id) {
@@ -319,3 +384,6 @@ impl Drop for Reading {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use crate::worker::Cancel;
 const WINDOW: usize = 21;
 
 /// A model of two layers; with everything that some architecture has, or nothing. Then the first layer sees few keys.
-fn model(random: &mut ChaCha8Rng, is_full: bool) -> Decoder {
+pub(super) fn model(random: &mut ChaCha8Rng, is_full: bool) -> Decoder {
     let shape = Shape {
         width: 96,
         heads: 6,
