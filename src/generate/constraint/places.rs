@@ -233,16 +233,16 @@ pub(super) fn bounds_count(keyword: &str) -> Option<bool> {
 
 /// Checks that the value of a keyword is of its kind.
 fn check(pointer: &str, keyword: &str, value: &Value) -> Result<(), String> {
-    if let ("multipleOf", Some(number)) = (keyword, value.as_f64().filter(|number| *number > 0.0))
-        && !is_coarse(number)
-    {
-        return Err(format!(
-            "`multipleOf` at `#{pointer}` is {value}: its digits, read as a whole number, are {MAX_MULTIPLE} at most"
-        ));
-    }
     let is_text_list = || value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
     let (is_right, kind) = match keyword {
-        "multipleOf" => (value.as_f64().is_some_and(|number| number > 0.0), "a number above 0"),
+        "multipleOf" => match value.as_f64().filter(|number| *number > 0.0) {
+            Some(number) if !is_coarse(number) => {
+                return Err(format!(
+                    "`multipleOf` at `#{pointer}` is {value}: its digits, read as a whole number, are {MAX_MULTIPLE} at most"
+                ));
+            }
+            found => (found.is_some(), "a number above 0"),
+        },
         "minimum" | "maximum" => (value.is_number(), "a number"),
         "exclusiveMinimum" | "exclusiveMaximum" => (value.is_number() || value.is_boolean(), "a number"),
         "pattern" | "format" | "$ref" => (value.is_string(), "a text"),

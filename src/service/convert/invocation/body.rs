@@ -3,6 +3,7 @@
 //! Always holds: no key came twice; an error names the path of the field, what it must be, and what it is.
 //! Not here: which fields there are.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
@@ -27,12 +28,9 @@ impl Body {
     pub(super) fn parse(json: &[u8]) -> Result<Self, Error> {
         let read = serde_json::from_slice(json);
         let body: Self = read.map_err(|error| Error::invalid("body", format!("is no object of JSON: {error}")))?;
-        let keys = || body.0.iter().map(|(key, _)| key);
-        let again = keys()
-            .enumerate()
-            .find(|(at, key)| keys().take(*at).any(|other| other == *key));
-        match again {
-            Some((_, key)) => Err(invalid(key, "stands in the body more than once")),
+        let mut seen = HashSet::new();
+        match body.0.iter().find(|(key, _)| !seen.insert(key)) {
+            Some((key, _)) => Err(invalid(key, "stands in the body more than once")),
             None => Ok(body),
         }
     }
